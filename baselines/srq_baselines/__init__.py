@@ -1,0 +1,1 @@
+"""Baseline methods: every one a plugin of one file."""

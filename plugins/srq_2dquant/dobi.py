@@ -1,0 +1,67 @@
+"""DOBI, distribution-oriented bound initialization (2DQuant, section 3.2 and Algorithm 1).
+
+A search over K candidates: both bounds, or the upper one alone where the values are one-sided, move inwards step by
+step, and the pair with the least ||v - v_q||_2 wins. Algorithm 1 prints u + i*du; it means u - i*du.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import Field
+
+from sr_ptq_bench import Bounds, Distribution, Options, Site, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+ONE_SIDED = ("softmax", "gelu", "relu")
+
+
+class DobiOptions(Options):
+    """The numbers of Algorithm 1; `paper` follows the text, `official` the released code."""
+
+    preset: Literal["paper", "official"] = "paper"
+    K: int = Field(100, ge=1, description="number of search steps")
+    one_sided: bool = Field(True, description="keep l = min for values after softmax, GELU and ReLU")
+    last_step: bool = Field(True, description="candidates i = 0..K; without it 0..K-1")
+    tie: Literal["first", "last"] = Field("last", description="the candidate that wins among equals; the first is widest")
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Mapping[str, Any]]:
+        """The published text and the released code."""
+        return {
+            "paper": {"one_sided": True, "last_step": True, "tie": "last"},
+            "official": {"one_sided": False, "last_step": False, "tie": "first"},
+        }
+
+
+@hookimpl
+def srq_options(values: Mapping[str, Any]) -> DobiOptions:
+    """`-o dobi.K=100 -o dobi.preset=official`."""
+    return DobiOptions.parse(values)
+
+
+@hookimpl
+def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: DobiOptions) -> Bounds:
+    """Algorithm 1 on one site."""
+    one_sided = options.one_sided and site.producer in ONE_SIDED
+    lower, upper = candidates(distribution.minimum, distribution.maximum, one_sided, options)
+    best = winner(distribution.squared_error(lower, upper, bits), options.tie)
+    return Bounds(lower[best], upper[best])
+
+
+def candidates(minimum: float, maximum: float, one_sided: bool, options: DobiOptions) -> tuple[Tensor, Tensor]:
+    """All bounds that the search visits, widest first: l = min + i*d and u = max - i*d with d = (max - min)/(2K)."""
+    i = torch.arange(options.K + options.last_step, dtype=torch.float64)
+    step = (maximum - minimum) / (2 * options.K)
+    return minimum + i * (0.0 if one_sided else step), maximum - i * step
+
+
+def winner(errors: Tensor, tie: str) -> int:
+    """Index of the least error, (K,) -> one number."""
+    least = (errors == errors.min()).nonzero()
+    return int(least[0 if tie == "first" else -1])

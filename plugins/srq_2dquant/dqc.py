@@ -1,0 +1,118 @@
+"""DQC, distillation quantization calibration (2DQuant, section 3.3): the bounds learn from the FP network.
+
+Only the bounds are trained; the weights stay. L = L_O + lambda * L_F, eq. 11 to 13.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import Field
+
+from sr_ptq_bench import Batches, Figures, Options, Progress, SRModel, Student, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+
+class DqcOptions(Options):
+    """The training's numbers; `paper` follows the text, `official` the released code."""
+
+    preset: Literal["paper", "official"] = "paper"
+    iterations: int = Field(3000, ge=1, description="Adam steps")
+    batch: int = Field(32, ge=1, description="LR patches a step")
+    patch: int = Field(64, ge=8, description="side of an LR patch in pixels")
+    lr: float = Field(1e-2, gt=0, description="Adam's learning rate")
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="the learning rate over the steps")
+    feature_weight: float = Field(5.0, ge=0, description="lambda of L_O + lambda * L_F")
+    loss: Literal["paper", "official"] = Field("paper", description="normalisation of both losses")
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Mapping[str, Any]]:
+        """The published text and the released code."""
+        return {
+            "paper": {"iterations": 3000, "batch": 32, "beta2": 0.999, "schedule": "cosine", "loss": "paper"},
+            "official": {"iterations": 4000, "batch": 16, "beta2": 0.99, "schedule": "constant", "loss": "official"},
+        }
+
+
+@hookimpl
+def srq_options(values: Mapping[str, Any]) -> DqcOptions:
+    """`-o dqc.lr=1e-3 -o dqc.preset=official`."""
+    return DqcOptions.parse(values)
+
+
+@hookimpl
+def srq_calibrate(
+    student: Student, teacher: SRModel, batches: Batches, options: DqcOptions, progress: Progress
+) -> Figures:
+    """Train all bounds and keep the last ones."""
+    bounds = student.bound_parameters()
+    losses = []
+    for bound in bounds:
+        bound.requires_grad_()
+    adam = torch.optim.Adam(bounds, options.lr, (options.beta1, options.beta2), foreach=True)
+    decay = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: learning_rate(step, options))
+    for step, lr in zip(range(options.iterations), batches.random(options.batch, options.patch), strict=False):
+        loss = distillation_loss(student, teacher, lr, options)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        decay.step()
+        keep_ordered(bounds)
+        losses.append(loss.detach())
+        progress(step + 1, options.iterations)
+    for bound in bounds:
+        bound.requires_grad_(False)
+    history = torch.stack(losses).tolist()
+    return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
+
+
+def learning_rate(step: int, options: DqcOptions) -> float:
+    """Share of the learning rate at a step: constant, or a cosine from 1 to 0."""
+    if options.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * step / options.iterations))))
+
+
+def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: DqcOptions) -> Tensor:
+    """L = L_O + lambda * L_F (eq. 13)."""
+    with torch.no_grad():
+        target, target_features = teacher.with_features(lr)
+    output, features = student.with_features(lr)
+    return output_loss(output, target, options) + options.feature_weight * feature_loss(features, target_features, options)
+
+
+def output_loss(output: Tensor, target: Tensor, options: DqcOptions) -> Tensor:
+    """L_O (eq. 11): mean absolute difference; `official` divides once more by C*H*W."""
+    loss = (output - target).abs().mean()
+    return loss / output[0].numel() if options.loss == "official" else loss
+
+
+def feature_loss(features: Sequence[Tensor], targets: Sequence[Tensor], options: DqcOptions) -> Tensor:
+    """L_F (eq. 12): per feature (1/CHW) ||F_s/||F_s|| - F_t/||F_t|| ||_2, averaged over the batch.
+
+    `official` normalises by norms over the whole batch, takes the mean square, and divides it again by its size.
+    """
+    if options.loss == "official":
+        pairs = ((f / f.norm(), t / t.norm()) for f, t in zip(features, targets, strict=True))
+        return torch.stack([(f - t).square().mean() / f.numel() for f, t in pairs]).sum()
+    pairs = ((unit(f), unit(t)) for f, t in zip(features, targets, strict=True))
+    return torch.stack([(f - t).norm(dim=1).mean() / f.shape[1] for f, t in pairs]).sum()
+
+
+def unit(feature: Tensor) -> Tensor:
+    """(B, ...) -> (B, CHW), every sample of norm 1."""
+    return torch.nn.functional.normalize(feature.flatten(1), dim=1)
+
+
+def keep_ordered(bounds: Sequence[Tensor]) -> None:
+    """A step may carry l past u; u is then put back onto l."""
+    with torch.no_grad():
+        for lower, upper in zip(bounds[::2], bounds[1::2], strict=True):
+            torch.maximum(lower, upper, out=upper)

@@ -1,0 +1,1 @@
+"""Built-in plugins that load a network and name its quantizer sites."""

@@ -1,0 +1,107 @@
+"""SwinIR (light): BasicSR's network, with the sites that 2DQuant quantizes laid open.
+
+Per Swin block these are the Linear layers q, k, v (the fused qkv split in three), proj, fc1 and fc2, and the four
+operands of the two matrix products: 16 sites a block, 384 in the 24 blocks of SwinIR-light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..basicsr_compat import SwinIR, WindowAttention
+from ..checkpoint import fill
+from ..hookspecs import hookimpl
+from ..model import Operand, SRModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..quantizer import Producer
+
+WINDOW = 8
+# What makes the input of each Linear layer of a block. The input of proj is the attention's weighted mean of values.
+INPUTS: dict[str, Producer] = {
+    "attn.qkv.q": "layernorm",
+    "attn.qkv.k": "layernorm",
+    "attn.qkv.v": "layernorm",
+    "attn.proj": "value",
+    "mlp.fc1": "layernorm",
+    "mlp.fc2": "gelu",
+}
+
+
+@hookimpl
+def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
+    """Load `swinir-light`."""
+    if name != "swinir-light":
+        return None
+    network = SwinIR(
+        upscale=scale, img_size=64, window_size=WINDOW, img_range=1.0, depths=[6] * 4, embed_dim=60,
+        num_heads=[6] * 4, mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
+    )  # fmt: skip
+    fill(network, weights, rebuilt=("attn_mask", "relative_position_index"))
+    return open_sites(network, name, scale)
+
+
+def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
+    """Make an SRModel of BasicSR's SwinIR: every attention is rewritten so that its sites are modules of their own."""
+    producers: dict[str, Producer] = {}
+    for path, module in list(network.named_modules()):
+        if isinstance(module, WindowAttention):
+            block = path.removesuffix(".attn")
+            network.get_submodule(block).attn = OpenAttention(module)
+            producers |= {f"{block}.{layer}": producer for layer, producer in INPUTS.items()}
+    groups = tuple(path for path, _ in network.named_modules() if path.endswith(".residual_group"))
+    network.eval().requires_grad_(False)
+    return SRModel(name, scale, network, producers, groups, window=WINDOW)
+
+
+class SplitLinear(nn.Module):
+    """A fused qkv layer as three layers, each with bounds of its own."""
+
+    def __init__(self, fused: nn.Linear) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (_part(fused, i) for i in range(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, N, C) -> three of (B, N, C)."""
+        return self.q(x), self.k(x), self.v(x)
+
+
+def _part(fused: nn.Linear, index: int) -> nn.Linear:
+    rows = fused.out_features // 3
+    part = nn.Linear(fused.in_features, rows)
+    part.weight.data = fused.weight.data[index * rows : (index + 1) * rows].clone()
+    part.bias.data = fused.bias.data[index * rows : (index + 1) * rows].clone()
+    return part
+
+
+class OpenAttention(nn.Module):
+    """BasicSR's WindowAttention with q, k and v split and the operands of both matrix products as sites."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.num_heads: int = attention.num_heads  # type: ignore[assignment]
+        self.scale: float = attention.scale  # type: ignore[assignment]
+        self.qkv = SplitLinear(attention.qkv)  # type: ignore[arg-type]
+        self.proj = attention.proj
+        self.query, self.key = Operand("query"), Operand("key")
+        self.attention, self.value = Operand("softmax"), Operand("value")
+        self.relative_position_bias_table = attention.relative_position_bias_table
+        self.relative_position_index: Tensor
+        self.register_buffer("relative_position_index", attention.relative_position_index)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend within windows: x (windows * B, N, C), mask (windows, N, N) or None -> (windows * B, N, C)."""
+        windows, n, c = x.shape
+        q, k, v = (y.view(windows, n, self.num_heads, -1).transpose(1, 2) for y in self.qkv(x))
+        q = self.query(q * self.scale)
+        scores = q @ self.key(k).transpose(-2, -1) + self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        if mask is not None:
+            groups = scores.view(-1, mask.shape[0], self.num_heads, n, n)
+            scores = (groups + mask[:, None]).view(windows, self.num_heads, n, n)
+        attention = self.attention(torch.softmax(scores, -1))
+        return self.proj((attention @ self.value(v)).transpose(1, 2).reshape(windows, n, c))  # type: ignore[no-any-return]

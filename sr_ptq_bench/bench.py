@@ -1,0 +1,182 @@
+"""One run: load, quantize, choose bounds, calibrate, evaluate; the result is a record."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .data.batches import Batches
+from .data.datasets import crops, load_dataset
+from .environment import describe, keep_freed_memory, peak_memory
+from .evaluate import interpolations, of_network, score
+from .files import sha256_of
+from .manager import option_values
+from .model import quantize, weights_quantized_once, with_padding
+from .observation import observe
+from .records import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope, record_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .cache import Cache
+    from .data.datasets import Dataset
+    from .distribution import Distribution
+    from .hookspecs import Progress
+    from .manager import Method, Plugins
+    from .model import SRModel, Student
+    from .records import Scores
+    from .spec import RunSpec
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has passed all checks: its data is read, its method resolved, its record's name known."""
+
+    spec: RunSpec
+    plugins: Plugins
+    method: Method
+    portable: PortableSpec
+    hashes: Hashes
+    tests: dict[str, Dataset]
+    batches: Batches
+    model: SRModel
+
+    @property
+    def record_name(self) -> str:
+        """The file that the record of this run will have."""
+        return record_name(self.portable, self.hashes)
+
+
+@dataclass
+class Stages:
+    """Shows and times the stages of a run."""
+
+    show: Callable[[str], AbstractContextManager[Progress]]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[Progress]:
+        """Open one stage; its seconds count under `name`."""
+        start = time.perf_counter()
+        with self.show(name) as progress:
+            yield progress
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu") -> Run:
+    """Check everything that a user can get wrong, before any work; raises SrqError."""
+    method = plugins.method(spec.method, spec.options, spec.suite.options)
+    options = {part: option_values(method.options[part]) for part in method.parts}
+    portable = PortableSpec.of(spec, method.parts, options)
+    weights = spec.weights
+    model = with_padding(plugins.load_model(spec.suite.model, spec.scale, weights), spec.suite.padding)
+    tests = {name: load_dataset(name, source, spec.scale) for name, source in spec.suite.test.items()}
+    calibration = spec.suite.calibration
+    images = load_dataset("calibration", calibration.source, spec.scale)
+    patches = crops(images, calibration.patches, calibration.size, spec.seed)
+    batches = Batches(patches, [pair.lr for pair in images], spec.seed, device)
+    hashes = Hashes(
+        weights=sha256_of(weights),
+        calibration=hashlib.sha256(images.sha256.encode() + patches.tobytes()).hexdigest(),
+        test={name: dataset.sha256 for name, dataset in tests.items()},
+    )
+    return Run(spec, plugins, method, portable, hashes, tests, batches, model.to(device))
+
+
+def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager[Progress]]) -> Record:
+    """Do the run; the same spec on the same machine gives the same record apart from its times."""
+    keep_freed_memory()
+    torch.manual_seed(run.spec.seed)
+    start = time.perf_counter()
+    stages = Stages(show)
+    references = _references(run, cache, stages)
+    student = _student(run, cache, stages)
+    with stages("calibrate") as progress:
+        figures = run.method.calibrate(student, run.model, run.batches, progress)
+    with stages("evaluate") as progress, weights_quantized_once(student):
+        scores = score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
+    return Record(
+        schema_version=SCHEMA_VERSION,
+        spec=run.portable,
+        scope=_scope(student),
+        scores=scores,
+        references=references,
+        figures={key: tuple(v) if isinstance(v, list) else v for key, v in figures.items()},
+        environment=describe(run.method, str(student.device)),
+        hashes=run.hashes,
+        bounds_sha256=bounds_sha256(student),
+        timings=stages.seconds | {"total": time.perf_counter() - start},
+        peak_memory_bytes=peak_memory(),
+        created=datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def _references(run: Run, cache: Cache, stages: Stages) -> References:
+    """FP and the two interpolations on the same images, computed once per weights and data."""
+    upscalers = {"fp": of_network(run.model), **interpolations(run.spec.scale)}
+    metrics = sorted(f"{p.name} {p.distribution} {p.version}" for p in run.plugins.plugins.values() if "srq_evaluate" in p.hooks())
+    scores: dict[str, Scores] = {}
+    for name, upscaler in upscalers.items():
+        with stages(f"score {name}") as progress:
+            key: dict[str, Any] = {"upscaler": name, "scale": run.spec.scale, "test": run.hashes.test, "metrics": metrics}
+            if name == "fp":
+                key |= _network_key(run) | {"padding": run.portable.padding}
+            scores[name] = cache.scores(key, lambda: score(upscaler, run.tests, run.spec.scale, run.plugins, progress))  # noqa: B023
+    return References(**scores)
+
+
+def _network_key(run: Run) -> dict[str, Any]:
+    return {"model": run.portable.model, "weights": run.hashes.weights, "device": str(run.model.device)}
+
+
+def _student(run: Run, cache: Cache, stages: Stages) -> Student:
+    """The quantized twin with its first bounds."""
+    student = quantize(run.model, run.spec.bits, run.method.make_quantizer)
+    if run.method.transforms():
+        with stages("transform"):
+            run.method.transform(student, run.batches)
+    with stages("observe"):
+        distributions = _distributions(run, student, cache)
+    with stages("bounds") as progress:
+        for done, (name, quantizer) in enumerate(student.quantizers.items()):
+            progress(done, len(student.quantizers))
+            quantizer.set_bounds(run.method.init_bounds(quantizer.site, distributions[name], quantizer.bits))
+    return student
+
+
+def _distributions(run: Run, student: Student, cache: Cache) -> dict[str, Distribution]:
+    """Shared by all methods and bit-widths, except where a method rewrote the weights."""
+
+    def compute() -> dict[str, Distribution]:
+        return observe(student, run.batches.fixed)
+
+    if run.method.transforms():
+        return compute()
+    return cache.distributions(_network_key(run) | {"calibration": run.hashes.calibration}, compute)
+
+
+def _scope(student: Student) -> Scope:
+    weights = sum(weight.numel() for weight in student.weights.values())
+    bounds = {id(end) for end in student.bound_parameters()}
+    return Scope(
+        short=student.scope,
+        description=student.scope_description,
+        sites=len(student.quantizers),
+        quantized_weights=weights,
+        parameters=sum(p.numel() for p in student.network.parameters() if id(p) not in bounds),
+    )
+
+
+def bounds_sha256(student: Student) -> str:
+    """Identifies the bounds of all sites to the last bit."""
+    digest = hashlib.sha256()
+    for name, quantizer in student.quantizers.items():
+        digest.update(name.encode())
+        for end in quantizer.bounds.tensors():
+            digest.update(end.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""What many runs share and none should compute twice, kept on disk under the hash of all that decides it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from platformdirs import user_cache_path
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from .distribution import Distribution
+from .errors import SrqError
+from .files import write_atomically
+from .records import Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+HOME = "SRQ_HOME"
+_SCORES: TypeAdapter[Scores] = TypeAdapter(Scores)
+
+
+def default_home() -> Path:
+    """The folder that the environment variable SRQ_HOME names, or the platform's own for caches."""
+    return Path(os.environ.get(HOME) or user_cache_path("srq"))
+
+
+class Cache:
+    """Entries under `home/cache`; an entry that is missing or damaged is computed and written anew."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "cache"
+
+    def scores(self, key: Mapping[str, Any], compute: Callable[[], Scores]) -> Scores:
+        """The scores of a network or an interpolation on test sets."""
+        path = self._path("scores", key, "json")
+        try:
+            return _SCORES.validate_json(path.read_bytes(), strict=True)
+        except (OSError, ValidationError):
+            scores = compute()
+        _keep(path, _SCORES.dump_json(scores))
+        return scores
+
+    def distributions(
+        self, key: Mapping[str, Any], compute: Callable[[], dict[str, Distribution]]
+    ) -> dict[str, Distribution]:
+        """The distributions of all sites of a network on calibration patches."""
+        path = self._path("distributions", key, "safetensors")
+        try:
+            return _unpacked(load_file(path))
+        except (OSError, SafetensorError, KeyError, ValueError):
+            distributions = compute()
+        _keep(path, save(_packed(distributions)))
+        return distributions
+
+    def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
+        text = json.dumps({**key, "torch": torch.__version__}, sort_keys=True)
+        return self.folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.{suffix}"
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """A cache that cannot be written costs time in the next run, not this run's result."""
+    try:
+        write_atomically(path, data)
+    except SrqError:
+        return
+
+
+_FIELDS = ("values", "counts", "channel_minimum", "channel_maximum")
+
+
+def _packed(distributions: Mapping[str, Distribution]) -> dict[str, Tensor]:
+    """Sites that share one distribution share its entry; ranges and the order of the sites are tensors too."""
+    tensors: dict[str, Tensor] = {}
+    kept: dict[int, int] = {}
+    for index, (site, d) in enumerate(distributions.items()):
+        source = kept.setdefault(id(d), index)
+        tensors[f"{site}|site"] = torch.tensor([index, source])
+        if source == index:
+            tensors[f"{index}|range"] = torch.tensor([d.minimum, d.maximum], dtype=torch.float64)
+            for name in _FIELDS:
+                value = getattr(d, name)
+                if value is not None and not (name == "values" and d.is_histogram):
+                    tensors[f"{index}|{name}"] = value.to(torch.int32) if name == "counts" else value.contiguous()
+    return tensors
+
+
+def _unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Distribution]:
+    made: dict[int, Distribution] = {}
+    order: list[tuple[int, int, str]] = []
+    for name, tensor in tensors.items():
+        if name.endswith("|site"):
+            index, source = tensor.tolist()
+            order.append((index, source, name.removesuffix("|site")))
+    for _, source, _ in order:
+        if source not in made:
+            low, high = tensors[f"{source}|range"].tolist()
+            ranges = tensors.get(f"{source}|channel_minimum"), tensors.get(f"{source}|channel_maximum")
+            counts = tensors[f"{source}|counts"].double()
+            values = tensors.get(f"{source}|values")
+            made[source] = (
+                Distribution.of_histogram(low, high, counts, *ranges)
+                if values is None
+                else Distribution(low, high, values, counts, *ranges)
+            )
+    return {site: made[source] for _, source, site in sorted(order)}

@@ -1,0 +1,74 @@
+"""The command line `srq`: one file per command, each imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from ..errors import SrqError, unknown
+
+COMMANDS = {
+    "run": "Measure one method at one bit-width and scale.",
+    "table": "Turn records into Markdown tables.",
+    "methods": "List the installed methods and their options.",
+    "data": "Prepare images: LR copies and LMDB folders.",
+}
+EXPECTED_FAILURE = 2
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is called, so that `srq --help` needs neither torch nor pandas."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of a newcomer's need."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            raise unknown("command", cmd_name, COMMANDS)
+        command: click.Command = getattr(import_module(f".{cmd_name}", __name__), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="sr_ptq_bench")
+def srq() -> None:
+    """Measure post-training quantization (PTQ) methods for image super-resolution.
+
+    \b
+    Start here:
+      srq run --method 2dquant --bits 2 --scale 2    quantize SwinIR-light to 2 bits and score it
+      srq table                                      turn all records into tables
+      srq methods                                    what can stand after --method
+
+    A run needs no network: the default suite `sample` brings weights and photographs.
+    """
+
+
+def main() -> None:
+    """Run `srq`; an expected failure is one line on stderr and exit status 2."""
+    try:
+        srq.main(standalone_mode=False)
+    except SrqError as error:
+        _fail(str(error))
+    except click.exceptions.Exit as request:
+        sys.exit(request.exit_code)
+    except click.UsageError as error:
+        _fail(" ".join(error.format_message().split()))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("srq: interrupted; nothing was written", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"srq: {' '.join(message.split())}", err=True)
+    sys.exit(EXPECTED_FAILURE)

@@ -1,0 +1,46 @@
+"""`srq methods`: what can stand after `--method`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..manager import Plugin, Plugins
+
+
+@click.command()
+@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A plugin that is not installed.")
+def methods(plugin_files: tuple[Path, ...]) -> None:
+    """List the installed methods: where each comes from, its hooks and its options with their defaults.
+
+    \b
+    srq methods
+    srq methods --plugin mine.py
+
+    Any initializer joins any calibrator: `--method percentile+dqc`.
+    """
+    from ..manager import Plugins
+
+    plugins = Plugins(plugin_files)
+    for name in plugins.method_names():
+        click.echo("\n".join(_describe(plugins, plugins.plugins[name])))
+
+
+def _describe(plugins: Plugins, plugin: Plugin) -> list[str]:
+    from ..manager import option_values
+
+    kind = [word for hook, word in (("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator")) if hook in plugin.hooks()]
+    composed = plugins.hook([plugin.name]).srq_compose()
+    title = f"= {'+'.join(composed)}" if composed else " and ".join(kind) or "transformer"
+    summary = (plugin.module.__doc__ or "").strip().split("\n")[0]
+    lines = [f"{plugin.name}  {title}  ({plugin.distribution} {plugin.version})", f"    {summary}"] if summary else []
+    lines.append(f"    hooks: {', '.join(plugin.hooks())}")
+    options = plugins.options(plugin.name, {})
+    for key, value in option_values(options).items():
+        field = getattr(type(options), "model_fields", {}).get(key)
+        text = f"  {field.description}" if field is not None and field.description else ""
+        lines.append(f"    -o {plugin.name}.{key}={value}{text}")
+    return [*lines, ""]

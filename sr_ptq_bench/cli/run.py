@@ -1,0 +1,114 @@
+"""`srq run`: measure one method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..spec import Suite
+
+
+@click.command()
+@click.option("--method", "-m", required=True, metavar="NAME", help="A method, or INITIALIZER+CALIBRATOR; see `srq methods`.")
+@click.option("--bits", "-b", required=True, metavar="BITS", help="Bits of weights and activations: 4, or w4a8; 2 to 8.")
+@click.option("--scale", "-s", required=True, type=int, metavar="SCALE", help="Upscaling factor: 2, 3 or 4.")
+@click.option("--suite", default="sample", metavar="SUITE", show_default=True, help="A built-in suite, or a .toml file of yours.")
+@click.option("--test", "tests", multiple=True, metavar="NAME=HR_DIR", help="Score on your own photos instead of the suite's.")
+@click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the method, such as dqc.lr=1e-3.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of all randomness.")
+@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A plugin that is not installed.")
+@click.option("--out", default=Path("leaderboards"), show_default=True, type=click.Path(path_type=Path), help="Records go to OUT/results/SUITE.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--force", is_flag=True, help="Measure again even if the record is there.")
+def run(
+    method: str,
+    bits: str,
+    scale: int,
+    suite: str,
+    tests: tuple[str, ...],
+    options: tuple[str, ...],
+    seed: int,
+    plugin_files: tuple[Path, ...],
+    out: Path,
+    device: str,
+    force: bool,
+) -> None:
+    """Measure one method at one bit-width and scale, and write a record.
+
+    \b
+    srq run --method 2dquant --bits 2 --scale 2
+    srq run --method percentile --bits w4a8 --scale 4 -o p=1e-4
+    srq run --method minmax+dqc --bits 3 --scale 2 --test holiday=~/photos
+
+    The network is quantized, its bounds are chosen and calibrated, and it is scored beside its full-precision (FP)
+    twin and bicubic. A run whose record is there already is not made again.
+    """
+    from ..errors import SrqError
+    from ..spec import Bits, RunSpec, Suite, parse_options
+
+    if scale not in (2, 3, 4):
+        raise SrqError(f"scale {scale} is out of range; expected 2, 3 or 4")
+    spec = RunSpec(
+        method=method,
+        bits=Bits.parse(bits),
+        scale=scale,
+        suite=with_tests(Suite.load(suite), tests),
+        seed=seed,
+        options=parse_options(options),
+    )
+    _check_writable(out)
+
+    from ..bench import measure, prepare
+    from ..cache import Cache, default_home
+    from ..environment import choose_device
+    from ..manager import Plugins
+    from ..records import read_record, write_record
+    from .display import Display
+
+    plugins = Plugins(plugin_files)
+    prepared = prepare(spec, plugins, choose_device(device))
+    folder = out / "results" / spec.suite.name
+    path = folder / prepared.record_name
+    display = Display()
+    if path.exists() and not force:
+        record = read_record(path)
+        display.print(f"Measured already; --force measures again.")
+    else:
+        with display.stages() as show:
+            record = measure(prepared, Cache(default_home()), show)
+        write_record(record, folder)
+    display.record(record, path)
+
+
+def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
+    """The suite with the user's own test sets in place of its own, under a name that no table mixes with it."""
+    from ..errors import SrqError
+    from ..spec import DataSource
+
+    if not tests:
+        return suite
+    sources = {}
+    for test in tests:
+        name, equals, folder = test.partition("=")
+        if not (name and equals and folder):
+            raise SrqError(f"test set '{test}' is not of the form NAME=HR_DIR")
+        sources[name] = DataSource(hr=Path(folder).expanduser())
+    return suite.model_copy(update={"name": f"{suite.name}-{'-'.join(sorted(sources))}", "test": sources})
+
+
+def _check_writable(out: Path) -> None:
+    """Say now, and not after minutes of work, that nothing can be written."""
+    import os
+
+    from ..errors import SrqError
+
+    folder = out.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise SrqError(f"cannot write to {out}: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SrqError(f"cannot write to {out}: no permission in {folder}")

@@ -1,0 +1,1 @@
+"""Images, datasets and the generation of LR images."""

@@ -1,0 +1,63 @@
+"""The LR images that a method may see, as batches of patches on the run's device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from ..errors import SrqError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Calibration patches, and an endless supply of augmented ones cut from the same images.
+
+    `patches` is (N, S, S, 3) uint8; `images` are LR images (H, W, 3) uint8. All tensors handed out are
+    (B, 3, S, S) float32 in [0, 1] on `device`.
+    """
+
+    patches: np.ndarray
+    images: Sequence[np.ndarray]
+    seed: int = 0
+    device: str = "cpu"
+
+    def fixed(self, batch: int = 4) -> Iterator[Tensor]:
+        """The calibration patches, always the same ones in the same order."""
+        for start in range(0, len(self.patches), batch):
+            yield to_tensor(self.patches[start : start + batch]).to(self.device)
+
+    def random(self, batch: int, size: int) -> Iterator[Tensor]:
+        """Endless random crops of `size` pixels, flipped and rotated; the same seed gives the same sequence."""
+        small = min((min(image.shape[:2]) for image in self.images), default=0)
+        if small < size:
+            raise SrqError(f"a calibration image is {small} pixels wide, too small for patches of {size}")
+        generator = np.random.default_rng([self.seed, batch, size])
+        while True:
+            yield to_tensor(np.stack([self._crop(generator, size) for _ in range(batch)])).to(self.device)
+
+    def _crop(self, generator: np.random.Generator, size: int) -> np.ndarray:
+        image = self.images[generator.integers(len(self.images))]
+        top, left = (generator.integers(length - size + 1) for length in image.shape[:2])
+        patch = image[top : top + size, left : left + size]
+        patch = np.rot90(patch, generator.integers(4))
+        return patch[:, ::-1] if generator.integers(2) else patch
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(255)
+
+
+def to_image(batch: Tensor) -> np.ndarray:
+    """One image (1, 3, H, W) -> (H, W, 3) uint8: clamped to [0, 1], times 255, rounded."""
+    image = batch[0].detach().clamp(0, 1).mul(255).round().to(torch.uint8)
+    array: np.ndarray = image.permute(1, 2, 0).cpu().numpy()
+    return array

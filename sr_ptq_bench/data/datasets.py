@@ -1,0 +1,134 @@
+"""Datasets of LR and HR images, from sample photos, an HR folder, or folders and LMDBs of both."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import SrqError
+from .images import Image, Size, check_image, list_images, read_image, size_of
+from .lmdb_store import SUFFIX
+from .pairs import Listing, by_stem, list_folders, list_lmdbs
+from .photos import photo_path
+from .resize import crop_to_multiple, downscale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..spec import DataSource
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An LR image and its HR image, both (H, W, 3) uint8 RGB; HR is exactly `scale` times as large."""
+
+    name: str
+    lr: Image
+    hr: Image
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Pairs, each read anew when it is asked for, so that memory holds one at a time."""
+
+    name: str
+    scale: int
+    names: tuple[str, ...]
+    lr_sizes: tuple[Size, ...]
+    read: Callable[[int], tuple[Image, Image]]
+
+    def __len__(self) -> int:
+        """The number of pairs."""
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Pair:
+        """Read one pair; raises SrqError where its pixels are damaged or not what its header said."""
+        index = range(len(self))[index]
+        lr, hr = self.read(index)
+        expected = self.lr_sizes[index]
+        if size_of(lr) != expected or size_of(hr) != tuple(self.scale * length for length in expected):
+            where = f"dataset '{self.name}': image '{self.names[index]}'"
+            raise SrqError(f"{where} is {size_of(lr)}, its header said {expected}; it changed while in use")
+        return Pair(self.names[index], lr, hr)
+
+    def __iter__(self) -> Iterator[Pair]:
+        """Read the pairs one after the other."""
+        return (self[index] for index in range(len(self)))
+
+    @cached_property
+    def sha256(self) -> str:
+        """64 hexadecimal digits over names, shapes and pixels; the first access reads every image."""
+        digest = hashlib.sha256()
+        for pair in self:
+            digest.update(f"{pair.name}\n{pair.lr.shape} {pair.hr.shape}\n".encode())
+            digest.update(pair.lr.tobytes())
+            digest.update(pair.hr.tobytes())
+        return digest.hexdigest()
+
+
+def load_dataset(name: str, source: DataSource, scale: int) -> Dataset:
+    """Check all names and headers of a source and return its pairs, whose pixels are read when asked for."""
+    return Dataset(name, scale, *_list(source, scale))
+
+
+def _list(source: DataSource, scale: int) -> Listing:
+    if source.hr is None:
+        if len(set(source.photos)) < len(source.photos):
+            raise SrqError(f"photos {', '.join(source.photos)}: a photo is named twice; name each once")
+        return _list_generated({name: photo_path(name) for name in source.photos}, scale)
+    lr = None if source.lr is None else Path(source.lr.replace("{scale}", str(scale)))
+    stores = [path for path in (source.hr, lr) if path is not None and path.suffix == SUFFIX]
+    if lr is not None and len(stores) == 2:
+        return list_lmdbs(source.hr, lr, scale)
+    if stores:
+        raise SrqError(f"{stores[0]}: an LMDB goes with an LMDB; name one of HR and one of LR images")
+    if lr is None:
+        return _list_generated(by_stem(list_images(source.hr)), scale)
+    return list_folders(source.hr, lr, scale)
+
+
+def _list_generated(files: dict[str, Path], scale: int) -> Listing:
+    """HR images alone, cropped to a multiple of the scale, and LR images made from them."""
+    paths = list(files.values())
+
+    def read(index: int) -> tuple[Image, Image]:
+        hr = np.ascontiguousarray(crop_to_multiple(read_image(paths[index]), scale))
+        return downscale(hr, scale), hr
+
+    return Listing(tuple(files), tuple(lr_size(path, scale) for path in paths), read)
+
+
+def lr_size(hr: Path, scale: int) -> Size:
+    """The size of the LR image that is made from an HR file; raises SrqError where nothing is left of it."""
+    size = check_image(hr)
+    if min(size) < scale:
+        raise SrqError(f"{hr}: {size} pixels are too few for x{scale}; remove it")
+    return Size(size.height // scale, size.width // scale)
+
+
+def crops(dataset: Dataset, count: int, size: int, seed: int) -> Image:
+    """Random LR patches (count, size, size, 3): every image has the same chance, then every place in it."""
+    if not len(dataset):
+        raise SrqError(f"dataset '{dataset.name}' has no images to cut patches from")
+    for name, whole in zip(dataset.names, dataset.lr_sizes, strict=True):
+        if min(whole) < size:
+            where = f"dataset '{dataset.name}': LR image '{name}'"
+            raise SrqError(
+                f"{where} is {whole}, too small for patches of {size}; remove it or cut smaller ones"
+            )
+    generator = np.random.default_rng(seed)
+    chosen = generator.integers(len(dataset), size=count)
+    room = np.array(dataset.lr_sizes)[chosen] - size
+    corners = generator.integers(room + 1)
+    patches = np.empty((count, size, size, 3), dtype=np.uint8)
+    for index in np.unique(chosen):
+        lr = dataset[int(index)].lr
+        for patch in np.flatnonzero(chosen == index):
+            top, left = corners[patch]
+            patches[patch] = lr[top : top + size, left : left + size]
+    return patches

@@ -1,0 +1,25 @@
+"""The one exception that a user sees as a line of text, and the wording of misspelt names."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SrqError(Exception):
+    """An expected failure: `srq` prints it as one line on stderr and exits with status 2."""
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:
+    """Name the unknown value and the nearest allowed one, or all of them where none is near.
+
+    >>> print(unknown("method", "minmx", ["minmax", "dobi"]))
+    no method 'minmx'; did you mean 'minmax'?
+    """
+    names = sorted(allowed)
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(names) or 'none'}"
+    return SrqError(f"no {kind} '{name}'; {hint}")

@@ -1,0 +1,275 @@
+"""Finding plugins, and the typed face of the chosen method's hooks."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from . import hookspecs
+from .errors import SrqError, unknown
+from .hookspecs import GROUP, Figures, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import ModuleType
+
+    import numpy as np
+
+    from .data.batches import Batches
+    from .distribution import Distribution
+    from .model import SRModel, Student
+    from .quantizer import Bounds, Quantizer, Site
+    from .spec import OptionValue
+
+BLOCKED = "SRQ_DISABLE"
+METHOD_HOOKS = ("srq_compose", "srq_init_bounds", "srq_calibrate", "srq_transform_model", "srq_make_quantizer")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed plugin: its entry-point name, the distribution it came with, and its module."""
+
+    name: str
+    distribution: str
+    version: str
+    module: object
+
+    def hooks(self) -> list[str]:
+        """Names of the hooks that the plugin implements."""
+        return sorted(name for name in dir(self.module) if hasattr(getattr(self.module, name), f"{GROUP}_impl"))
+
+    def is_method(self) -> bool:
+        """Whether the plugin can be named by `--method`."""
+        return any(hook in METHOD_HOOKS for hook in self.hooks())
+
+
+class Plugins:
+    """All plugins of one process: those installed and those given as files."""
+
+    def __init__(self, files: Iterable[Path] = ()) -> None:
+        self.manager = pluggy.PluginManager(GROUP)
+        self.manager.add_hookspecs(hookspecs)
+        self.plugins: dict[str, Plugin] = {}
+        blocked = {name.strip() for name in os.environ.get(BLOCKED, "").split(",") if name.strip()}
+        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+            distribution = entry.dist.name if entry.dist else "unknown"
+            version = entry.dist.version if entry.dist else "unknown"
+            if entry.name in blocked:
+                continue
+            try:
+                module = entry.load()
+            except Exception as error:
+                raise SrqError(
+                    f"plugin '{entry.name}' of {distribution} {version} fails to import: {type(error).__name__}: {error}; "
+                    f"mend it, or block it with {BLOCKED}={entry.name}"
+                ) from error
+            self.add(Plugin(entry.name, distribution, version, module))
+        for path in files:
+            self.add(Plugin(path.stem, str(path.name), "file", _load_file(path)))
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise SrqError(self._pending(error)) from error
+
+    def add(self, plugin: Plugin) -> None:
+        """Register a plugin; raises SrqError for a name that is taken or a hook with unknown arguments."""
+        if plugin.name in self.plugins:
+            other = self.plugins[plugin.name]
+            raise SrqError(f"two plugins are called '{plugin.name}': {other.distribution} and {plugin.distribution}")
+        try:
+            self.manager.register(plugin.module, plugin.name)
+        except pluggy.PluginValidationError as error:
+            raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {_one_line(error)}") from error
+        self.plugins[plugin.name] = plugin
+
+    def _pending(self, error: pluggy.PluginValidationError) -> str:
+        """A hook that no specification knows: most likely misspelt."""
+        name = self.manager.get_name(error.plugin) or ""
+        known = [hook for hook in dir(hookspecs) if hook.startswith("srq_")]
+        misspelt = next(hook for hook in self.plugins[name].hooks() if hook not in known)
+        return f"plugin '{name}' of {self.plugins[name].distribution}: {unknown('hook', misspelt, known)}"
+
+    def method_names(self) -> list[str]:
+        """Names that `--method` accepts, alone or joined by `+`."""
+        return sorted(name for name, plugin in self.plugins.items() if plugin.is_method())
+
+    def method(
+        self, name: str, options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue] | None = None
+    ) -> Method:
+        """Resolve `--method` and its options, over a suite's `defaults`; raises SrqError before any work is done."""
+        parts = self._parts(name)
+        for hook, what in (("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator")):
+            having = [part for part in parts if hook in self.plugins[part].hooks()]
+            if len(having) > 1:
+                raise SrqError(f"method '{name}' has two {what}s, {' and '.join(having)}; keep one")
+        if not any("srq_init_bounds" in self.plugins[part].hooks() for part in parts):
+            raise SrqError(f"method '{name}' has no initializer; put one before it, such as minmax+{name}")
+        return Method(name, parts, self, self._resolve(parts, options, defaults or {}))
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        parts: list[str] = []
+        for part in name.split("+"):
+            if part not in self.method_names():
+                raise unknown("method", part, self.method_names())
+            composed = self.hook([part]).srq_compose()
+            parts += [name for inner in composed for name in self._parts(inner)] if composed else [part]
+        twice = {part for part in parts if parts.count(part) > 1}
+        if twice:
+            raise SrqError(f"method '{name}' names '{sorted(twice)[0]}' twice")
+        return tuple(parts)
+
+    def _resolve(
+        self, parts: Sequence[str], options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue]
+    ) -> dict[str, object | None]:
+        """Give every option to the part that owns it: `dqc.lr`, or `lr` to every part that has it."""
+        known = {part: option_values(self.options(part, {})) for part in parts}
+        values: dict[str, dict[str, OptionValue]] = {
+            part: {key.partition(".")[2]: v for key, v in defaults.items() if key.partition(".")[0] == part} for part in parts
+        }
+        for key, value in options.items():
+            part, dot, name = key.partition(".")
+            owners = [part] if dot else [owner for owner in parts if key in known[owner]]
+            if dot and part not in parts:
+                raise unknown("option", key, _qualified(known))
+            if not owners or (dot and name not in known[part]):
+                raise unknown("option", key, _qualified(known) if dot else {k for keys in known.values() for k in keys})
+            for owner in owners:
+                values[owner][name if dot else key] = value
+        return {part: self.options(part, values[part]) for part in parts}
+
+    def options(self, part: str, values: Mapping[str, OptionValue]) -> object | None:
+        """The validated options of one plugin; None where it has none."""
+        resolved: object | None = self.hook([part]).srq_options(values=values)
+        return resolved
+
+    def hook(self, names: Sequence[str]) -> Any:
+        """The hooks of the named plugins only."""
+        others = [plugin.module for name, plugin in self.plugins.items() if name not in names]
+
+        class Subset:
+            def __getattr__(_, hook: str) -> Any:  # noqa: N805
+                return self.manager.subset_hook_caller(hook, others)
+
+        return Subset()
+
+    def load_model(self, name: str, scale: int, weights: Path) -> SRModel:
+        """Ask every plugin for the network; raises SrqError where none knows it."""
+        model: SRModel | None = self.manager.hook.srq_load_model(name=name, scale=scale, weights=weights)
+        if model is None:
+            raise SrqError(f"no plugin loads a model called '{name}'")
+        return model
+
+    def evaluate(self, sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, float]:
+        """Scores of one image from every metric plugin; raises SrqError for a key returned twice or not a number."""
+        merged: dict[str, float] = {}
+        for scores in self.manager.hook.srq_evaluate(sr=sr, hr=hr, scale=scale):
+            for key, value in scores.items():
+                if key in merged:
+                    raise SrqError(f"two metric plugins return '{key}'")
+                merged[key] = float(value)
+                if merged[key] != merged[key]:
+                    raise SrqError(f"metric '{key}' is not a number")
+        return merged
+
+
+@dataclass(frozen=True)
+class Method:
+    """A chosen method: its plugins in order, each with its own options."""
+
+    name: str
+    parts: tuple[str, ...]
+    plugins: Plugins
+    options: dict[str, object | None] = field(default_factory=dict)
+
+    @cached_property
+    def _calls(self) -> list[tuple[str, Any, object | None]]:
+        return [(part, self.plugins.hook([part]), self.options.get(part)) for part in self.parts]
+
+    def make_quantizer(self, site: Site, bits: int) -> Quantizer | None:
+        """The method's own quantizer of a site, or None for the default."""
+        made = (hook.srq_make_quantizer(site=site, bits=bits, options=options) for _, hook, options in self._calls)
+        return next((quantizer for quantizer in made if quantizer is not None), None)
+
+    def transforms(self) -> bool:
+        """Whether any part rewrites weights."""
+        return any("srq_transform_model" in self.plugins.plugins[part].hooks() for part in self.parts)
+
+    def transform(self, student: Student, batches: Batches) -> None:
+        """Let every part that has the hook rewrite the student's weights."""
+        for _, hook, options in self._calls:
+            hook.srq_transform_model(student=student, batches=batches, options=options)
+
+    def init_bounds(self, site: Site, distribution: Distribution, bits: int) -> Bounds:
+        """First bounds of a site; raises SrqError that names the plugin where they are unusable."""
+        for part, hook, options in self._calls:
+            bounds = hook.srq_init_bounds(site=site, distribution=distribution, bits=bits, options=options)
+            if bounds is not None:
+                with blamed_on(part, site):
+                    bounds.tensors()
+                return bounds  # type: ignore[no-any-return]
+        raise SrqError(f"method '{self.name}' gives no bounds for site {site.name}")
+
+    def calibrate(self, student: Student, teacher: SRModel, batches: Batches, progress: Progress) -> Figures:
+        """Refine the student; the figures of the calibrator, none where the method has no calibrator."""
+        for part, hook, options in self._calls:
+            figures: Figures | None = hook.srq_calibrate(
+                student=student, teacher=teacher, batches=batches, options=options, progress=progress
+            )
+            for site, quantizer in student.quantizers.items():
+                with blamed_on(part, site):
+                    quantizer.bounds.tensors()
+            if figures is not None:
+                return figures
+        return {}
+
+
+class blamed_on:  # noqa: N801
+    """Name the plugin and the site in an SrqError about what the plugin returned."""
+
+    def __init__(self, plugin: str, site: Site | str) -> None:
+        self.where = f"plugin '{plugin}', site {site if isinstance(site, str) else site.name}"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SrqError):
+            raise SrqError(f"{self.where}: {error}") from error
+
+
+def option_values(options: object | None) -> dict[str, Any]:
+    """Keys of an options object with their values: pydantic model, dataclass, or any object with attributes."""
+    if options is None:
+        return {}
+    fields = getattr(type(options), "model_fields", None) or getattr(options, "__dict__", {})
+    return {name: getattr(options, name) for name in fields}
+
+
+def _qualified(known: Mapping[str, Iterable[str]]) -> list[str]:
+    return [f"{part}.{key}" for part, keys in known.items() for key in keys]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a plugin given as a file; raises SrqError that names it."""
+    if not path.is_file():
+        raise SrqError(f"no plugin file {path}")
+    spec = importlib.util.spec_from_file_location(f"srq_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SrqError(f"plugin file {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SrqError(f"plugin file {path} fails to import: {type(error).__name__}: {error}") from error
+    return module
