@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from .data.batches import Batches
     from .distribution import Distribution
     from .errors import SrqError
+    from .fake_quantize import fake_quantize
     from .hookspecs import Figures, Progress, hookimpl
     from .model import Operand, SRModel, Student
-    from .quantizer import Bounds, Quantizer, Site, fake_quantize
+    from .quantizer import Bounds, Quantizer, Site
     from .spec import Bits, Options, RunSpec, Suite
 
 _HOME = {
@@ -34,7 +35,7 @@ _HOME = {
     "SrqError": "errors",
     "Student": "model",
     "Suite": "spec",
-    "fake_quantize": "quantizer",
+    "fake_quantize": "fake_quantize",
     "fill": "checkpoint",
     "hookimpl": "hookspecs",
     "read_weights": "checkpoint",

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from .data.datasets import Dataset
     from .distribution import Distribution
     from .hookspecs import Progress
-    from .manager import Method, Plugins
+    from .manager import Plugins
+    from .method import Method
     from .model import SRModel, Student
     from .records import Scores
     from .spec import RunSpec
+
 
 @dataclass(frozen=True)
 class Run:
@@ -119,14 +121,21 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
 def _references(run: Run, cache: Cache, stages: Stages) -> References:
     """FP and the two interpolations on the same images, computed once per weights and data."""
     upscalers = {"fp": of_network(run.model), **interpolations(run.spec.scale)}
-    metrics = sorted(f"{p.name} {p.distribution} {p.version}" for p in run.plugins.plugins.values() if "srq_evaluate" in p.hooks())
+    metrics = sorted(
+        f"{p.name} {p.distribution} {p.version}" for p in run.plugins.plugins.values() if "srq_evaluate" in p.hooks()
+    )
     scores: dict[str, Scores] = {}
     for name, upscaler in upscalers.items():
         with stages(f"score {name}") as progress:
-            key: dict[str, Any] = {"upscaler": name, "scale": run.spec.scale, "test": run.hashes.test, "metrics": metrics}
+            key: dict[str, Any] = {
+                "upscaler": name,
+                "scale": run.spec.scale,
+                "test": run.hashes.test,
+                "metrics": metrics,
+            }
             if name == "fp":
                 key |= _network_key(run) | {"padding": run.portable.padding}
-            scores[name] = cache.scores(key, lambda: score(upscaler, run.tests, run.spec.scale, run.plugins, progress))  # noqa: B023
+            scores[name] = cache.scores(key, lambda: score(upscaler, run.tests, run.spec.scale, run.plugins, progress))
     return References(**scores)
 
 

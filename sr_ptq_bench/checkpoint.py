@@ -28,7 +28,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise SrqError(f"cannot read weights {path}: damaged, or holds more than tensors; expected safetensors") from error
+        raise SrqError(
+            f"cannot read weights {path}: damaged, or holds more than tensors; expected safetensors"
+        ) from error
     for key in ("params_ema", "params", "state_dict"):
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
@@ -39,7 +41,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, path: Path, rebuilt: Collection[str] = ()) -> None:
-    """Load the weights file into the network; raises SrqError for tensors missing, superfluous, misshapen or not finite.
+    """Load the weights file into the network; raises SrqError for a tensor missing, unknown, misshapen or not finite.
 
     Buffers whose name ends with one of `rebuilt` are made by the network itself and may be absent or present.
     """

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 BINS = 2**16
-_CHUNK = 2**18  # elements whose bin indices stay in the processor's cache
+_PIECE = 2**15  # elements that stay in a core's cache; from more, torch wakes all threads for every small operation
+_BLOCK = 2**22  # elements that are counted at once: many more than there are bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,11 @@ class Distribution:
 
     @classmethod
     def of_histogram(
-        cls, minimum: float, maximum: float, counts: Tensor, channel_minimum: Tensor | None = None,
+        cls,
+        minimum: float,
+        maximum: float,
+        counts: Tensor,
+        channel_minimum: Tensor | None = None,
         channel_maximum: Tensor | None = None,
     ) -> Distribution:
         """Read `counts` as a histogram of equal bins over [minimum, maximum]."""
@@ -81,9 +86,13 @@ class Distribution:
         grid = torch.arange(levels + 1, dtype=torch.float64) / levels
         q = lower + (upper - lower) * grid
         cuts = torch.searchsorted(self.values, (q[:, 1:] + q[:, :-1]) / 2)
-        ends = torch.nn.functional.pad(cuts, (1, 0)), torch.nn.functional.pad(cuts, (0, 1), value=self.values.numel())
+        ends = (
+            torch.nn.functional.pad(cuts, (1, 0)),
+            torch.nn.functional.pad(cuts, (0, 1), value=self.values.numel()),
+        )
         s0, s1, s2 = self._moments[:, ends[1]] - self._moments[:, ends[0]]
-        return (s2 - 2 * q * s1 + q**2 * s0).sum(1).clamp_min(0)
+        error: Tensor = (s2 - 2 * q * s1 + q**2 * s0).sum(1).clamp_min(0)
+        return error
 
     def quantile(self, share: float) -> float:
         """The least value with at least `share` (0 to 1) of the elements at or below it."""
@@ -95,17 +104,32 @@ class Distribution:
 
 def channel_range(v: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Minimum and maximum of every channel, each (C,)."""
-    others = [i for i in range(v.ndim) if i != axis % v.ndim]
-    return v.detach().amin(others), v.detach().amax(others)
+    last_first = v.detach().movedim(axis, -1)
+    channels = last_first.shape[-1]
+    rows = last_first.reshape(-1, channels)
+    # The CPU reduces along a long axis slowly, and takes the lesser of two wide rows quickly: fold first.
+    wide = max(1, _PIECE // channels)
+    folded = rows[: len(rows) // wide * wide].view(-1, wide * channels)
+    low, high = rows[:1].repeat(wide, 1).view(-1), rows[:1].repeat(wide, 1).view(-1)
+    for row in folded:
+        torch.minimum(low, row, out=low)
+        torch.maximum(high, row, out=high)
+    rest = rows[len(folded) * wide :]
+    return (
+        torch.cat([low.view(wide, channels), rest]).amin(0),
+        torch.cat([high.view(wide, channels), rest]).amax(0),
+    )
 
 
 def histogram(v: Tensor, low: Tensor, high: Tensor, bins: int = BINS) -> Tensor:
     """Counts of the elements of `v` in `bins` equal bins over [low, high]: (bins,) int64."""
     flat = v.detach().reshape(-1)
-    # The last value below `bins`, so that v = high falls into the last bin in float32 as well.
+    # The last number below `bins`, so that v = high falls into the last bin in float32 as well.
     scale = bins * (1 - 2**-20) / (high - low).clamp_min(torch.finfo(v.dtype).tiny)
     counts = torch.zeros(bins, dtype=torch.int64, device=v.device)
-    for chunk in flat.split(_CHUNK):
-        index = (chunk - low).mul_(scale).clamp_(0, bins - 1).to(torch.int32)
+    for block in flat.split(_BLOCK):
+        index = torch.empty(block.shape, dtype=torch.int32, device=v.device)
+        for x, i in zip(block.split(_PIECE), index.split(_PIECE), strict=True):
+            i.copy_((x - low).mul_(scale).clamp_(0, bins - 1))
         counts += torch.bincount(index, minlength=bins)
     return counts

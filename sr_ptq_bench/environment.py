@@ -16,9 +16,15 @@ from .errors import SrqError
 from .records import Environment
 
 if TYPE_CHECKING:
-    from .manager import Method
+    from .method import Method
 
-_LIBRARIES = {"sr_ptq_bench": "sr_ptq_bench", "torch": "torch", "basicsr": "basicsr", "numpy": "numpy", "opencv": "opencv-python"}
+_LIBRARIES = {
+    "sr_ptq_bench": "sr_ptq_bench",
+    "torch": "torch",
+    "basicsr": "basicsr",
+    "numpy": "numpy",
+    "opencv": "opencv-python",
+}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 

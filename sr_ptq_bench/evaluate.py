@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .manager import Plugins
     from .model import SRModel
 
+
 def of_network(model: SRModel) -> Callable[[np.ndarray], np.ndarray]:
     """The upscaler (H, W, 3) uint8 -> (sH, sW, 3) uint8 that a network is."""
 

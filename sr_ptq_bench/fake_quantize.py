@@ -14,7 +14,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PIECE = 2**16  # elements; a handful of float32 buffers of this size fit into a core's second-level cache
+_PIECE = 2**15  # elements that stay in a core's cache; from more, torch wakes all threads for every small operation
 
 
 def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
@@ -23,7 +23,7 @@ def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
     The bounds are of shape (), or broadcast against `v` with one entry per channel. Round's own gradient is 1
     (straight-through). An element that equals a bound counts as inside.
     """
-    return _FakeQuantize.apply(v, lower, upper, 2**bits - 1)  # type: ignore[no-any-return,no-untyped-call]
+    return _FakeQuantize.apply(v, lower, upper, 2**bits - 1)  # type: ignore[no-any-return]
 
 
 def span(lower: Tensor, upper: Tensor) -> Tensor:
@@ -52,11 +52,14 @@ class _FakeQuantize(torch.autograd.Function):
         grad_v = torch.empty_like(v)
         axes = [axis for axis in range(lower.ndim) if lower.shape[axis] == 1] or None
         outside, signed, error = (torch.zeros_like(lower) for _ in range(3))
+        buffer: Tensor | None = None
         for x, q, g, g_v in _pieces(lower, v, v_q, grad, grad_v):
-            clipped = torch.minimum(torch.maximum(x, lower), upper)
+            if buffer is None or buffer.shape != x.shape:
+                buffer = torch.empty_like(x)
+            clipped = torch.minimum(torch.maximum(x, lower, out=buffer), upper, out=buffer)
             side = torch.sub(x, clipped, out=g_v).sign_()  # -1 below l, 0 inside, 1 above u
             error += _total(clipped.sub_(q).mul_(g), axes)
-            cut = torch.mul(side, g, out=clipped)
+            cut = torch.mul(side, g, out=buffer)
             signed += _total(cut, axes)
             outside += _total(cut.mul_(side), axes)
             torch.sub(g, cut, out=g_v)

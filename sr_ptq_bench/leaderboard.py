@@ -189,9 +189,7 @@ def _number(value: float, metric: str) -> str:
     return NONE if math.isnan(value) else f"{value:.{DIGITS[metric]}f}"
 
 
-def _rows(
-    ordered: Sequence[Record], labels: Mapping[str, str], datasets: Sequence[str]
-) -> Iterator[list[str]]:
+def _rows(ordered: Sequence[Record], labels: Mapping[str, str], datasets: Sequence[str]) -> Iterator[list[str]]:
     """Rows from many bits to few and, within a bit-width, by rising PSNR on the first test set."""
     scores = pd.DataFrame([line for record in ordered for line in _measured(record, labels[record.key])])
     seeds = scores.groupby(ROW)["seed"].unique()
@@ -202,8 +200,7 @@ def _rows(
     cells["shown"] = [round(m, DIGITS[of]) for m, of in zip(cells["mean"], cells["metric"], strict=True)]
     best = cells.groupby(["weight", "activation", "dataset", "metric"])["shown"].transform("max")
     cells["text"] = [
-        _seen(*cell)
-        for cell in zip(cells["mean"], cells["std"], cells["metric"], cells["shown"] == best, strict=True)
+        _seen(*cell) for cell in zip(cells["mean"], cells["std"], cells["metric"], cells["shown"] == best, strict=True)
     ]
     texts = cells.pivot(index=ROW, columns=["dataset", "metric"], values="text")
     first = cells[(cells["dataset"] == datasets[0]) & (cells["metric"] == "psnr")]

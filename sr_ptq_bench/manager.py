@@ -1,11 +1,10 @@
-"""Finding plugins, and the typed face of the chosen method's hooks."""
+"""Finding plugins, and resolving what `--method` and its options name."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ import pluggy
 
 from . import hookspecs
 from .errors import SrqError, unknown
-from .hookspecs import GROUP, Figures, Progress
+from .hookspecs import GROUP
+from .method import Method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from .data.batches import Batches
-    from .distribution import Distribution
-    from .model import SRModel, Student
-    from .quantizer import Bounds, Quantizer, Site
+    from .model import SRModel
     from .spec import OptionValue
 
 BLOCKED = "SRQ_DISABLE"
-METHOD_HOOKS = ("srq_compose", "srq_init_bounds", "srq_calibrate", "srq_transform_model", "srq_make_quantizer")
+METHOD_HOOKS = (
+    "srq_compose",
+    "srq_init_bounds",
+    "srq_calibrate",
+    "srq_transform_model",
+    "srq_make_quantizer",
+)
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,8 @@ class Plugins:
                 module = entry.load()
             except Exception as error:
                 raise SrqError(
-                    f"plugin '{entry.name}' of {distribution} {version} fails to import: {type(error).__name__}: {error}; "
-                    f"mend it, or block it with {BLOCKED}={entry.name}"
+                    f"plugin '{entry.name}' of {distribution} {version} fails to import: "
+                    f"{type(error).__name__}: {error}; mend it, or block it with {BLOCKED}={entry.name}"
                 ) from error
             self.add(Plugin(entry.name, distribution, version, module))
         for path in files:
@@ -131,7 +134,8 @@ class Plugins:
         """Give every option to the part that owns it: `dqc.lr`, or `lr` to every part that has it."""
         known = {part: option_values(self.options(part, {})) for part in parts}
         values: dict[str, dict[str, OptionValue]] = {
-            part: {key.partition(".")[2]: v for key, v in defaults.items() if key.partition(".")[0] == part} for part in parts
+            part: {key.partition(".")[2]: v for key, v in defaults.items() if key.partition(".")[0] == part}
+            for part in parts
         }
         for key, value in options.items():
             part, dot, name = key.partition(".")
@@ -151,13 +155,7 @@ class Plugins:
 
     def hook(self, names: Sequence[str]) -> Any:
         """The hooks of the named plugins only."""
-        others = [plugin.module for name, plugin in self.plugins.items() if name not in names]
-
-        class Subset:
-            def __getattr__(_, hook: str) -> Any:  # noqa: N805
-                return self.manager.subset_hook_caller(hook, others)
-
-        return Subset()
+        return _Subset(self.manager, [plugin.module for name, plugin in self.plugins.items() if name not in names])
 
     def load_model(self, name: str, scale: int, weights: Path) -> SRModel:
         """Ask every plugin for the network; raises SrqError where none knows it."""
@@ -179,69 +177,14 @@ class Plugins:
         return merged
 
 
-@dataclass(frozen=True)
-class Method:
-    """A chosen method: its plugins in order, each with its own options."""
+class _Subset:
+    """A hook relay that leaves out some plugins."""
 
-    name: str
-    parts: tuple[str, ...]
-    plugins: Plugins
-    options: dict[str, object | None] = field(default_factory=dict)
+    def __init__(self, manager: pluggy.PluginManager, left_out: Sequence[object]) -> None:
+        self._manager, self._left_out = manager, left_out
 
-    @cached_property
-    def _calls(self) -> list[tuple[str, Any, object | None]]:
-        return [(part, self.plugins.hook([part]), self.options.get(part)) for part in self.parts]
-
-    def make_quantizer(self, site: Site, bits: int) -> Quantizer | None:
-        """The method's own quantizer of a site, or None for the default."""
-        made = (hook.srq_make_quantizer(site=site, bits=bits, options=options) for _, hook, options in self._calls)
-        return next((quantizer for quantizer in made if quantizer is not None), None)
-
-    def transforms(self) -> bool:
-        """Whether any part rewrites weights."""
-        return any("srq_transform_model" in self.plugins.plugins[part].hooks() for part in self.parts)
-
-    def transform(self, student: Student, batches: Batches) -> None:
-        """Let every part that has the hook rewrite the student's weights."""
-        for _, hook, options in self._calls:
-            hook.srq_transform_model(student=student, batches=batches, options=options)
-
-    def init_bounds(self, site: Site, distribution: Distribution, bits: int) -> Bounds:
-        """First bounds of a site; raises SrqError that names the plugin where they are unusable."""
-        for part, hook, options in self._calls:
-            bounds = hook.srq_init_bounds(site=site, distribution=distribution, bits=bits, options=options)
-            if bounds is not None:
-                with blamed_on(part, site):
-                    bounds.tensors()
-                return bounds  # type: ignore[no-any-return]
-        raise SrqError(f"method '{self.name}' gives no bounds for site {site.name}")
-
-    def calibrate(self, student: Student, teacher: SRModel, batches: Batches, progress: Progress) -> Figures:
-        """Refine the student; the figures of the calibrator, none where the method has no calibrator."""
-        for part, hook, options in self._calls:
-            figures: Figures | None = hook.srq_calibrate(
-                student=student, teacher=teacher, batches=batches, options=options, progress=progress
-            )
-            for site, quantizer in student.quantizers.items():
-                with blamed_on(part, site):
-                    quantizer.bounds.tensors()
-            if figures is not None:
-                return figures
-        return {}
-
-
-class blamed_on:  # noqa: N801
-    """Name the plugin and the site in an SrqError about what the plugin returned."""
-
-    def __init__(self, plugin: str, site: Site | str) -> None:
-        self.where = f"plugin '{plugin}', site {site if isinstance(site, str) else site.name}"
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SrqError):
-            raise SrqError(f"{self.where}: {error}") from error
+    def __getattr__(self, hook: str) -> Any:
+        return self._manager.subset_hook_caller(hook, self._left_out)
 
 
 def option_values(options: object | None) -> dict[str, Any]:

@@ -108,11 +108,14 @@ class QuantizedLayer(nn.Module):
         weight = self.weight_quantizer(self.layer.weight)
         x = self.input_quantizer(x)
         if isinstance(self.layer, nn.Conv2d):
-            return self.layer._conv_forward(x, weight, self.layer.bias)
+            y: Tensor = self.layer._conv_forward(x, weight, self.layer.bias)
+            return y
         return F.linear(x, weight, self.layer.bias)
 
 
-def quantize(teacher: SRModel, bits: Bits, make_quantizer: Callable[[Site, int], Quantizer | None] | None = None) -> Student:
+def quantize(
+    teacher: SRModel, bits: Bits, make_quantizer: Callable[[Site, int], Quantizer | None] | None = None
+) -> Student:
     """Build the student of a teacher: a copy in which every site has a quantizer, its bounds not yet set.
 
     With all quantizers off its output equals the teacher's to the last bit.

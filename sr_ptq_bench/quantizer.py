@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Role = Literal["weight", "activation"]
-Producer = Literal["parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "softmax", "query", "key", "value"]
+Producer = Literal[
+    "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "softmax", "query", "key", "value"
+]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Bounds:
         """Both ends as float32 tensors of one shape, () or (C,); raises SrqError unless finite and ordered."""
         lower, upper = (torch.as_tensor(end).detach().to("cpu", torch.float32) for end in (self.lower, self.upper))
         if lower.shape != upper.shape or lower.ndim > 1:
-            raise SrqError(f"bounds of shapes {tuple(lower.shape)} and {tuple(upper.shape)}; expected () or (C,), both the same")
+            raise SrqError(
+                f"bounds of shapes {tuple(lower.shape)} and {tuple(upper.shape)}; expected () or (C,), both the same"
+            )
         if not (torch.isfinite(lower).all() and torch.isfinite(upper).all()):
             raise SrqError("bounds are not finite")
         if (lower > upper).any():
@@ -83,7 +87,8 @@ class Quantizer(nn.Module):
 
     def quantize(self, v: Tensor) -> Tensor:
         """Fake-quantize `v` between the bounds."""
-        lower, upper = self.lower, self.upper
+        lower: Tensor = self.lower
+        upper: Tensor = self.upper
         if lower.ndim:
             shape: Sequence[int] = channel_shape(v, self.site.channel_axis, lower.numel())
             lower, upper = lower.view(shape), upper.view(shape)

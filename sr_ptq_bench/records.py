@@ -113,9 +113,7 @@ class PortableSpec(_Part):
     calibration: Patches
 
     @classmethod
-    def of(
-        cls, run: RunSpec, parts: tuple[str, ...], options: Mapping[str, Mapping[str, Any]]
-    ) -> PortableSpec:
+    def of(cls, run: RunSpec, parts: tuple[str, ...], options: Mapping[str, Mapping[str, Any]]) -> PortableSpec:
         """Resolve a run: `parts` are its plugins, `options` all the values of each; raises SrqError."""
         calibration = run.suite.calibration
         try:
@@ -171,8 +169,7 @@ class DatasetScores(_Part):
 def _means(images: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     metrics = next(iter(images.values()), {})
     return {
-        metric: math.fsum(scores.get(metric, 0.0) / len(images) for scores in images.values())
-        for metric in metrics
+        metric: math.fsum(scores.get(metric, 0.0) / len(images) for scores in images.values()) for metric in metrics
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -150,6 +150,14 @@ class RunSpec(_Frozen):
             have = ", ".join(f"x{scale}" for scale in sorted(self.suite.weights))
             raise SrqError(f"suite '{self.suite.name}' has no weights for x{self.scale}; it has {have}")
         return self.suite.weights[self.scale]
+
+
+def parse_scale(number: int) -> Scale:
+    """Check an upscaling factor; raises SrqError unless 2, 3 or 4."""
+    for scale in get_args(Scale):
+        if number == scale:
+            return cast("Scale", scale)
+    raise SrqError(f"scale {number} is out of range; expected 2, 3 or 4")
 
 
 def parse_options(pairs: tuple[str, ...]) -> dict[str, OptionValue]:

@@ -28,7 +28,9 @@ class DobiOptions(Options):
     K: int = Field(100, ge=1, description="number of search steps")
     one_sided: bool = Field(True, description="keep l = min for values after softmax, GELU and ReLU")
     last_step: bool = Field(True, description="candidates i = 0..K; without it 0..K-1")
-    tie: Literal["first", "last"] = Field("last", description="the candidate that wins among equals; the first is widest")
+    tie: Literal["first", "last"] = Field(
+        "last", description="the candidate that wins among equals; the first is widest"
+    )
 
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, Any]]:

@@ -37,7 +37,13 @@ class DqcOptions(Options):
         """The published text and the released code."""
         return {
             "paper": {"iterations": 3000, "batch": 32, "beta2": 0.999, "schedule": "cosine", "loss": "paper"},
-            "official": {"iterations": 4000, "batch": 16, "beta2": 0.99, "schedule": "constant", "loss": "official"},
+            "official": {
+                "iterations": 4000,
+                "batch": 16,
+                "beta2": 0.99,
+                "schedule": "constant",
+                "loss": "official",
+            },
         }
 
 
@@ -85,7 +91,9 @@ def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: D
     with torch.no_grad():
         target, target_features = teacher.with_features(lr)
     output, features = student.with_features(lr)
-    return output_loss(output, target, options) + options.feature_weight * feature_loss(features, target_features, options)
+    return output_loss(output, target, options) + options.feature_weight * feature_loss(
+        features, target_features, options
+    )
 
 
 def output_loss(output: Tensor, target: Tensor, options: DqcOptions) -> Tensor:

@@ -6,7 +6,7 @@ operands of the two matrix products: 16 sites a block, 384 in the 24 blocks of S
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -64,44 +64,45 @@ class SplitLinear(nn.Module):
 
     def __init__(self, fused: nn.Linear) -> None:
         super().__init__()
-        self.q, self.k, self.v = (_part(fused, i) for i in range(3))
+        weights, biases = fused.weight.chunk(3), fused.bias.chunk(3)
+        self.q, self.k, self.v = (_linear(w, b) for w, b in zip(weights, biases, strict=True))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, N, C) -> three of (B, N, C)."""
         return self.q(x), self.k(x), self.v(x)
 
 
-def _part(fused: nn.Linear, index: int) -> nn.Linear:
-    rows = fused.out_features // 3
-    part = nn.Linear(fused.in_features, rows)
-    part.weight.data = fused.weight.data[index * rows : (index + 1) * rows].clone()
-    part.bias.data = fused.bias.data[index * rows : (index + 1) * rows].clone()
-    return part
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight.data, layer.bias.data = weight.detach().clone(), bias.detach().clone()
+    return layer
 
 
 class OpenAttention(nn.Module):
     """BasicSR's WindowAttention with q, k and v split and the operands of both matrix products as sites."""
 
-    def __init__(self, attention: nn.Module) -> None:
+    relative_position_index: Tensor
+
+    def __init__(self, attention: Any) -> None:
         super().__init__()
-        self.num_heads: int = attention.num_heads  # type: ignore[assignment]
-        self.scale: float = attention.scale  # type: ignore[assignment]
-        self.qkv = SplitLinear(attention.qkv)  # type: ignore[arg-type]
-        self.proj = attention.proj
+        self.num_heads: int = attention.num_heads
+        self.scale: float = attention.scale
+        self.qkv = SplitLinear(attention.qkv)
+        self.proj: nn.Module = attention.proj
         self.query, self.key = Operand("query"), Operand("key")
         self.attention, self.value = Operand("softmax"), Operand("value")
-        self.relative_position_bias_table = attention.relative_position_bias_table
-        self.relative_position_index: Tensor
-        self.register_buffer("relative_position_index", attention.relative_position_index)  # type: ignore[arg-type]
+        self.relative_position_bias_table: nn.Parameter = attention.relative_position_bias_table
+        self.register_buffer("relative_position_index", attention.relative_position_index)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attend within windows: x (windows * B, N, C), mask (windows, N, N) or None -> (windows * B, N, C)."""
         windows, n, c = x.shape
         q, k, v = (y.view(windows, n, self.num_heads, -1).transpose(1, 2) for y in self.qkv(x))
-        q = self.query(q * self.scale)
-        scores = q @ self.key(k).transpose(-2, -1) + self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        scores = self.query(q * self.scale) @ self.key(k).transpose(-2, -1) + bias
         if mask is not None:
             groups = scores.view(-1, mask.shape[0], self.num_heads, n, n)
             scores = (groups + mask[:, None]).view(windows, self.num_heads, n, n)
         attention = self.attention(torch.softmax(scores, -1))
-        return self.proj((attention @ self.value(v)).transpose(1, 2).reshape(windows, n, c))  # type: ignore[no-any-return]
+        y: Tensor = self.proj((attention @ self.value(v)).transpose(1, 2).reshape(windows, n, c))
+        return y

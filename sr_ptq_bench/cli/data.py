@@ -34,9 +34,7 @@ def lmdb(src: Path, dst: Path) -> None:
 @data.command()
 @click.argument("hr", type=_PATH)
 @click.argument("dst", type=_PATH)
-@click.option(
-    "--scale", type=click.IntRange(2, 4), required=True, help="How many times smaller the LR images are."
-)
+@click.option("--scale", type=click.IntRange(2, 4), required=True, help="How many times smaller the LR images are.")
 @click.option("--force", is_flag=True, help="Replace files that exist in DST.")
 def lr(hr: Path, dst: Path, scale: int, force: bool) -> None:
     """Make low-resolution (LR) images in folder DST from the high-resolution images in folder HR.

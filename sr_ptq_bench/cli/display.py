@@ -43,7 +43,12 @@ class Display:
     @contextmanager
     def stages(self) -> Iterator[Callable[[str], AbstractContextManager[Report]]]:
         """A live list of the stages; on a stderr that is no terminal, a line as each begins."""
-        columns = TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+        columns = (
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         live = Progress(*columns, TextColumn("{task.fields[note]}"), console=self.err, disable=not self.err.is_terminal)
 
         @contextmanager

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A plugin that is not installed.")
+@click.option(
+    "--plugin",
+    "plugin_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="A plugin that is not installed.",
+)
 def methods(plugin_files: tuple[Path, ...]) -> None:
     """List the installed methods: where each comes from, its hooks and its options with their defaults.
 
@@ -32,7 +39,11 @@ def methods(plugin_files: tuple[Path, ...]) -> None:
 def _describe(plugins: Plugins, plugin: Plugin) -> list[str]:
     from ..manager import option_values
 
-    kind = [word for hook, word in (("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator")) if hook in plugin.hooks()]
+    kind = [
+        word
+        for hook, word in (("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator"))
+        if hook in plugin.hooks()
+    ]
     composed = plugins.hook([plugin.name]).srq_compose()
     title = f"= {'+'.join(composed)}" if composed else " and ".join(kind) or "transformer"
     summary = (plugin.module.__doc__ or "").strip().split("\n")[0]

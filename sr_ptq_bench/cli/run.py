@@ -12,15 +12,55 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--method", "-m", required=True, metavar="NAME", help="A method, or INITIALIZER+CALIBRATOR; see `srq methods`.")
-@click.option("--bits", "-b", required=True, metavar="BITS", help="Bits of weights and activations: 4, or w4a8; 2 to 8.")
+@click.option(
+    "--method",
+    "-m",
+    required=True,
+    metavar="NAME",
+    help="A method, or INITIALIZER+CALIBRATOR; see `srq methods`.",
+)
+@click.option(
+    "--bits", "-b", required=True, metavar="BITS", help="Bits of weights and activations: 4, or w4a8; 2 to 8."
+)
 @click.option("--scale", "-s", required=True, type=int, metavar="SCALE", help="Upscaling factor: 2, 3 or 4.")
-@click.option("--suite", default="sample", metavar="SUITE", show_default=True, help="A built-in suite, or a .toml file of yours.")
-@click.option("--test", "tests", multiple=True, metavar="NAME=HR_DIR", help="Score on your own photos instead of the suite's.")
-@click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="An option of the method, such as dqc.lr=1e-3.")
+@click.option(
+    "--suite",
+    default="sample",
+    metavar="SUITE",
+    show_default=True,
+    help="A built-in suite, or a .toml file of yours.",
+)
+@click.option(
+    "--test",
+    "tests",
+    multiple=True,
+    metavar="NAME=HR_DIR",
+    help="Score on your own photos instead of the suite's.",
+)
+@click.option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the method, such as dqc.lr=1e-3.",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of all randomness.")
-@click.option("--plugin", "plugin_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE.py", help="A plugin that is not installed.")
-@click.option("--out", default=Path("leaderboards"), show_default=True, type=click.Path(path_type=Path), help="Records go to OUT/results/SUITE.")
+@click.option(
+    "--plugin",
+    "plugin_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="A plugin that is not installed.",
+)
+@click.option(
+    "--out",
+    default=Path("leaderboards"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Records go to OUT/results/SUITE.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--force", is_flag=True, help="Measure again even if the record is there.")
 def run(
@@ -46,15 +86,12 @@ def run(
     The network is quantized, its bounds are chosen and calibrated, and it is scored beside its full-precision (FP)
     twin and bicubic. A run whose record is there already is not made again.
     """
-    from ..errors import SrqError
-    from ..spec import Bits, RunSpec, Suite, parse_options
+    from ..spec import Bits, RunSpec, Suite, parse_options, parse_scale
 
-    if scale not in (2, 3, 4):
-        raise SrqError(f"scale {scale} is out of range; expected 2, 3 or 4")
     spec = RunSpec(
         method=method,
         bits=Bits.parse(bits),
-        scale=scale,
+        scale=parse_scale(scale),
         suite=with_tests(Suite.load(suite), tests),
         seed=seed,
         options=parse_options(options),
@@ -75,7 +112,7 @@ def run(
     display = Display()
     if path.exists() and not force:
         record = read_record(path)
-        display.print(f"Measured already; --force measures again.")
+        display.print("Measured already; --force measures again.")
     else:
         with display.stages() as show:
             record = measure(prepared, Cache(default_home()), show)

@@ -21,9 +21,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.command()
 @click.option("--suite", metavar="NAME", help="Only the tables of this suite; default: all suites found.")
-@click.option(
-    "--results", type=_FOLDER, metavar="DIR", help="Records, in DIR/SUITE/*.json; default: OUT/results."
-)
+@click.option("--results", type=_FOLDER, metavar="DIR", help="Records, in DIR/SUITE/*.json; default: OUT/results.")
 @click.option(
     "--out",
     type=_FOLDER,
@@ -36,9 +34,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 def table(suite: str | None, results: Path | None, out: Path, check: bool) -> None:
     """Turn records into Markdown tables, and print them.
 
-    Every `srq run` leaves a record, a JSON file with the scores of one method. This command gathers the records of a
-    suite into one table per network and scale, with the full-precision network and plain interpolation beside them.
-    Tables are not edited by hand: add a record and make them again.
+    Every `srq run` leaves a record, a JSON file with the scores of one method. This command gathers the
+    records of a suite into one table per network and scale, with the full-precision (FP) network and plain
+    interpolation beside them. Tables are not edited by hand: add a record and make them again.
 
     \b
     srq run --method minmax --bits 4 --scale 2
@@ -59,7 +57,7 @@ def table(suite: str | None, results: Path | None, out: Path, check: bool) -> No
 
 
 def _records(results: Path, suite: str | None) -> list[Record]:
-    """The records of one suite or of all; raises SrqError where there is none or one lies in the wrong folder."""
+    """The records of one suite or of all; raises SrqError for none, or for one in the wrong folder."""
     from ..records import read_records, record_name
 
     folders = [results / suite] if suite else sorted(path for path in results.glob("*") if path.is_dir())
@@ -96,9 +94,7 @@ def _check(texts: Mapping[Path, str], out: Path, suite: str | None, renew: str) 
         raise SrqError(f"{', '.join(missing + stale)}; renew with `{renew}`")
     superfluous = [str(path) for path, text in found.items() if path not in texts and text.startswith(MARK)]
     if superfluous:
-        raise SrqError(
-            f"{', '.join(superfluous)}: made from records that are gone; remove it, then `{renew}`"
-        )
+        raise SrqError(f"{', '.join(superfluous)}: no records for it any more; remove it")
 
 
 def _content(path: Path) -> str:

@@ -44,10 +44,10 @@ class Batches:
             yield to_tensor(np.stack([self._crop(generator, size) for _ in range(batch)])).to(self.device)
 
     def _crop(self, generator: np.random.Generator, size: int) -> np.ndarray:
-        image = self.images[generator.integers(len(self.images))]
-        top, left = (generator.integers(length - size + 1) for length in image.shape[:2])
+        image = self.images[int(generator.integers(len(self.images)))]
+        top, left = (int(generator.integers(length - size + 1)) for length in image.shape[:2])
         patch = image[top : top + size, left : left + size]
-        patch = np.rot90(patch, generator.integers(4))
+        patch = np.rot90(patch, int(generator.integers(4)))
         return patch[:, ::-1] if generator.integers(2) else patch
 
 

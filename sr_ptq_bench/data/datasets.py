@@ -65,7 +65,7 @@ class Dataset:
         """64 hexadecimal digits over names, shapes and pixels; the first access reads every image."""
         digest = hashlib.sha256()
         for pair in self:
-            digest.update(f"{pair.name}\n{pair.lr.shape} {pair.hr.shape}\n".encode())
+            digest.update(f"{pair.name}\n{pair.lr.shape} {pair.hr.shape}\n".encode(errors="surrogateescape"))
             digest.update(pair.lr.tobytes())
             digest.update(pair.hr.tobytes())
         return digest.hexdigest()
@@ -118,9 +118,7 @@ def crops(dataset: Dataset, count: int, size: int, seed: int) -> Image:
     for name, whole in zip(dataset.names, dataset.lr_sizes, strict=True):
         if min(whole) < size:
             where = f"dataset '{dataset.name}': LR image '{name}'"
-            raise SrqError(
-                f"{where} is {whole}, too small for patches of {size}; remove it or cut smaller ones"
-            )
+            raise SrqError(f"{where} is {whole}, too small for patches of {size}; remove it or cut smaller ones")
     generator = np.random.default_rng(seed)
     chosen = generator.integers(len(dataset), size=count)
     room = np.array(dataset.lr_sizes)[chosen] - size

@@ -25,9 +25,7 @@ def write_lr(hr: Path, destination: Path, scale: int, *, force: bool = False) ->
     targets = {destination / f"{name}.png": path for name, path in sources.items()}
     existing = [target for target in targets if target.exists()]
     if existing and not force:
-        raise SrqError(
-            f"{existing[0]} exists already ({len(existing)} such files); use --force to replace them"
-        )
+        raise SrqError(f"{existing[0]} exists already ({len(existing)} such files); use --force to replace them")
     for path in sources.values():
         lr_size(path, scale)
     for target, path in targets.items():

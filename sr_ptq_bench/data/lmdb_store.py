@@ -87,9 +87,7 @@ def _reader(folder: Path) -> Iterator[Callable[[str], memoryview]]:
                 def entry(key: str) -> memoryview:
                     value: memoryview | None = transaction.get(key.encode("ascii"))
                     if value is None:
-                        raise SrqError(
-                            f"{folder}: meta_info.txt names '{key}', data.mdb lacks it; write it again"
-                        )
+                        raise SrqError(f"{folder}: meta_info.txt names '{key}', data.mdb lacks it; write it again")
                     return value
 
                 yield entry
@@ -104,9 +102,7 @@ def write_lmdb(source: Path, destination: Path) -> int:
     already, sizes the map by the first image, and lets equal base names overwrite each other.
     """
     if destination.suffix != SUFFIX:
-        raise SrqError(
-            f"{destination}: BasicSR wants LMDBs to end in {SUFFIX}; use {destination.name}{SUFFIX}"
-        )
+        raise SrqError(f"{destination}: BasicSR wants LMDBs to end in {SUFFIX}; use {destination.name}{SUFFIX}")
     if destination.exists() or destination.is_symlink():
         raise SrqError(f"{destination} exists already; remove it or choose another name")
     if not destination.parent.is_dir():

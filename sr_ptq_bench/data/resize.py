@@ -1,8 +1,8 @@
 """The upscalers and the downscaler of the protocol, in 8 bit.
 
 MATLAB's imresize makes the LR images of every SR benchmark. No library reproduces it to the bit: BasicSR's
-port works in float32 and does not round between the two passes, OpenCV and Pillow have another kernel or other
-rounding. Here the weights are exact integers, so that no sum depends on floating point.
+port works in float32 and does not round between the two passes, OpenCV and Pillow have another kernel or
+other rounding. Here the weights are exact integers, so that no sum depends on floating point.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _sum_rows(image: NDArray[Any], scale: Fraction) -> tuple[Integers, int]:
 
 
 def _resize_rows(image: Image, scale: Fraction) -> Image:
-    """Resize the rows of (H, W, 3) uint8; half is rounded up, as MATLAB does, and the result clipped to 8 bit."""
+    """Resize the rows of (H, W, 3) uint8; half is rounded up, as in MATLAB, the result clipped to 8 bit."""
     total, denominator = _sum_rows(image, scale)
     return _clip((2 * total + denominator) // (2 * denominator))
 
@@ -109,8 +109,8 @@ def downscale(hr: Image, scale: int) -> Image:
 def upscale(lr: Image, scale: int) -> Image:
     """Bicubic enlargement with MATLAB's kernel, the bicubic row of SR tables; uint8 RGB in and out.
 
-    It is rounded once, at the end and half to even, as the output of a network is: published scores are of this
-    one. Rounding between the passes, as `bicubic` does, costs 0.001 to 0.005 dB.
+    It is rounded once, at the end and half to even, as the output of a network is. Rounding between the
+    passes as well, like `bicubic`, costs 0.001 to 0.005 dB on Set5.
     """
     rows, first = _sum_rows(lr, Fraction(scale))
     total, second = _sum_rows(rows.transpose(1, 0, 2), Fraction(scale))
@@ -120,8 +120,8 @@ def upscale(lr: Image, scale: int) -> Image:
 def bilinear_upscale(lr: Image, scale: int) -> Image:
     """Torch's bilinear enlargement (half-pixel centres, not antialiased), rounded; uint8 RGB in and out.
 
-    2DQuant's tables call this row Bicubic. It is computed in float64: at x2 and x4 many values lie on a half, where
-    float32 rounds by chance (0.001 dB).
+    2DQuant's tables call this row Bicubic. It is computed in float64: at x2 and x4 many values end in a half,
+    which float32 rounds by chance (up to 0.003 dB on Set5).
     """
     import torch
     from torch.nn import functional as F

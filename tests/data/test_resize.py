@@ -55,7 +55,22 @@ def test_halving_by_hand(row, expected):
 
 def test_enlarging_rounds_once_and_half_to_even():
     # x2 weighs by -3, 29, 111, -9 of 128.
-    assert upscale(of_row([0, 0, 0, 64, 0, 0, 0]), 2)[0, :, 0].tolist() == [0, 0, 0, 0, 0, 14, 56, 56, 14, 0, 0, 0, 0, 0]
+    assert upscale(of_row([0, 0, 0, 64, 0, 0, 0]), 2)[0, :, 0].tolist() == [
+        0,
+        0,
+        0,
+        0,
+        0,
+        14,
+        56,
+        56,
+        14,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_rows_are_resized_and_rounded_before_columns():
@@ -162,5 +177,3 @@ def test_golden_scores_of_the_upscalers_on_set5(benchmark_data, method, scale, p
         pair = (sr[:, :, ::-1], hr[:, :, ::-1])
         scores.append([score(*pair, scale, test_y_channel=True) for score in (calculate_psnr, calculate_ssim)])
     assert np.round(np.mean(scores, axis=0), 4).tolist() == [psnr, ssim]
-
-
