@@ -7,6 +7,7 @@ import time
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -135,7 +136,8 @@ def _references(run: Run, cache: Cache, stages: Stages) -> References:
             }
             if name == "fp":
                 key |= _network_key(run) | {"padding": run.portable.padding}
-            scores[name] = cache.scores(key, lambda: score(upscaler, run.tests, run.spec.scale, run.plugins, progress))
+            compute = partial(score, upscaler, run.tests, run.spec.scale, run.plugins, progress)
+            scores[name] = cache.scores(key, compute)
     return References(**scores)
 
 
