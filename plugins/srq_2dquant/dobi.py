@@ -2,6 +2,9 @@
 
 A search over K candidates: both bounds, or the upper one alone where the values are one-sided, move inwards step by
 step, and the pair with the least ||v - v_q||_2 wins. Algorithm 1 prints u + i*du; it means u - i*du.
+
+`search=joint` moves the two bounds independently, K x K pairs, and so needs no decision what is one-sided; the paper
+lists that decision as DOBI's limitation. Every candidate of Algorithm 1 is among its pairs.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ class DobiOptions(Options):
 
     preset: Literal["paper", "official"] = "paper"
     K: int = Field(100, ge=1, description="number of search steps")
+    search: Literal["line", "joint"] = Field("line", description="move both bounds together, or each on its own")
     one_sided: bool = Field(True, description="keep l = min for values after softmax, GELU and ReLU")
     last_step: bool = Field(True, description="candidates i = 0..K; without it 0..K-1")
     tie: Literal["first", "last"] = Field(
@@ -50,8 +54,10 @@ def srq_options(values: Mapping[str, Any]) -> DobiOptions:
 @hookimpl
 def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: DobiOptions) -> Bounds:
     """Algorithm 1 on one site."""
-    one_sided = options.one_sided and site.producer in ONE_SIDED
+    one_sided = options.one_sided and site.producer in ONE_SIDED and options.search == "line"
     lower, upper = candidates(distribution.minimum, distribution.maximum, one_sided, options)
+    if options.search == "joint":
+        lower, upper = lower.repeat_interleave(len(upper)), upper.repeat(len(lower))
     best = winner(distribution.squared_error(lower, upper, bits), options.tie)
     return Bounds(lower[best], upper[best])
 
