@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .data.batches import Batches
     from .distribution import Distribution
     from .errors import SrqError
-    from .fake_quantize import fake_quantize
+    from .fakequant import fake_quantize
     from .hookspecs import Figures, Progress, hookimpl
     from .model import Operand, SRModel, Student
     from .quantizer import Bounds, Quantizer, Site
@@ -35,7 +35,7 @@ _HOME = {
     "SrqError": "errors",
     "Student": "model",
     "Suite": "spec",
-    "fake_quantize": "fake_quantize",
+    "fake_quantize": "fakequant",
     "fill": "checkpoint",
     "hookimpl": "hookspecs",
     "read_weights": "checkpoint",

@@ -11,16 +11,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import ValidationError
 
 from .data.batches import Batches
 from .data.datasets import crops, load_dataset
 from .environment import describe, keep_freed_memory, peak_memory
+from .errors import SrqError
 from .evaluate import interpolations, of_network, score
 from .files import sha256_of
 from .manager import option_values
-from .model import quantize, weights_quantized_once, with_padding
+from .model import quantize, quantizers_off, weights_quantized_once, with_padding
 from .observation import observe
 from .records import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope, record_name
+from .spec import first_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,7 +82,11 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu") -> Run:
     weights = spec.weights
     model = with_padding(plugins.load_model(spec.suite.model, spec.scale, weights), spec.suite.padding)
     tests = {name: load_dataset(name, source, spec.scale) for name, source in spec.suite.test.items()}
+    for dataset in tests.values():
+        _check_windows(model, dataset)
     calibration = spec.suite.calibration
+    if calibration.size < model.window:
+        raise SrqError(f"calibration patches of {calibration.size} are {_smaller(model)}; choose a larger size")
     images = load_dataset("calibration", calibration.source, spec.scale)
     patches = crops(images, calibration.patches, calibration.size, spec.seed)
     batches = Batches(patches, [pair.lr for pair in images], spec.seed, device)
@@ -89,6 +96,16 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu") -> Run:
         test={name: dataset.sha256 for name, dataset in tests.items()},
     )
     return Run(spec, plugins, method, portable, hashes, tests, batches, model.to(device))
+
+
+def _check_windows(model: SRModel, dataset: Dataset) -> None:
+    for name, size in zip(dataset.names, dataset.lr_sizes, strict=True):
+        if min(size) < model.window:
+            raise SrqError(f"dataset '{dataset.name}': LR image '{name}' is {size}, {_smaller(model)}; remove it")
+
+
+def _smaller(model: SRModel) -> str:
+    return f"smaller than one window of {model.window}x{model.window}"
 
 
 def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager[Progress]]) -> Record:
@@ -103,7 +120,7 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         figures = run.method.calibrate(student, run.model, run.batches, progress)
     with stages("evaluate") as progress, weights_quantized_once(student):
         scores = score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
-    return Record(
+    return _record(
         schema_version=SCHEMA_VERSION,
         spec=run.portable,
         scope=_scope(student),
@@ -119,12 +136,16 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     )
 
 
+def _record(**values: Any) -> Record:
+    try:
+        return Record(**values)
+    except ValidationError as error:
+        raise SrqError(f"a record cannot hold this run: {first_complaint(error, Record)}") from error
+
+
 def _references(run: Run, cache: Cache, stages: Stages) -> References:
     """FP and the two interpolations on the same images, computed once per weights and data."""
     upscalers = {"fp": of_network(run.model), **interpolations(run.spec.scale)}
-    metrics = sorted(
-        f"{p.name} {p.distribution} {p.version}" for p in run.plugins.plugins.values() if "srq_evaluate" in p.hooks()
-    )
     scores: dict[str, Scores] = {}
     for name, upscaler in upscalers.items():
         with stages(f"score {name}") as progress:
@@ -132,7 +153,7 @@ def _references(run: Run, cache: Cache, stages: Stages) -> References:
                 "upscaler": name,
                 "scale": run.spec.scale,
                 "test": run.hashes.test,
-                "metrics": metrics,
+                "metrics": run.plugins.identities("srq_evaluate"),
             }
             if name == "fp":
                 key |= _network_key(run) | {"padding": run.portable.padding}
@@ -142,14 +163,19 @@ def _references(run: Run, cache: Cache, stages: Stages) -> References:
 
 
 def _network_key(run: Run) -> dict[str, Any]:
-    return {"model": run.portable.model, "weights": run.hashes.weights, "device": str(run.model.device)}
+    return {
+        "model": run.portable.model,
+        "loaders": run.plugins.identities("srq_load_model"),
+        "weights": run.hashes.weights,
+        "device": str(run.model.device),
+    }
 
 
 def _student(run: Run, cache: Cache, stages: Stages) -> Student:
     """The quantized twin with its first bounds."""
     student = quantize(run.model, run.spec.bits, run.method.make_quantizer)
     if run.method.transforms():
-        with stages("transform"):
+        with stages("transform"), quantizers_off(student):
             run.method.transform(student, run.batches)
     with stages("observe"):
         distributions = _distributions(run, student, cache)
@@ -168,7 +194,8 @@ def _distributions(run: Run, student: Student, cache: Cache) -> dict[str, Distri
 
     if run.method.transforms():
         return compute()
-    return cache.distributions(_network_key(run) | {"calibration": run.hashes.calibration}, compute)
+    key = _network_key(run) | {"calibration": run.hashes.calibration, "sites": list(student.quantizers)}
+    return cache.distributions(key, compute)
 
 
 def _scope(student: Student) -> Scope:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from .errors import SrqError
@@ -27,7 +25,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise SrqError(f"no weights file {path}")
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # damaged pickles raise almost anything: IndexError, struct.error, AssertionError
         raise SrqError(
             f"cannot read weights {path}: damaged, or holds more than tensors; expected safetensors"
         ) from error
@@ -35,9 +33,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
             break
-    if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+    if not isinstance(loaded, dict) or not loaded or not all(map(_is_named_tensor, loaded.items())):
         raise SrqError(f"weights {path} hold no table of tensors")
     return loaded
+
+
+def _is_named_tensor(item: tuple[object, object]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], torch.Tensor)
 
 
 def fill(network: nn.Module, path: Path, rebuilt: Collection[str] = ()) -> None:

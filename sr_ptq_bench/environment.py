@@ -48,9 +48,11 @@ def choose_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
+        kind = torch.empty(0, device=name).device.type
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise SrqError(f"device '{name}' is not available here; expected auto, cpu or cuda") from error
+    if kind not in ("cpu", "cuda"):
+        raise SrqError(f"device '{name}' cannot run a benchmark; expected auto, cpu or cuda")
     return name
 
 

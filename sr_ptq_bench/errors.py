@@ -20,6 +20,7 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:
     no method 'minmx'; did you mean 'minmax'?
     """
     names = sorted(allowed)
-    near = get_close_matches(name, names, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there is: {', '.join(names) or 'none'}"
+    lower = {allowed.lower(): allowed for allowed in names}
+    near = get_close_matches(name.lower(), lower, n=1)
+    hint = f"did you mean '{lower[near[0]]}'?" if near else f"there is: {', '.join(names) or 'none'}"
     return SrqError(f"no {kind} '{name}'; {hint}")

@@ -27,7 +27,10 @@ def of_network(model: SRModel) -> Callable[[np.ndarray], np.ndarray]:
 
     def upscaler(lr: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return to_image(model(to_tensor(lr[None]).to(model.device)))
+            sr = model(to_tensor(lr[None]).to(model.device))
+            if not torch.isfinite(sr).all():
+                raise SrqError("the network's output is not finite")
+            return to_image(sr)
 
     return upscaler
 
@@ -52,10 +55,23 @@ def score(
         images: dict[str, dict[str, float]] = {}
         for pair in dataset:
             progress(done, total, pair.name)
-            images[pair.name] = plugins.evaluate(upscaler(pair.lr), pair.hr, scale)
+            try:
+                images[pair.name] = plugins.evaluate(upscaler(pair.lr), pair.hr, scale)
+            except SrqError as error:
+                raise SrqError(f"dataset '{name}', image '{pair.name}': {error}") from error
             done += 1
-        if not next(iter(images.values()), None):
-            raise SrqError("no metric plugin returned a score")
+        _check_metrics(name, images)
         scores[name] = DatasetScores.of(images)
     progress(total, total)
     return scores
+
+
+def _check_metrics(dataset: str, images: Mapping[str, Mapping[str, float]]) -> None:
+    """Every image of a test set has the same metrics, and at least one."""
+    first = next(iter(images.values()))
+    if not first:
+        raise SrqError("no metric plugin returned a score; is `metrics` blocked by SRQ_DISABLE?")
+    for name, scores in images.items():
+        if scores.keys() != first.keys():
+            differing = ", ".join(sorted(scores.keys() ^ first.keys()))
+            raise SrqError(f"dataset '{dataset}', image '{name}': {differing} is scored for some images only")

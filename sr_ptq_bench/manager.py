@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import math
 import os
+import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,6 +16,7 @@ import pluggy
 
 from . import hookspecs
 from .errors import SrqError, unknown
+from .files import sha256_of
 from .hookspecs import GROUP
 from .method import Method
 
@@ -75,7 +79,8 @@ class Plugins:
                 ) from error
             self.add(Plugin(entry.name, distribution, version, module))
         for path in files:
-            self.add(Plugin(path.stem, str(path.name), "file", _load_file(path)))
+            module = _load_file(path)
+            self.add(Plugin(path.stem, path.name, f"sha256 {sha256_of(path)[:12]}", module))
         try:
             self.manager.check_pending()
         except pluggy.PluginValidationError as error:
@@ -90,6 +95,9 @@ class Plugins:
             self.manager.register(plugin.module, plugin.name)
         except pluggy.PluginValidationError as error:
             raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {_one_line(error)}") from error
+        except ValueError as error:
+            other = next(p for p in self.plugins.values() if p.module is plugin.module)
+            raise SrqError(f"plugins '{other.name}' and '{plugin.name}' are the same module; keep one") from error
         self.plugins[plugin.name] = plugin
 
     def _pending(self, error: pluggy.PluginValidationError) -> str:
@@ -116,13 +124,16 @@ class Plugins:
             raise SrqError(f"method '{name}' has no initializer; put one before it, such as minmax+{name}")
         return Method(name, parts, self, self._resolve(parts, options, defaults or {}))
 
-    def _parts(self, name: str) -> tuple[str, ...]:
+    def _parts(self, name: str, within: tuple[str, ...] = ()) -> tuple[str, ...]:
         parts: list[str] = []
         for part in name.split("+"):
+            if part in within:
+                raise SrqError(f"plugin '{part}' is composed of itself; its srq_compose must name other plugins")
             if part not in self.method_names():
                 raise unknown("method", part, self.method_names())
             composed = self.hook([part]).srq_compose()
-            parts += [name for inner in composed for name in self._parts(inner)] if composed else [part]
+            inner = (self._parts(of, (*within, part)) for of in composed or ())
+            parts += [name for names in inner for name in names] if composed else [part]
         twice = {part for part in parts if parts.count(part) > 1}
         if twice:
             raise SrqError(f"method '{name}' names '{sorted(twice)[0]}' twice")
@@ -132,6 +143,9 @@ class Plugins:
         self, parts: Sequence[str], options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue]
     ) -> dict[str, object | None]:
         """Give every option to the part that owns it: `dqc.lr`, or `lr` to every part that has it."""
+        for key in defaults:
+            if "." not in key:
+                raise SrqError(f"the suite's option '{key}' names no plugin; write PLUGIN.{key}")
         known = {part: option_values(self.options(part, {})) for part in parts}
         values: dict[str, dict[str, OptionValue]] = {
             part: {key.partition(".")[2]: v for key, v in defaults.items() if key.partition(".")[0] == part}
@@ -161,20 +175,30 @@ class Plugins:
         """Ask every plugin for the network; raises SrqError where none knows it."""
         model: SRModel | None = self.manager.hook.srq_load_model(name=name, scale=scale, weights=weights)
         if model is None:
-            raise SrqError(f"no plugin loads a model called '{name}'")
+            asked = [plugin.name for plugin in self._with_hook("srq_load_model")]
+            raise SrqError(f"no plugin loads a model called '{name}'; asked: {', '.join(asked) or 'none'}")
         return model
 
     def evaluate(self, sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, float]:
         """Scores of one image from every metric plugin; raises SrqError for a key returned twice or not a number."""
         merged: dict[str, float] = {}
-        for scores in self.manager.hook.srq_evaluate(sr=sr, hr=hr, scale=scale):
-            for key, value in scores.items():
-                if key in merged:
-                    raise SrqError(f"two metric plugins return '{key}'")
-                merged[key] = float(value)
-                if merged[key] != merged[key]:
-                    raise SrqError(f"metric '{key}' is not a number")
+        owners: dict[str, str] = {}
+        for plugin in self._with_hook("srq_evaluate"):
+            for scores in self.hook([plugin.name]).srq_evaluate(sr=sr, hr=hr, scale=scale):
+                for key, value in scores.items():
+                    if key in owners:
+                        both = f"plugins '{owners[key]}' and '{plugin.name}' both return the metric '{key}'"
+                        raise SrqError(f"{both}; block one with {BLOCKED}={plugin.name}")
+                    owners[key] = plugin.name
+                    merged[key] = _number(value, f"plugin '{plugin.name}': metric '{key}'")
         return merged
+
+    def identities(self, hook: str) -> list[str]:
+        """Name, distribution and version of every plugin that implements `hook`."""
+        return sorted(f"{p.name} {p.distribution} {p.version}" for p in self._with_hook(hook))
+
+    def _with_hook(self, hook: str) -> list[Plugin]:
+        return [plugin for plugin in self.plugins.values() if hook in plugin.hooks()]
 
 
 class _Subset:
@@ -192,11 +216,24 @@ def option_values(options: object | None) -> dict[str, Any]:
     if options is None:
         return {}
     fields = getattr(type(options), "model_fields", None) or getattr(options, "__dict__", {})
+    if dataclasses.is_dataclass(options):
+        fields = [field.name for field in dataclasses.fields(options)]
     return {name: getattr(options, name) for name in fields}
 
 
 def _qualified(known: Mapping[str, Iterable[str]]) -> list[str]:
     return [f"{part}.{key}" for part, keys in known.items() for key in keys]
+
+
+def _number(value: object, what: str) -> float:
+    """A score: a number or +inf (the PSNR of equal images); raises SrqError otherwise."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise SrqError(f"{what} is {value!r}; expected a number") from error
+    if math.isnan(number) or number == -math.inf:
+        raise SrqError(f"{what} is {number}; expected a number or inf")
+    return number
 
 
 def _one_line(error: Exception) -> str:
@@ -211,8 +248,10 @@ def _load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise SrqError(f"plugin file {path} is no Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pydantic look up annotations that are text
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[spec.name]
         raise SrqError(f"plugin file {path} fails to import: {type(error).__name__}: {error}") from error
     return module

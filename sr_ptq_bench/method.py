@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from .errors import SrqError
@@ -53,7 +54,7 @@ class Method:
             bounds = hook.srq_init_bounds(site=site, distribution=distribution, bits=bits, options=options)
             if bounds is not None:
                 with blamed_on(part, site.name):
-                    bounds.tensors()
+                    check_bounds(bounds, distribution)
                 return bounds  # type: ignore[no-any-return]
         raise SrqError(f"method '{self.name}' gives no bounds for site {site.name}")
 
@@ -67,8 +68,36 @@ class Method:
                 with blamed_on(part, site):
                     quantizer.bounds.tensors()
             if figures is not None:
-                return figures
+                return checked_figures(part, figures)
         return {}
+
+
+def check_bounds(bounds: Bounds, distribution: Distribution) -> None:
+    """Raise SrqError unless the bounds are finite, ordered, and two numbers or one pair per channel."""
+    if not hasattr(bounds, "tensors"):
+        raise SrqError(f"expected Bounds, got a {type(bounds).__name__}")
+    lower, _ = bounds.tensors()
+    channels = 0 if distribution.channel_minimum is None else distribution.channel_minimum.numel()
+    if lower.ndim and lower.numel() != channels:
+        expected = f"one pair, or one for each of {channels} channels" if channels else "one pair: it has no channels"
+        raise SrqError(f"{lower.numel()} pairs of bounds; expected {expected}")
+
+
+def checked_figures(plugin: str, figures: Figures) -> Figures:
+    """The figures, if a record can hold them; raises SrqError that names the plugin and the figure."""
+    if not isinstance(figures, dict):
+        raise SrqError(f"plugin '{plugin}' returns figures as a {type(figures).__name__}; expected a dict")
+    for key, value in figures.items():
+        items = value if isinstance(value, list | tuple) else [value]
+        kinds = int | float if isinstance(value, list | tuple) else bool | int | float | str
+        if not all(isinstance(item, kinds) for item in items):
+            kind = next(type(item).__name__ for item in items if not isinstance(item, kinds))
+            expected = "expected a number, text or a list of numbers"
+            raise SrqError(f"plugin '{plugin}': figure '{key}' holds a {kind}; {expected}")
+        odd = [item for item in items if isinstance(item, float) and not isfinite(item)]
+        if odd:
+            raise SrqError(f"plugin '{plugin}': figure '{key}' is {odd[0]}; expected finite numbers")
+    return figures
 
 
 @contextmanager

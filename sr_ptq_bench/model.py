@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import SrqError
+from .errors import SrqError, unknown
 from .quantizer import Quantizer, Site
 
 if TYPE_CHECKING:
@@ -130,7 +130,11 @@ def quantize(
         quantizers[site.name] = made if made is not None else Quantizer(site, width)
         return quantizers[site.name]
 
-    for name, module in list(network.named_modules()):
+    modules = dict(network.named_modules())
+    for name in teacher.producers:
+        if name not in modules:
+            raise unknown("layer", name, modules)
+    for name, module in modules.items():
         if isinstance(module, Operand):
             _replace(network, name, quantizer(Site(name, "activation", module.producer)))
         elif name in teacher.producers:
@@ -172,6 +176,7 @@ def quantizers_off(student: Student) -> Iterator[None]:
 def weights_quantized_once(student: Student) -> Iterator[None]:
     """Hold the quantized weights for many forward passes, instead of quantizing them in each."""
     originals = {name: weight.data for name, weight in student.weights.items()}
+    enabled = {name: student.quantizers[name].enabled for name in originals}
     try:
         with torch.no_grad():
             for name, weight in student.weights.items():
@@ -182,7 +187,7 @@ def weights_quantized_once(student: Student) -> Iterator[None]:
     finally:
         for name, original in originals.items():
             student.weights[name].data = original
-            student.quantizers[name].enabled = True
+            student.quantizers[name].enabled = enabled[name]
 
 
 def pad(x: Tensor, window: int, mode: Padding) -> Tensor:

@@ -34,10 +34,9 @@ def observe(student: Student, batches: Callable[[], Iterable[Tensor]]) -> dict[s
     counts = _Counts(ranges)
     _run(student, batches(), counts.update)
     for name in student.quantizers:
-        if name not in distributions:
-            twin = ranges.twin.get(name)
-            distributions[name] = distributions[twin] if twin else counts.distribution(name)
-    return {name: distributions[name] for name in student.quantizers}
+        if name not in distributions and name not in ranges.twin:
+            distributions[name] = counts.distribution(name)
+    return {name: distributions[ranges.twin.get(name, name)] for name in student.quantizers}
 
 
 def _run(student: Student, batches: Iterable[Tensor], update: Callable[[str, Tensor], None]) -> None:
@@ -73,7 +72,8 @@ class _Ranges:
 
     def update(self, name: str, v: Tensor) -> None:
         if self._last is not None and self._last[0] is v and self.axes[self._last[1]] == self.axes[name]:
-            self.twin[name] = self._last[1]
+            if name != self._last[1]:
+                self.twin[name] = self._last[1]
             return
         self._last = (v, name)
         axis = self.axes[name]

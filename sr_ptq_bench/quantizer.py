@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import SrqError
-from .fake_quantize import fake_quantize
+from .fakequant import fake_quantize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ class Quantizer(nn.Module):
         lower: Tensor = self.lower
         upper: Tensor = self.upper
         if lower.ndim:
-            shape: Sequence[int] = channel_shape(v, self.site.channel_axis, lower.numel())
+            shape: Sequence[int] = channel_shape(v, self.site, lower.numel())
             lower, upper = lower.view(shape), upper.view(shape)
         return fake_quantize(v, lower, upper, self.bits)
 
@@ -99,8 +99,11 @@ class Quantizer(nn.Module):
         return self.quantize(v) if self.enabled else v
 
 
-def channel_shape(v: Tensor, axis: int | None, channels: int) -> list[int]:
-    """The shape that broadcasts one number per channel against `v`."""
+def channel_shape(v: Tensor, site: Site, channels: int) -> list[int]:
+    """The shape that broadcasts one number per channel against `v`; raises SrqError for another number of channels."""
+    axis = 0 if site.channel_axis is None else site.channel_axis
+    if v.shape[axis] != channels:
+        raise SrqError(f"site {site.name} has {v.shape[axis]} channels, its bounds have {channels}")
     shape = [1] * v.ndim
-    shape[0 if axis is None else axis] = channels
+    shape[axis] = channels
     return shape

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from .errors import SrqError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 SUITES = Path(__file__).parent / "suites"
 
@@ -34,7 +34,7 @@ class Bits(_Frozen):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `4` (both) or `w4a8`; raises SrqError for anything else."""
-        match = re.fullmatch(r"w?(\d+)a(\d+)|(\d+)", text.strip().lower())
+        match = re.fullmatch(r"w?(\d{1,9})a(\d{1,9})|(\d{1,9})", text.strip().lower())
         if match is None:
             raise SrqError(f"no bit-width '{text}'; expected a number such as 4, or w4a8")
         weight, activation = (match[3], match[3]) if match[3] else (match[1], match[2])
@@ -89,6 +89,14 @@ def _scales(table: Any) -> Any:
     return {int(k) if str(k).isdigit() else k: v for k, v in table.items()} if isinstance(table, dict) else table
 
 
+def _flat(table: Any) -> Any:
+    """`dqc.lr = 1` in TOML is a table within a table, which means `"dqc.lr" = 1`."""
+    if not isinstance(table, dict):
+        return table
+    nested = {f"{part}.{key}": v for part, of in table.items() if isinstance(of, dict) for key, v in of.items()}
+    return {key: value for key, value in table.items() if not isinstance(value, dict)} | nested
+
+
 class Suite(_Frozen):
     """A fixed protocol; only records of one suite share a table."""
 
@@ -99,7 +107,7 @@ class Suite(_Frozen):
     calibration: Calibration
     test: dict[str, DataSource] = Field(min_length=1)
     padding: Padding = "flip"
-    options: dict[str, OptionValue] = {}
+    options: Annotated[dict[str, OptionValue], BeforeValidator(_flat)] = {}
 
     @classmethod
     def load(cls, name: str) -> Suite:
@@ -110,8 +118,10 @@ class Suite(_Frozen):
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
             suite = cls.model_validate(table)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SrqError(f"cannot read suite {path}: {error}") from error
+        except OSError as error:
+            raise SrqError(f"cannot read suite {path}: {error.strerror or error}") from error
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SrqError(f"cannot read suite {path}: {error}; expected a TOML file") from error
         except ValidationError as error:
             raise SrqError(f"suite {path}: {first_complaint(error, cls)}") from error
         return suite._relative_to(path.parent)
@@ -173,13 +183,23 @@ def parse_options(pairs: tuple[str, ...]) -> dict[str, OptionValue]:
     return options
 
 
+def _keys(model: type[BaseModel], path: Sequence[int | str]) -> Iterable[str]:
+    """The keys that a table of the model may have, where `path` leads to the table."""
+    at: Any = model
+    for part in path:
+        is_model = isinstance(at, type) and issubclass(at, BaseModel)
+        at = at.model_fields[part].annotation if is_model else get_args(at)[-1]
+    return list(at.model_fields)
+
+
 def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
     """Say the first thing that pydantic found wrong as one line, with the nearest name for an unknown key."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = model.model_fields if len(first["loc"]) == 1 else ()
-        return str(unknown("key", where, known)) if known else f"no key '{where}'"
+        *parents, key = first["loc"]
+        message = str(unknown("key", str(key), _keys(model, parents)))
+        return f"{'.'.join(str(part) for part in parents)}: {message}" if parents else message
     message = first["msg"].removeprefix("Value error, ")
     given = first["input"]
     shown = f", got {given!r}" if isinstance(given, str | int | float | bool) else ""

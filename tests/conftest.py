@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tiny import TinySuite
+
+# Tensors are tiny here, and threads would only wait for each other; torch reads this when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
@@ -15,3 +26,47 @@ def benchmark_data() -> Path:
     if not folder:
         pytest.skip("SRQ_TEST_DATA names no folder of benchmark images")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache for this test alone, whatever the environment says."""
+    monkeypatch.setenv("SRQ_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SRQ_DISABLE", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def tiny_suite(tmp_path: Path) -> TinySuite:
+    """The tiny suite of tiny.py in a folder of its own."""
+    from tiny import TinySuite
+
+    return TinySuite.write(tmp_path / "tiny")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of `srq` left: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def srq(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Call the command line in this process."""
+    from sr_ptq_bench.cli import main
+
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["srq", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        captured = capsys.readouterr()
+        return Outcome(status, captured.out, captured.err)
+
+    return call

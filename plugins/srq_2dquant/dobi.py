@@ -66,7 +66,8 @@ def candidates(minimum: float, maximum: float, one_sided: bool, options: DobiOpt
     """All bounds that the search visits, widest first: l = min + i*d and u = max - i*d with d = (max - min)/(2K)."""
     i = torch.arange(options.K + options.last_step, dtype=torch.float64)
     step = (maximum - minimum) / (2 * options.K)
-    return minimum + i * (0.0 if one_sided else step), maximum - i * step
+    lower = minimum + i * (0.0 if one_sided else step)
+    return lower, torch.maximum(lower, maximum - i * step)  # rounding may carry the last u below l
 
 
 def winner(errors: Tensor, tie: str) -> int:

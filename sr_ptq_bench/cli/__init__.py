@@ -17,6 +17,8 @@ COMMANDS = {
 }
 EXPECTED_FAILURE = 2
 INTERRUPTED = 130
+_HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What a group without a command raises from click 8.2 on."""
 
 
 class LazyGroup(click.Group):
@@ -57,16 +59,22 @@ def srq() -> None:
 def main() -> None:
     """Run `srq`; an expected failure is one line on stderr and exit status 2."""
     try:
-        srq.main(standalone_mode=False)
+        srq.main(prog_name="srq", standalone_mode=False)
     except SrqError as error:
         _fail(str(error))
-    except click.exceptions.Exit as request:
-        sys.exit(request.exit_code)
-    except click.UsageError as error:
-        _fail(" ".join(error.format_message().split()))
+    except click.ClickException as error:
+        if isinstance(error, _HELP_IS_WANTED):
+            error.show()
+            sys.exit(EXPECTED_FAILURE)
+        _fail(error.format_message() + _next_step(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("srq: interrupted; nothing was written", err=True)
+        click.echo("srq: interrupted; no record is written, and no file is left half-written", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _next_step(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" See `{context.command_path} --help`." if context else ""
 
 
 def _fail(message: str) -> None:

@@ -33,8 +33,8 @@ class Display:
     """Progress on stderr, results on stdout."""
 
     def __init__(self) -> None:
-        self.out = Console(highlight=False)
-        self.err = Console(stderr=True, highlight=False)
+        self.out = Console(highlight=False, markup=False)
+        self.err = Console(stderr=True, highlight=False, markup=False)
 
     def print(self, text: str) -> None:
         """A line for the user's eyes."""
@@ -44,12 +44,17 @@ class Display:
     def stages(self) -> Iterator[Callable[[str], AbstractContextManager[Report]]]:
         """A live list of the stages; on a stderr that is no terminal, a line as each begins."""
         columns = (
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<28}", markup=False),
             BarColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        live = Progress(*columns, TextColumn("{task.fields[note]}"), console=self.err, disable=not self.err.is_terminal)
+        live = Progress(
+            *columns,
+            TextColumn("{task.fields[note]}", markup=False),
+            console=self.err,
+            disable=not self.err.is_terminal,
+        )
 
         @contextmanager
         def show(name: str) -> Iterator[Report]:

@@ -47,7 +47,8 @@ def _describe(plugins: Plugins, plugin: Plugin) -> list[str]:
     composed = plugins.hook([plugin.name]).srq_compose()
     title = f"= {'+'.join(composed)}" if composed else " and ".join(kind) or "transformer"
     summary = (plugin.module.__doc__ or "").strip().split("\n")[0]
-    lines = [f"{plugin.name}  {title}  ({plugin.distribution} {plugin.version})", f"    {summary}"] if summary else []
+    lines = [f"{plugin.name}  {title}  ({plugin.distribution} {plugin.version})"]
+    lines += [f"    {summary}"] if summary else []
     lines.append(f"    hooks: {', '.join(plugin.hooks())}")
     options = plugins.options(plugin.name, {})
     for key, value in option_values(options).items():

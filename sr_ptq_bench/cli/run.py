@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from ..spec import Suite
+
+
+LARGEST_SEED = 2**63 - 1  # torch takes no larger one
 
 
 @click.command()
@@ -45,7 +50,9 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="An option of the method, such as dqc.lr=1e-3.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of all randomness.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all randomness."
+)
 @click.option(
     "--plugin",
     "plugin_files",
@@ -96,7 +103,8 @@ def run(
         seed=seed,
         options=parse_options(options),
     )
-    _check_writable(out)
+    folder = out / "results" / spec.suite.name
+    _check_writable(folder)
 
     from ..bench import measure, prepare
     from ..cache import Cache, default_home
@@ -107,7 +115,6 @@ def run(
 
     plugins = Plugins(plugin_files)
     prepared = prepare(spec, plugins, choose_device(device))
-    folder = out / "results" / spec.suite.name
     path = folder / prepared.record_name
     display = Display()
     if path.exists() and not force:
@@ -132,20 +139,25 @@ def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
         name, equals, folder = test.partition("=")
         if not (name and equals and folder):
             raise SrqError(f"test set '{test}' is not of the form NAME=HR_DIR")
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+            raise SrqError(f"no name for a test set: '{name}'; expected letters, digits, '.', '_' and '-'")
+        if name in sources:
+            raise SrqError(f"test set '{name}' is given twice; give each a name of its own")
         sources[name] = DataSource(hr=Path(folder).expanduser())
     return suite.model_copy(update={"name": f"{suite.name}-{'-'.join(sorted(sources))}", "test": sources})
 
 
 def _check_writable(out: Path) -> None:
     """Say now, and not after minutes of work, that nothing can be written."""
-    import os
-
     from ..errors import SrqError
 
     folder = out.absolute()
-    while not folder.exists():
-        folder = folder.parent
+    try:
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:
+        raise SrqError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
     if not folder.is_dir():
-        raise SrqError(f"cannot write to {out}: {folder} is not a folder")
+        raise SrqError(f"cannot write to {out}: {folder} is not a folder; choose another --out")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SrqError(f"cannot write to {out}: no permission in {folder}")
+        raise SrqError(f"cannot write to {out}: no permission in {folder}; choose another --out")

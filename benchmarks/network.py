@@ -1,0 +1,41 @@
+"""The network that the benchmarks share: SwinIR-light x2 with this project's weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from benchmarks.naive import NaiveQuantizer
+from sr_ptq_bench import Bits, SRModel, Student
+from sr_ptq_bench.environment import keep_freed_memory
+from sr_ptq_bench.manager import Plugins
+from sr_ptq_bench.model import quantize
+from sr_ptq_bench.observation import observe
+
+
+def teacher() -> SRModel:
+    """The full-precision network."""
+    keep_freed_memory()
+    spec = find_spec("sr_ptq_bench")
+    assert spec is not None and spec.origin is not None
+    return Plugins().load_model("swinir-light", 2, Path(spec.origin).parent / "weights/swinir_light_x2.safetensors")
+
+
+def patches(count: int, size: int = 64) -> torch.Tensor:
+    """Noise with an image's smoothness: (N, 3, S, S) in [0, 1]."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, size // 8 + 1, size // 8 + 1, generator=generator)
+    return torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic").clamp(0, 1)
+
+
+def student(model: SRModel, naive: bool = False, bits: str = "2") -> Student:
+    """The quantized twin with DOBI's bounds from four patches."""
+    made = quantize(model, Bits.parse(bits), NaiveQuantizer if naive else None)
+    distributions = observe(made, partial(patches(4).split, 4))
+    method = Plugins().method("dobi", {})
+    for name, quantizer in made.quantizers.items():
+        quantizer.set_bounds(method.init_bounds(quantizer.site, distributions[name], quantizer.bits))
+    return made

@@ -1,0 +1,207 @@
+"""What the documentation says is there, and its examples work."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import sr_ptq_bench
+from sr_ptq_bench import Bits, Distribution, Site, Suite, hookspecs
+from sr_ptq_bench.cli import COMMANDS, srq
+from sr_ptq_bench.data.batches import Batches
+from sr_ptq_bench.manager import Plugins
+from sr_ptq_bench.model import quantize
+from sr_ptq_bench.observation import observe
+from sr_ptq_bench.spec import parse_options
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "sr_ptq_bench/weights/README.md"])
+HOOKS = [name for name in dir(hookspecs) if name.startswith("srq_")]
+TABLE = re.compile(r"<!-- table: (?P<path>\S+) -->\n(?P<text>.*?)<!-- /table -->", re.DOTALL)
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def marked(name: str) -> str:
+    """The code block of the README that follows a comment."""
+    found = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    assert found, name
+    return found[1]
+
+
+def hook_sections() -> dict[str, str]:
+    """The sections of docs/hooks.md by their headings."""
+    text = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## (\S+)$", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def commands() -> list[str]:
+    """Every `srq` line of every shell block."""
+    shell = [block for page in PAGES for block in blocks(page.read_text(encoding="utf-8"), "shell")]
+    lines = [part.strip() for block in shell for line in block.splitlines() for part in line.split("&&")]
+    return sorted({line for line in lines if line.startswith("srq ")})
+
+
+def test_readme_shows_the_generated_table() -> None:
+    block = TABLE.search(README)
+    assert block
+    table = ROOT / block["path"]
+    if not table.is_file():
+        pytest.skip(f"no {block['path']} yet")
+    generated = table.read_text(encoding="utf-8").partition("\n")[2]
+    shown = block["text"]
+    shown = shown.partition("\n")[2] if shown.startswith("<!-- Made by") else shown
+    assert shown.strip() == generated.strip(), f"copy {block['path']} into the README"
+
+
+def test_readme_names_every_hook_and_every_command() -> None:
+    for hook in HOOKS:
+        assert hook in README
+    for name in COMMANDS:
+        command = srq.get_command(click.Context(srq), name)
+        names = (
+            [f"srq {name} {sub}" for sub in command.commands] if isinstance(command, click.Group) else [f"srq {name}"]
+        )
+        for text in names:
+            assert f"`{text}`" in README
+
+
+def test_every_hook_has_a_section() -> None:
+    assert set(hook_sections()) == set(HOOKS)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_section_names_every_argument(hook: str) -> None:
+    code = getattr(hookspecs, hook).__code__
+    for argument in code.co_varnames[: code.co_argcount]:
+        assert re.search(rf"`{argument}\b", hook_sections()[hook]), argument
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_parse(line: str) -> None:
+    words = shlex.split(line)
+    command: click.Command = srq
+    context = click.Context(srq)
+    while isinstance(command, click.Group):
+        name = words.pop(0) if command is not srq else words.pop(0) and words.pop(0)
+        found = command.get_command(context, str(name))
+        assert found is not None, name
+        command = found
+    arguments = command.make_context(command.name, words).params
+    if command.name == "run" and not arguments["plugin_files"]:
+        Bits.parse(arguments["bits"])
+        Plugins().method(arguments["method"], parse_options(arguments["options"]))
+
+
+def test_readme_has_both_first_commands() -> None:
+    assert blocks(README, "shell")[0].splitlines() == [
+        "pip install . && srq run --method 2dquant --bits 2 --scale 2",
+        'pip install ".[test]" && pytest',
+    ]
+
+
+def test_the_method_in_one_file_works(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(marked("method in one file"), encoding="utf-8")
+    distribution = Distribution.of_tensor(torch.tensor([-10.0, *[-1.0] * 50, *[1.0] * 50, 2.0]))
+    plugins = Plugins([path])
+    wide = plugins.method("mine", {"width": "100"}).init_bounds(Site("x", "activation", "linear"), distribution, 4)
+    assert (wide.lower, wide.upper) == (-10.0, 2.0)
+    bounds = plugins.method("mine", {}).init_bounds(Site("x", "activation", "linear"), distribution, 4)
+    assert -10 < float(bounds.lower) < float(bounds.upper) == 2.0
+    assert plugins.method("mine+dqc", {}).parts == ("mine", "dqc")
+
+
+def test_the_method_package_points_at_that_file() -> None:
+    package = tomllib.loads(marked("method package"))
+    assert package["project"]["entry-points"]["srq"] == {"mine": "mine"}
+    assert package["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"] == ["mine.py"]
+
+
+def test_the_suite_example_loads(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(marked("suite"), encoding="utf-8")
+    suite = Suite.load(str(path))
+    assert suite.weights[2] == tmp_path / "weights/swinir_light_x2.safetensors"
+    assert suite.test["set5"].lr == str(tmp_path / "Set5/LR_bicubic/X{scale}")
+    assert Plugins().method("2dquant", {}, suite.options).options["dqc"].iterations == 300  # type: ignore[union-attr]
+
+
+def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
+    paths = []
+    for hook, section in hook_sections().items():
+        (example,) = blocks(section, "python")
+        paths.append(tmp_path / f"my_{hook}.py")
+        paths[-1].write_text(example, encoding="utf-8")
+    plugins = Plugins(paths)
+    for hook in HOOKS:
+        assert hook in plugins.plugins[f"my_{hook}"].hooks()
+    assert plugins.method("my_srq_compose", {}).parts == ("percentile", "dqc")
+    options = plugins.options("my_srq_options", {"p": "0.25"})
+    assert options.p == 0.25  # type: ignore[union-attr]
+
+    generator = torch.Generator().manual_seed(0)
+    weights = {"0.weight": torch.randn(12, 3, 3, 3, generator=generator), "0.bias": torch.zeros(12)}
+    save_file(weights, tmp_path / "w.safetensors")
+    teacher = plugins.load_model("one-convolution", 2, tmp_path / "w.safetensors")
+    parts = ("transform_model", "make_quantizer", "init_bounds", "calibrate")
+    method = plugins.method("+".join(f"my_srq_{part}" for part in parts), {})
+    photo = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    batches = Batches(photo[None, :32, :32], [photo])
+    student = quantize(teacher, Bits.parse("4"), method.make_quantizer)
+    method.transform(student, batches)
+    limit = 4 * weights["0.weight"].std()
+    assert torch.equal(student.weights["0.weight"], weights["0.weight"].clamp(-limit, limit))
+    for name, distribution in observe(student, batches.fixed).items():
+        quantizer = student.quantizers[name]
+        quantizer.set_bounds(method.init_bounds(quantizer.site, distribution, quantizer.bits))
+    assert student.quantizers["0.weight"].lower.shape == (12,)
+    figures = method.calibrate(student, teacher, batches, lambda *_: None)
+    assert figures["checkpoint"] == "last"
+    assert plugins.evaluate(photo, photo, 2)["mae"] == 0
+
+
+def test_the_logarithmic_quantizer_of_the_hooks_page(tmp_path: Path) -> None:
+    (example,) = blocks(hook_sections()["srq_make_quantizer"], "python")
+    (tmp_path / "log.py").write_text(example, encoding="utf-8")
+    method = Plugins([tmp_path / "log.py"]).method("minmax+log", {})
+    site = Site("attention", "activation", "softmax")
+    quantizer = method.make_quantizer(site, 2)
+    assert quantizer is not None
+    values = torch.tensor([0.0, 0.1, 0.3, 0.6, 1.0])
+    quantizer.set_bounds(method.init_bounds(site, Distribution.of_tensor(values), 2))
+    assert quantizer(values).tolist() == pytest.approx([0.125, 0.125, 0.25, 0.5, 1.0])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    for target in targets:
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_model_card_names_the_files() -> None:
+    folder = ROOT / "sr_ptq_bench/weights"
+    rows = dict(re.findall(r"`(\w+\.safetensors)` .*`([0-9a-f]{64})`", (folder / "README.md").read_text()))
+    assert rows == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.safetensors")}
+
+
+def test_every_place_has_the_same_version() -> None:
+    version = sr_ptq_bench.__version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
