@@ -35,7 +35,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 def alternate(first: Callable[[], object], second: Callable[[], object], repeats: int) -> tuple[float, float]:
     """Median seconds of both, called in turn after one warm-up each."""
-    first(), second()  # type: ignore[func-returns-value]
+    first()
+    second()
     times = [(seconds(first), seconds(second)) for _ in range(repeats)]
     return statistics.median(a for a, _ in times), statistics.median(b for _, b in times)
 

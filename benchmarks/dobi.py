@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import torch
 
 from benchmarks.compare import Row, seconds
 from benchmarks.naive import search
 from sr_ptq_bench import Distribution, Site
 from sr_ptq_bench.manager import Plugins
+
+if TYPE_CHECKING:
+    from sr_ptq_bench.quantizer import Producer
 
 BITS = (2, 3, 4)
 ELEMENTS = 50_000_000
@@ -30,7 +36,7 @@ def _speed() -> Row:
 
     ours()
     fast = min(seconds(ours) for _ in range(5))
-    slow = sum(seconds(lambda: search(v, bits, False, every=EVERY)) for bits in BITS) / 11 * 101
+    slow = sum(seconds(partial(search, v, bits, False, every=EVERY)) for bits in BITS) / 11 * 101
     return Row(
         "DOBI, one activation of 50 million elements, 2, 3 and 4 bits",
         "K passes (11 of 101 timed, scaled up) / histogram of 65,536 bins",
@@ -66,7 +72,7 @@ def _same_winners() -> Row:
     )
 
 
-def _kinds(seed: int) -> dict[str, torch.Tensor]:
+def _kinds(seed: int) -> dict[Producer, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     normal = torch.randn(300_000, generator=generator)
     laplace = torch.rand(300_000, generator=generator).log() * normal.sign()

@@ -18,7 +18,8 @@ def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
     clipped = torch.minimum(torch.maximum(v, lower), upper)
     scaled = (clipped - lower) / (upper - lower) * levels
     rounded = scaled + (scaled.round() - scaled).detach()
-    return rounded / levels * (upper - lower) + lower
+    v_q: Tensor = rounded / levels * (upper - lower) + lower
+    return v_q
 
 
 class NaiveQuantizer(Quantizer):
@@ -32,7 +33,7 @@ class NaiveQuantizer(Quantizer):
 def search(v: Tensor, bits: int, one_sided: bool, k: int = 100, every: int = 1) -> tuple[int, Tensor]:
     """DOBI's Algorithm 1 with a pass over the whole tensor for each of its K + 1 candidates.
 
-    Returns the winner's index and the errors. `every` tries only each so-manieth candidate, to time a share of the work.
+    Returns the winner's index and the errors. With `every` > 1 a share of the candidates is tried, to time that share.
     """
     low, high = v.min(), v.max()
     step = (high - low) / (2 * k)

@@ -22,7 +22,8 @@ from .files import sha256_of
 from .manager import option_values
 from .model import quantize, quantizers_off, weights_quantized_once, with_padding
 from .observation import observe
-from .records import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope, record_name
+from .records import record_name
+from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope
 from .spec import first_complaint
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from .manager import Plugins
     from .method import Method
     from .model import SRModel, Student
-    from .records import Scores
+    from .schema import Scores
     from .spec import RunSpec
 
 
@@ -94,6 +95,7 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu") -> Run:
         weights=sha256_of(weights),
         calibration=hashlib.sha256(images.sha256.encode() + patches.tobytes()).hexdigest(),
         test={name: dataset.sha256 for name, dataset in tests.items()},
+        plugins=plugins.sources(method.parts),
     )
     return Run(spec, plugins, method, portable, hashes, tests, batches, model.to(device))
 

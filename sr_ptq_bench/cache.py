@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from safetensors.torch import load_file, save
 from .distribution import Distribution
 from .errors import SrqError
 from .files import write_atomically
-from .records import Scores
+from .records import read_record, write_record
+from .schema import Record, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +63,18 @@ class Cache:
         _keep(path, save(_packed(distributions)))
         return distributions
 
+    def record(self, name: str) -> Record | None:
+        """The record of a run that this machine has made, by its file name."""
+        try:
+            return read_record(self.folder / "records" / name)
+        except SrqError:
+            return None
+
+    def keep_record(self, record: Record) -> None:
+        """Remember that this machine has made a run; records that came with a repository do not count."""
+        with suppress(SrqError):
+            write_record(record, self.folder / "records")
+
     def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
         text = json.dumps({**key, "torch": torch.__version__}, sort_keys=True)
         return self.folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.{suffix}"
@@ -68,10 +82,8 @@ class Cache:
 
 def _keep(path: Path, data: bytes) -> None:
     """A cache that cannot be written costs time in the next run, not this run's result."""
-    try:
+    with suppress(SrqError):
         write_atomically(path, data)
-    except SrqError:
-        return
 
 
 _FIELDS = ("values", "counts", "channel_minimum", "channel_maximum")

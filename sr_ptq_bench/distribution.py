@@ -36,12 +36,13 @@ class Distribution:
     @classmethod
     def of_tensor(cls, v: Tensor, channel_axis: int | None = None) -> Distribution:
         """Keep what is needed of `v` (any shape, at least one element)."""
+        v = v.detach()
         low, high = v.aminmax()
         ranges = channel_range(v, channel_axis) if channel_axis is not None else (None, None)
         if v.numel() > BINS:
             counts = histogram(v, low, high)
             return cls.of_histogram(float(low), float(high), counts, *ranges)
-        values, repeats = torch.unique(v.detach().double(), return_counts=True)
+        values, repeats = torch.unique(v.double(), return_counts=True)
         return cls(float(low), float(high), values.cpu(), repeats.double().cpu(), *ranges)
 
     @classmethod

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .errors import SrqError
-from .records import Environment
+from .schema import Environment
 
 if TYPE_CHECKING:
     from .method import Method

@@ -9,7 +9,7 @@ import torch
 from .data.batches import to_image, to_tensor
 from .data.resize import bilinear_upscale, upscale
 from .errors import SrqError
-from .records import DatasetScores
+from .schema import DatasetScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +9,13 @@ import pandas as pd
 from tabulate import tabulate
 
 from .errors import SrqError
+from .labels import NONE, labels, notes
 from .records import record_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from .records import DatasetScores, Record, Scores
+    from .schema import DatasetScores, Record, Scores
 
 MARK = "<!-- Made by `srq table"
 """How every generated table begins."""
@@ -24,11 +24,7 @@ DIGITS = {"psnr": 2, "ssim": 4}
 """The metrics of a cell and the decimals that the field prints."""
 
 REFERENCES = {"fp": "FP", "bicubic": "bicubic (MATLAB)", "bilinear": "bilinear"}
-NONE = "–"
 ROW = ["weight", "activation", "label", "scope"]
-
-Option = tuple[str, str]
-"""A plugin and the name of one of its options."""
 
 
 def tables(records: Iterable[Record]) -> dict[str, str]:
@@ -48,12 +44,12 @@ def render(records: Iterable[Record]) -> str:
     for record in ordered[1:]:
         _check_fit(ordered[0], record)
     _check_pairs(ordered)
-    labels = _labels(ordered)
+    named = labels(ordered)
     spec, count = ordered[0].spec, len(ordered)
     made = f"{MARK} --suite {spec.suite}` from {count} record{'s' * (count > 1)}; do not edit. -->"
     title = f"# {spec.model} x{spec.scale}, suite {spec.suite}"
-    notes = "\n".join(f"- {' '.join(note.split())}" for note in _notes(ordered, labels))
-    return f"{made}\n\n{title}\n\n{_table(ordered, labels)}\n\n{notes}\n"
+    below = "\n".join(f"- {' '.join(note.split())}" for note in notes(ordered, named))
+    return f"{made}\n\n{title}\n\n{_table(ordered, named)}\n\n{below}\n"
 
 
 def _name(record: Record) -> str:
@@ -111,58 +107,6 @@ def _check_pairs(ordered: Sequence[Record]) -> None:
         alike = seeds.setdefault(record.spec.seed, record)
         if alike.hashes.calibration != record.hashes.calibration:
             raise _mixed(alike, record, "calibration images")
-
-
-def _options(record: Record) -> dict[Option, Any]:
-    options = {(part, key): value for part, of in record.spec.options.items() for key, value in of.items()}
-    return {("", "parts"): "+".join(record.spec.parts), **options}
-
-
-def _labels(ordered: Sequence[Record]) -> dict[str, str]:
-    """What each record (by key) is called: its method, and the options that tell it from its namesakes."""
-    methods: dict[str, list[Record]] = {}
-    for record in ordered:
-        methods.setdefault(record.spec.method, []).append(record)
-    labels = {}
-    for method, namesakes in methods.items():
-        telling = _telling([_options(record) for record in namesakes])
-        for record in namesakes:
-            said = _said(record, telling)
-            labels[record.key] = f"{method} ({said})" if said else method
-    return labels
-
-
-def _telling(variants: Sequence[Mapping[Option, Any]]) -> list[Option]:
-    """The options that differ between variants, less those that follow from their plugin's `preset`."""
-
-    def differs(option: Option) -> bool:
-        preset = (option[0], "preset")
-        values: dict[str, set[str]] = {}
-        for variant in variants:
-            group = "" if option == preset else _written(variant, preset)
-            values.setdefault(group, set()).add(_written(variant, option))
-        return any(len(of) > 1 for of in values.values())
-
-    return [option for option in sorted({o for variant in variants for o in variant}) if differs(option)]
-
-
-def _written(options: Mapping[Option, Any], option: Option) -> str:
-    """A value as text, different for different values: quoted unless it is a plain word."""
-    if option not in options:
-        return NONE
-    value = options[option]
-    if isinstance(value, str) and value.isidentifier() and value not in ("true", "false", "null"):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _said(record: Record, options: Iterable[Option]) -> str:
-    """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name where there is but one."""
-    alone = len(record.spec.parts) == 1
-    return ", ".join(
-        f"{key if alone or not part else f'{part}.{key}'}={_written(_options(record), (part, key))}"
-        for part, key in options
-    )
 
 
 def _table(ordered: Sequence[Record], labels: Mapping[str, str]) -> str:
@@ -240,40 +184,3 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 def _escaped(cell: str) -> str:
     return " ".join(cell.replace("|", r"\|").split())
-
-
-def _notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]:
-    """What a reader must know to compare the rows with other tables."""
-    spec, hashes = ordered[0].spec, ordered[0].hashes
-    patches = spec.calibration
-    yield "PSNR in dB and SSIM, each the mean over the images; per bit-width and column the best is in bold."
-    if len({record.spec.seed for record in ordered}) > 1:
-        yield "Of several seeds: the mean ± the sample standard deviation. The seed is 0 where none is named."
-    scopes = {record.scope.short: record.scope for record in ordered}
-    for short, scope in sorted(scopes.items()):
-        yield (
-            f"Scope {short}: {scope.description}; {scope.sites:,} sites, "
-            f"{scope.quantized_weights:,} weights of {scope.parameters:,} parameters."
-        )
-    yield f"Weights: sha256 `{hashes.weights[:12]}`. Padding at test time: {spec.padding}."
-    by_seed = {record.spec.seed: f"`{record.hashes.calibration[:12]}`" for record in ordered}
-    drawn = dict.fromkeys(by_seed[seed] for seed in sorted(by_seed))
-    side = f"{patches.size} x {patches.size}"
-    yield f"Calibration: {patches.patches} LR patches of {side} pixels, sha256 {', '.join(drawn)}."
-    for dataset, scores in ordered[0].scores.items():
-        count = len(scores.images)
-        yield f"{dataset}: {count} image{'s' * (count > 1)}, sha256 `{hashes.test[dataset][:12]}`."
-    yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
-
-
-def _variant_note(record: Record, label: str) -> str:
-    """What a method was and with which options; empty where its name says all."""
-    parts = "+".join(record.spec.parts)
-    options = _said(record, [option for option in _options(record) if option[0]])
-    checkpoint = record.figures.get("checkpoint")
-    said = [
-        f"is {parts}" if parts != record.spec.method else "",
-        f"options {options}" if options else "",
-        f"checkpoint kept: {checkpoint}" if checkpoint is not None else "",
-    ]
-    return f"{label}: {'; '.join(filter(None, said))}." if any(said) else ""

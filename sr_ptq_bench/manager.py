@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.util
 import math
 import os
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .spec import OptionValue
 
 BLOCKED = "SRQ_DISABLE"
+OWN = "sr_ptq_bench"
 METHOD_HOOKS = (
     "srq_compose",
     "srq_init_bounds",
@@ -37,6 +39,9 @@ METHOD_HOOKS = (
     "srq_transform_model",
     "srq_make_quantizer",
 )
+
+
+SHARED_HOOKS = {"srq_load_model", "srq_evaluate"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,15 @@ class Plugin:
     def hooks(self) -> list[str]:
         """Names of the hooks that the plugin implements."""
         return sorted(name for name in dir(self.module) if hasattr(getattr(self.module, name), f"{GROUP}_impl"))
+
+    def is_built_in(self) -> bool:
+        """Whether the plugin belongs to this project's own distribution, whose version says what its code is."""
+        return self.distribution == OWN
+
+    def source_sha256(self) -> str:
+        """The SHA-256 of the plugin's module file: the code that its author may be editing."""
+        file = getattr(self.module, "__file__", None)
+        return sha256_of(Path(file)) if file else hashlib.sha256(self.version.encode()).hexdigest()
 
     def is_method(self) -> bool:
         """Whether the plugin can be named by `--method`."""
@@ -106,6 +120,14 @@ class Plugins:
         known = [hook for hook in dir(hookspecs) if hook.startswith("srq_")]
         misspelt = next(hook for hook in self.plugins[name].hooks() if hook not in known)
         return f"plugin '{name}' of {self.plugins[name].distribution}: {unknown('hook', misspelt, known)}"
+
+    def sources(self, parts: Sequence[str]) -> dict[str, str]:
+        """Hashes of the foreign plugins that decide a run's scores: the method's parts, loaders and metrics."""
+        return {
+            name: plugin.source_sha256()
+            for name, plugin in self.plugins.items()
+            if not plugin.is_built_in() and (name in parts or set(plugin.hooks()) & SHARED_HOOKS)
+        }
 
     def method_names(self) -> list[str]:
         """Names that `--method` accepts, alone or joined by `+`."""

@@ -198,8 +198,7 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         *parents, key = first["loc"]
-        message = str(unknown("key", str(key), _keys(model, parents)))
-        return f"{'.'.join(str(part) for part in parents)}: {message}" if parents else message
+        return str(unknown("key", str(key), _keys(model, parents))).replace(str(key), where, 1)
     message = first["msg"].removeprefix("Value error, ")
     given = first["input"]
     shown = f", got {given!r}" if isinstance(given, str | int | float | bool) else ""

@@ -1,7 +1,8 @@
-"""Slow but clear reference code: formulas written out elementwise, searches that quantize, networks of a few weights."""
+"""Slow but clear reference code: formulas written out, searches that quantize, networks of a few weights."""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,10 +60,12 @@ def squared_errors(v: Tensor, lowers: Iterable[float], uppers: Iterable[float], 
 
 def swinir(depths: tuple[int, ...] = (2,), channels: int = 12, heads: int = 2, scale: int = 2) -> nn.Module:
     """BasicSR's SwinIR with random weights, tiny unless told otherwise, its biases and norms not at their defaults."""
-    network = SwinIR(
-        upscale=scale, img_size=16, window_size=8, img_range=1.0, depths=list(depths), embed_dim=channels,
-        num_heads=[heads] * len(depths), mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch on BasicSR's use of meshgrid
+        network = SwinIR(
+            upscale=scale, img_size=16, window_size=8, img_range=1.0, depths=list(depths), embed_dim=channels,
+            num_heads=[heads] * len(depths), mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
+        )  # fmt: skip
     generator = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
@@ -79,7 +82,9 @@ def bounded(teacher: SRModel, bits: str = "4", lr: Tensor | None = None) -> Stud
     """A student whose bounds are the minimum and maximum of each site, somewhat narrowed so that both ends clip."""
     student = quantize(teacher, Bits.parse(bits))
     seen: dict[str, tuple[float, float]] = {}
-    handles = [quantizer.register_forward_pre_hook(_keeper(seen, name)) for name, quantizer in student.quantizers.items()]
+    handles = [
+        quantizer.register_forward_pre_hook(_keeper(seen, name)) for name, quantizer in student.quantizers.items()
+    ]
     for quantizer in student.quantizers.values():
         quantizer.enabled = False
     with torch.no_grad():

@@ -41,7 +41,9 @@ def channel_bounds(channels: int, axis: int, ndim: int) -> tuple[Tensor, Tensor]
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 5), (2, 3, 4, 5)])
 def test_forward_is_equation_1(bits, shape):
     v, lower, upper = normal(*shape), scalar(-0.7), scalar(1.3)
-    torch.testing.assert_close(fake_quantize(v, lower, upper, bits), quantized(v, lower, upper, bits), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        fake_quantize(v, lower, upper, bits), quantized(v, lower, upper, bits), rtol=0, atol=1e-14
+    )
 
 
 def test_two_bits_by_hand():
@@ -145,7 +147,9 @@ def test_gradients_by_hand():
 def test_elements_equal_to_a_bound_are_inside():
     lower, upper = scalar(-1.0), scalar(2.0)
     v = torch.tensor([-1.0, 2.0], dtype=FLOAT64)
-    of_v, of_lower, of_upper = differentiated(fake_quantize, v, lower, upper, 4, torch.tensor([5.0, 7.0], dtype=FLOAT64))
+    of_v, of_lower, of_upper = differentiated(
+        fake_quantize, v, lower, upper, 4, torch.tensor([5.0, 7.0], dtype=FLOAT64)
+    )
     assert of_v.tolist() == [5.0, 7.0]
     assert (float(of_lower), float(of_upper)) == (0.0, 0.0)
 
@@ -189,7 +193,9 @@ def transposed(v: Tensor) -> Tensor:
     return v.transpose(0, 1).contiguous().transpose(0, 1)
 
 
-@pytest.mark.parametrize("arrange", [transposed, lambda v: torch.stack([v, v], -1)[..., 0]], ids=["transposed", "strided"])
+@pytest.mark.parametrize(
+    "arrange", [transposed, lambda v: torch.stack([v, v], -1)[..., 0]], ids=["transposed", "strided"]
+)
 @pytest.mark.parametrize("axis", [None, 0, 1])
 def test_strides_do_not_matter(arrange, axis):
     v, grad = normal(6, 7), normal(6, 7, seed=3)

@@ -65,7 +65,8 @@ def calls(log, hook):
 
 def test_the_hooks_are_called_in_the_order_of_the_design(log):
     assert [name for name, _ in groupby(log, lambda call: call[0])] == [
-        "options", "load_model", "evaluate", "make_quantizer", "transform_model", "init_bounds", "calibrate", "evaluate",
+        "options", "load_model", "evaluate",
+        "make_quantizer", "transform_model", "init_bounds", "calibrate", "evaluate",
     ]  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def test_srq_options_gets_the_values_and_its_object_reaches_every_other_hook(log
 def test_srq_options_refuses_before_anything_is_loaded(tiny_suite):
     calls_made = []
     strict = plugin("strict", init_bounds=lambda: None, options=refuse)
-    with pytest.raises(SrqError, match="^never$"):
+    with pytest.raises(SrqError, match=r"^never$"):
         run(tiny_suite, spy(calls_made), strict, method="strict")
     assert calls(calls_made, "load_model") == []
 
@@ -324,7 +325,9 @@ def refuse_all():
 
 
 def test_an_implementation_names_only_the_arguments_that_it_uses(tiny_suite):
-    bare = plugin("bare", init_bounds=lambda: Bounds(-1, 1), calibrate=lambda student: {"sites": len(student.quantizers)})
+    bare = plugin(
+        "bare", init_bounds=lambda: Bounds(-1, 1), calibrate=lambda student: {"sites": len(student.quantizers)}
+    )
     assert run(tiny_suite, bare, method="bare").figures == {"sites": 6}
 
 

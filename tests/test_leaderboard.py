@@ -13,17 +13,8 @@ from hypothesis import strategies as st
 
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.leaderboard import MARK, render, tables
-from sr_ptq_bench.records import (
-    DatasetScores,
-    Environment,
-    Hashes,
-    Patches,
-    PortableSpec,
-    Record,
-    References,
-    Scope,
-    record_name,
-)
+from sr_ptq_bench.records import record_name
+from sr_ptq_bench.schema import DatasetScores, Environment, Hashes, Patches, PortableSpec, Record, References, Scope
 from sr_ptq_bench.spec import Bits
 
 LINEAR = {"short": "linear+matmul", "description": "Linear layers and matrix products", "sites": 384}

@@ -21,7 +21,7 @@ def integers(layer: nn.Module, seed: int) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     for parameter in layer.parameters():
         parameter.data = torch.randint(-3, 4, parameter.shape, generator=generator).float()
-    return layer
+    return layer.requires_grad_(False)
 
 
 class Toy(nn.Module):

@@ -15,18 +15,8 @@ from pydantic import ValidationError
 
 from sr_ptq_bench import records
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.records import (
-    SCHEMA_VERSION,
-    DatasetScores,
-    PortableSpec,
-    Record,
-    comparable,
-    fingerprint,
-    read_record,
-    read_records,
-    record_name,
-    write_record,
-)
+from sr_ptq_bench.records import comparable, read_record, read_records, record_name, write_record
+from sr_ptq_bench.schema import SCHEMA_VERSION, DatasetScores, PortableSpec, Record, fingerprint
 from sr_ptq_bench.spec import Bits, Calibration, DataSource, RunSpec, Suite
 
 SHA = {digit: digit * 64 for digit in "0123456789abcdef"}

@@ -6,6 +6,7 @@ operands of the two matrix products: 16 sites a block, 384 in the 24 blocks of S
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,10 +39,12 @@ def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
     """Load `swinir-light`."""
     if name != "swinir-light":
         return None
-    network = SwinIR(
-        upscale=scale, img_size=64, window_size=WINDOW, img_range=1.0, depths=[6] * 4, embed_dim=60,
-        num_heads=[6] * 4, mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch on BasicSR's use of meshgrid
+        network = SwinIR(
+            upscale=scale, img_size=64, window_size=WINDOW, img_range=1.0, depths=[6] * 4, embed_dim=60,
+            num_heads=[6] * 4, mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
+        )  # fmt: skip
     fill(network, weights, rebuilt=("attn_mask", "relative_position_index"))
     return open_sites(network, name, scale)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..hookspecs import Progress as Report
-    from ..records import DatasetScores, Record
+    from ..schema import DatasetScores, Record
 
 TITLES = {
     "score fp": "Score the FP network",

@@ -69,7 +69,7 @@ LARGEST_SEED = 2**63 - 1  # torch takes no larger one
     help="Records go to OUT/results/SUITE.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--force", is_flag=True, help="Measure again even if the record is there.")
+@click.option("--force", is_flag=True, help="Measure again even if this machine has done so.")
 def run(
     method: str,
     bits: str,
@@ -91,7 +91,7 @@ def run(
     srq run --method minmax+dqc --bits 3 --scale 2 --test holiday=~/photos
 
     The network is quantized, its bounds are chosen and calibrated, and it is scored beside its full-precision (FP)
-    twin and bicubic. A run whose record is there already is not made again.
+    twin and bicubic. A run that this machine has made already is not made again.
     """
     from ..spec import Bits, RunSpec, Suite, parse_options, parse_scale
 
@@ -110,21 +110,20 @@ def run(
     from ..cache import Cache, default_home
     from ..environment import choose_device
     from ..manager import Plugins
-    from ..records import read_record, write_record
+    from ..records import write_record
     from .display import Display
 
     plugins = Plugins(plugin_files)
     prepared = prepare(spec, plugins, choose_device(device))
-    path = folder / prepared.record_name
-    display = Display()
-    if path.exists() and not force:
-        record = read_record(path)
-        display.print("Measured already; --force measures again.")
+    display, cache = Display(), Cache(default_home())
+    record = None if force else cache.record(prepared.record_name)
+    if record is not None:
+        display.print("Measured already on this machine; --force measures again.")
     else:
         with display.stages() as show:
-            record = measure(prepared, Cache(default_home()), show)
-        write_record(record, folder)
-    display.record(record, path)
+            record = measure(prepared, cache, show)
+        cache.keep_record(record)
+    display.record(record, write_record(record, folder))
 
 
 def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:

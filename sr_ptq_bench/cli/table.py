@@ -13,7 +13,7 @@ from ..errors import SrqError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..records import Record
+    from ..schema import Record
 
 OUT = Path("leaderboards")
 _FOLDER = click.Path(path_type=Path, file_okay=False)

@@ -13,17 +13,8 @@ from click.testing import CliRunner, Result
 from sr_ptq_bench.cli.table import table
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.leaderboard import tables
-from sr_ptq_bench.records import (
-    DatasetScores,
-    Environment,
-    Hashes,
-    Patches,
-    PortableSpec,
-    Record,
-    References,
-    Scope,
-    write_record,
-)
+from sr_ptq_bench.records import write_record
+from sr_ptq_bench.schema import DatasetScores, Environment, Hashes, Patches, PortableSpec, Record, References, Scope
 from sr_ptq_bench.spec import Bits, Scale
 
 

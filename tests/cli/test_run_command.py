@@ -1,0 +1,213 @@
+"""`srq run` measures, shows and writes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tiny import FILE, TinySuite, write_images
+
+from sr_ptq_bench.records import comparable, read_record
+
+
+@pytest.fixture
+def run(srq, tiny_suite: TinySuite, tmp_path):
+    """`srq run` on the tiny suite at x2, records in `tmp_path/out`."""
+
+    def call(*more, method="minmax", bits="4", out=tmp_path / "out", suite=tiny_suite.path):
+        fixed = ("run", "--suite", suite, "--plugin", FILE, "--scale", 2, "--out", out)
+        return srq(*fixed, "--method", method, "--bits", bits, *more)
+
+    return call
+
+
+@pytest.fixture
+def records(tmp_path):
+    """The records written so far, by suite and name."""
+
+    def find(out=tmp_path / "out"):
+        return sorted(path for path in out.rglob("*") if path.is_file())
+
+    return find
+
+
+def test_a_run_writes_a_record_and_prints_a_table(run, records, tmp_path):
+    outcome = run()
+    assert outcome.status == 0, outcome.err
+    (path,) = records()
+    assert path.parent == tmp_path / "out" / "results" / "tiny"
+    assert path.name.startswith("minmax-w4a4-x2-s0-")
+    record = read_record(path)
+    for label, scores in (
+        ("bicubic", record.references.bicubic),
+        ("bilinear", record.references.bilinear),
+        ("minmax w4a4", record.scores),
+        ("full precision (FP)", record.references.fp),
+    ):
+        (row,) = (line for line in outcome.out.splitlines() if label in line)
+        mean = scores["noise"].mean
+        assert f"{mean['psnr']:.2f}" in row
+        assert f"{mean['ssim']:.4f}" in row
+    assert "tiny x2, suite tiny" in outcome.out
+    assert str(path) in outcome.out.replace("\n", "")
+
+
+def test_progress_is_on_stderr_in_the_order_of_the_stages(run):
+    assert run().err.splitlines() == [
+        "Score the FP network",
+        "Score bicubic",
+        "Score bilinear",
+        "Observe distributions",
+        "Choose bounds",
+        "Calibrate",
+        "Score the quantized network",
+    ]
+
+
+def test_the_same_run_is_recognised(run, records):
+    first = run()
+    (path,) = records()
+    before = path.read_bytes()
+    second = run()
+    assert second.status == 0
+    assert second.err == "Measured already on this machine; --force measures again.\n"
+    assert second.out == first.out
+    assert records() == [path]
+    assert path.read_bytes() == before
+
+
+def test_force_measures_again(run, records):
+    run()
+    (path,) = records()
+    first = read_record(path)
+    outcome = run("--force")
+    assert "Score the quantized network" in outcome.err
+    assert records() == [path]
+    assert comparable(read_record(path)) == comparable(first)
+
+
+def test_a_damaged_or_lost_record_is_written_again_from_memory(run, records):
+    run()
+    (path,) = records()
+    whole = path.read_bytes()
+    path.write_text("{")
+    assert run().status == 0
+    assert path.read_bytes() == whole
+    path.unlink()
+    assert "Measured already" in run().err
+    assert path.read_bytes() == whole
+
+
+def test_a_record_that_this_machine_did_not_make_does_not_count(run, records, monkeypatch, tmp_path):
+    run()
+    (path,) = records()
+    monkeypatch.setenv("SRQ_HOME", str(tmp_path / "another home"))
+    assert "Score the quantized network" in run().err
+    assert records() == [path]
+
+
+def test_seeds_have_records_of_their_own(run, records):
+    run()
+    run("--seed", 3)
+    names = [path.name for path in records()]
+    assert len(names) == 2
+    assert "-s3-" in names[1]
+
+
+def test_methods_and_bits_have_records_of_their_own(run, records):
+    for method, bits in (("minmax", "4"), ("minmax", "W4a8"), ("percentile", "4")):
+        assert run(method=method, bits=bits).status == 0
+    assert [path.name.rsplit("-", 1)[0] for path in records()] == [
+        "minmax-w4a4-x2-s0", "minmax-w4a8-x2-s0", "percentile-w4a4-x2-s0",
+    ]  # fmt: skip
+
+
+def test_options_reach_the_method(run, records):
+    trained = ("-o", "iterations=1", "-o", "dqc.batch=2", "--option", "dqc.patch=8", "-o", "K=5")
+    outcome = run(*trained, method="2dquant")
+    assert outcome.status == 0, outcome.err
+    options = read_record(records()[0]).spec.options
+    assert options["dqc"].items() >= {"iterations": 1, "batch": 2, "patch": 8}.items()
+    assert options["dobi"]["K"] == 5
+
+
+def test_one_s_own_photos_take_the_place_of_the_test_sets(run, records, tmp_path):
+    write_images(tmp_path / "holiday", beach=(24, 24))
+    outcome = run("--test", f"holiday={tmp_path / 'holiday'}")
+    assert outcome.status == 0, outcome.err
+    (path,) = records()
+    assert path.parent.name == "tiny-holiday"
+    record = read_record(path)
+    assert record.spec.suite == "tiny-holiday"
+    assert list(record.scores["holiday"].images) == ["beach"]
+
+
+def test_several_sets_of_photos_stand_beside_each_other(run, records, tmp_path):
+    write_images(tmp_path / "b", one=(24, 24))
+    write_images(tmp_path / "a", one=(24, 24))
+    outcome = run("--test", f"b={tmp_path / 'b'}", "--test", f"a={tmp_path / 'a'}")
+    record = read_record(records()[0])
+    assert record.spec.suite == "tiny-a-b"
+    assert list(record.scores) == ["b", "a"]
+    assert "b PSNR" in outcome.out
+    assert "a SSIM" in outcome.out
+
+
+def test_a_home_folder_is_expanded(run, records, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_images(tmp_path / "photos", one=(24, 24))
+    assert run("--test", "mine=~/photos").status == 0
+
+
+def test_a_name_that_looks_like_markup_is_printed_as_it_is(run, tiny_suite, tmp_path):
+    write_images(tiny_suite.folder / "test", **{"[bold]x[": (24, 24)})
+    tiny_suite.change(test={"[/red]": {"hr": "test"}, "b": {"hr": "test"}})
+    outcome = run(out=tmp_path / "[red]")
+    assert outcome.status == 0, outcome.err
+    assert "[/red]" in outcome.out
+    assert str(tmp_path / "[red]") in outcome.out
+
+
+def test_a_terminal_sees_the_stage_at_which_a_run_fails(capsys, monkeypatch):
+    from sr_ptq_bench.cli.display import Display
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with pytest.raises(ZeroDivisionError), Display().stages() as show, show("observe") as report:
+        report(1, 2, "[/red]x")
+        raise ZeroDivisionError
+    shown = capsys.readouterr().err
+    assert "Observe distributions" in shown
+    assert "[/red]x" in shown
+
+
+def test_records_go_where_out_says(run, records, tmp_path):
+    assert run(out=tmp_path / "a" / "b").status == 0
+    assert len(records(tmp_path / "a")) == 1
+
+
+def test_records_go_to_leaderboards_by_default(srq, tiny_suite, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = srq("run", "--suite", "tiny/suite.toml", "--plugin", FILE, "-m", "minmax", "-b", 4, "-s", 2)
+    assert outcome.status == 0, outcome.err
+    assert len(list((tmp_path / "leaderboards" / "results" / "tiny").iterdir())) == 1
+
+
+def test_nothing_but_the_record_is_written(run, records, tmp_path):
+    run()
+    outside = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(tmp_path / "tiny")]
+    assert {path.parent.name for path in outside} == {"tiny", "cache"}
+    assert not list(tmp_path.rglob(".srq-*"))
+
+
+def test_a_record_is_json_that_ends_with_a_line(run, records):
+    run()
+    text = records()[0].read_text(encoding="utf-8")
+    assert text.endswith("}\n")
+    assert json.loads(text)["spec"]["suite"] == "tiny"
+
+
+def test_a_record_makes_a_table(run, srq, tmp_path):
+    run()
+    outcome = srq("table", "--out", tmp_path / "out")
+    assert outcome.status == 0, outcome.err
+    assert "minmax" in outcome.out

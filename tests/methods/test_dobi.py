@@ -1,0 +1,228 @@
+"""DOBI against Algorithm 1 by hand and against a search that quantizes the tensor K times."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import FLOAT64, squared_errors
+from srq_2dquant.dobi import DobiOptions, candidates, srq_init_bounds, srq_options, winner
+
+from sr_ptq_bench import Bounds, Distribution, Site, SrqError
+
+PLAIN = Site("x", "activation", "layernorm")
+
+
+def of(producer: str) -> Site:
+    return Site("x", "activation", producer)
+
+
+def options(**values) -> DobiOptions:
+    return DobiOptions.parse(values)
+
+
+def listed(pair: tuple[torch.Tensor, torch.Tensor]) -> list[tuple[float, float]]:
+    return list(zip(pair[0].tolist(), pair[1].tolist(), strict=True))
+
+
+def test_two_sided_candidates_by_hand():
+    """(max - min)/(2K) = 2 a step; the last pair meets in the middle."""
+    assert listed(candidates(-6.0, 10.0, False, options(K=4))) == [(-6, 10), (-4, 8), (-2, 6), (0, 4), (2, 2)]
+
+
+def test_one_sided_candidates_keep_the_lower_end():
+    assert listed(candidates(-6.0, 10.0, True, options(K=4))) == [(-6, 10), (-6, 8), (-6, 6), (-6, 4), (-6, 2)]
+
+
+@pytest.mark.parametrize("one_sided", [False, True])
+def test_without_the_last_step(one_sided):
+    complete = listed(candidates(-6.0, 10.0, one_sided, options(K=4)))
+    assert listed(candidates(-6.0, 10.0, one_sided, options(K=4, last_step=False))) == complete[:-1]
+
+
+def test_there_are_k_plus_one_candidates():
+    assert len(candidates(0.0, 1.0, False, options())[0]) == 101
+    assert len(candidates(0.0, 1.0, False, options(preset="official"))[0]) == 100
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    ends=st.tuples(st.floats(-(2.0**99), 2.0**99, width=32), st.floats(-(2.0**99), 2.0**99, width=32)),
+    steps=st.integers(1, 100),
+    one_sided=st.booleans(),
+)
+def test_every_candidate_is_usable(ends, steps, one_sided):
+    """Rounding must not carry the last lower bound past its upper one."""
+    lower, upper = candidates(min(ends), max(ends), one_sided, options(K=steps))
+    assert (float(lower[0]), float(upper[0])) == (min(ends), max(ends))
+    for low, high in zip(lower, upper, strict=True):
+        Bounds(low, high).tensors()
+
+
+def test_the_middle_between_two_floats():
+    """The middle is no float32: its two ends must not be rounded apart."""
+    v = torch.tensor([-1.0000001, *[1.0] * 5000, 3.0])
+    Bounds(*(end[-1] for end in candidates(float(v[0]), 3.0, False, options()))).tensors()
+    srq_init_bounds(site=PLAIN, distribution=Distribution.of_tensor(v), bits=2, options=options()).tensors()
+
+
+def test_a_tie_goes_to_the_first_or_the_last():
+    errors = torch.tensor([3.0, 1.0, 2.0, 1.0, 5.0])
+    assert (winner(errors, "first"), winner(errors, "last")) == (1, 3)
+
+
+def test_no_tie():
+    errors = torch.tensor([3.0, 1.0, 0.5, 1.0])
+    assert winner(errors, "first") == winner(errors, "last") == 2
+
+
+def test_ties_of_a_real_search():
+    """All values in the middle of the range: the last pair alone has no error; of two values both ends are exact."""
+    two = Distribution.of_tensor(torch.tensor([-1.0, 1.0]))
+    bounds = srq_init_bounds(site=PLAIN, distribution=two, bits=2, options=options())
+    assert (float(bounds.lower), float(bounds.upper)) == (-1.0, 1.0)
+    constant = Distribution.of_tensor(torch.full((9,), 3.0))
+    for tie in ("first", "last"):
+        bounds = srq_init_bounds(site=PLAIN, distribution=constant, bits=2, options=options(tie=tie))
+        assert (float(bounds.lower), float(bounds.upper)) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize(("tie", "expected"), [("first", (0.0, 9.0)), ("last", (1.5, 7.5))])
+def test_a_tie_of_two_pairs_by_hand(tie, expected):
+    """K = 3, 2 bits: [0, 9] has levels 0, 3, 6, 9 and [1.5, 7.5] has 1.5, 3.5, 5.5, 7.5."""
+    values = torch.tensor([0.0, 9.0, *[4.5] * 4])  # errors 4 * 2.25 = 9, then 2 * 2.25 + 4 * 1 = 8.5
+    errors = Distribution.of_tensor(values).squared_error(*candidates(0.0, 9.0, False, options(K=3)), 2)
+    assert errors.tolist()[:2] == [9.0, 8.5]
+    even = torch.tensor([0.0, 9.0, *[4.5] * 4, 3.0, 6.0])  # 3 and 6 add 0 and 2 * 0.25: both errors are now 9
+    errors = Distribution.of_tensor(even).squared_error(*candidates(0.0, 9.0, False, options(K=3)), 2)
+    assert errors.tolist()[:2] == [9.0, 9.0]
+    chosen = srq_init_bounds(
+        site=PLAIN, distribution=Distribution.of_tensor(even), bits=2, options=options(K=3, tie=tie, last_step=False)
+    )
+    assert (float(chosen.lower), float(chosen.upper)) == expected
+
+
+def test_presets():
+    paper, official = options(), options(preset="official")
+    assert (paper.K, paper.one_sided, paper.last_step, paper.tie, paper.search) == (100, True, True, "last", "line")
+    assert (official.K, official.one_sided, official.last_step, official.tie) == (100, False, False, "first")
+
+
+def test_a_single_value_wins_over_the_preset():
+    chosen = srq_options(values={"preset": "official", "K": "7", "tie": "last"})
+    assert (chosen.K, chosen.tie, chosen.one_sided) == (7, "last", False)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"k": 5}, "no option 'k'"), ({"K": 0}, "K"), ({"tie": "both"}, "tie"), ({"preset": "papr"}, "mean 'paper'")],
+)
+def test_options_that_are_refused(values, message):
+    with pytest.raises(SrqError, match=message):
+        srq_options(values=values)
+
+
+@pytest.mark.parametrize("producer", ["softmax", "gelu", "relu"])
+def test_one_sided_after_softmax_gelu_and_relu(producer):
+    v = torch.rand(500, generator=torch.Generator().manual_seed(0)) ** 4
+    distribution = Distribution.of_tensor(v)
+    kept = srq_init_bounds(site=of(producer), distribution=distribution, bits=2, options=options())
+    moved = srq_init_bounds(site=of(producer), distribution=distribution, bits=2, options=options(one_sided=False))
+    assert float(kept.lower) == distribution.minimum
+    assert float(kept.upper) < distribution.maximum
+    assert float(moved.lower) > distribution.minimum
+
+
+@pytest.mark.parametrize("producer", ["parameter", "layernorm", "linear", "query", "key", "value", "conv", "image"])
+def test_two_sided_elsewhere(producer):
+    v = torch.randn(500, generator=torch.Generator().manual_seed(0))
+    distribution = Distribution.of_tensor(v)
+    bounds = srq_init_bounds(site=of(producer), distribution=distribution, bits=2, options=options())
+    assert distribution.minimum < float(bounds.lower) < float(bounds.upper) < distribution.maximum
+
+
+def normal(count: int) -> torch.Tensor:
+    return torch.randn(count, generator=torch.Generator().manual_seed(4))
+
+
+def laplace(count: int) -> torch.Tensor:
+    u = torch.rand(count, generator=torch.Generator().manual_seed(4)) - 0.5
+    return -torch.sign(u) * torch.log1p(-2 * u.abs())
+
+
+DATA = {
+    "normal": ("layernorm", normal),
+    "laplace": ("parameter", laplace),
+    "gelu": ("gelu", lambda n: F.gelu(2 * normal(n))),
+    "softmax": ("softmax", lambda n: torch.softmax(3 * normal(n).view(-1, 16), -1).flatten()),
+}
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("preset", ["paper", "official"])
+def test_the_winner_is_that_of_a_search_over_the_tensor(data, bits, preset):
+    producer, make = DATA[data]
+    v, chosen = make(1600), options(preset=preset)
+    bounds = srq_init_bounds(site=of(producer), distribution=Distribution.of_tensor(v), bits=bits, options=chosen)
+    low, step = float(v.min()), float(v.double().max() - v.double().min()) / 200
+    one_sided = preset == "paper" and producer in ("gelu", "softmax")
+    steps = range(101 if preset == "paper" else 100)
+    lowers = [low + (0 if one_sided else i * step) for i in steps]
+    uppers = [float(v.max()) - i * step for i in steps]
+    errors = squared_errors(v, lowers, uppers, bits)
+    best = int(errors.argmin())
+    assert (errors < errors[best] * (1 + 1e-9)).sum() == 1
+    assert (float(bounds.lower), float(bounds.upper)) == pytest.approx((lowers[best], uppers[best]), abs=1e-12)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_the_joint_search_moves_each_end_on_its_own(bits):
+    v = torch.cat([normal(400), torch.tensor([9.0])])
+    chosen = options(search="joint", K=6)
+    bounds = srq_init_bounds(site=of("gelu"), distribution=Distribution.of_tensor(v), bits=bits, options=chosen)
+    line = candidates(float(v.min()), float(v.max()), False, chosen)
+    pairs = [(low, high) for low in line[0].tolist() for high in line[1].tolist()]
+    errors = squared_errors(v, *zip(*pairs, strict=True), bits)
+    best = pairs[int(errors.argmin())]
+    assert (float(bounds.lower), float(bounds.upper)) == pytest.approx(best, abs=1e-12)
+    together = srq_init_bounds(site=PLAIN, distribution=Distribution.of_tensor(v), bits=bits, options=options(K=6))
+    assert float(errors.min()) <= float(squared_errors(v, [together.lower], [together.upper], bits))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=25),
+    bits=st.integers(2, 8),
+    producer=st.sampled_from(["softmax", "query"]),
+    preset=st.sampled_from(["paper", "official"]),
+    search=st.sampled_from(["line", "joint"]),
+)
+def test_never_worse_than_minmax(values, bits, producer, preset, search):
+    v = torch.tensor(values)
+    distribution = Distribution.of_tensor(v)
+    chosen = options(preset=preset, search=search, K=9)
+    bounds = srq_init_bounds(site=of(producer), distribution=distribution, bits=bits, options=chosen)
+    bounds.tensors()
+    minmax, found = squared_errors(
+        v, [distribution.minimum, bounds.lower], [distribution.maximum, bounds.upper], bits
+    ).tolist()
+    assert found <= minmax + 1e-9 * len(values) * float(v.double().abs().max()) ** 2
+    assert distribution.minimum <= float(bounds.lower) <= float(bounds.upper) <= distribution.maximum
+
+
+def test_outliers_are_cut():
+    v = torch.cat([normal(4000), torch.tensor([80.0, -80.0])])
+    bounds = srq_init_bounds(site=PLAIN, distribution=Distribution.of_tensor(v), bits=4, options=options())
+    assert -20 < float(bounds.lower) < float(bounds.upper) < 20
+
+
+def test_the_bounds_are_two_numbers():
+    bounds = srq_init_bounds(site=PLAIN, distribution=Distribution.of_tensor(normal(50)), bits=4, options=options())
+    assert [end.shape for end in bounds.tensors()] == [(), ()]
+    assert bounds.lower.dtype == FLOAT64
+    assert all(math.isfinite(float(end)) for end in bounds.tensors())

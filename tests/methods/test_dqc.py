@@ -1,0 +1,306 @@
+"""DQC: the losses by hand, the gradients against plain autograd, and the training on a network of a few weights."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from oracle import bounded, images, straight_through, tiny_teacher
+from srq_2dquant.dqc import (
+    DqcOptions,
+    distillation_loss,
+    feature_loss,
+    keep_ordered,
+    learning_rate,
+    output_loss,
+    srq_calibrate,
+    srq_options,
+)
+from torch import Tensor
+
+from sr_ptq_bench import Batches, SrqError, quantizer
+
+QUICK = {"iterations": 3, "batch": 1, "patch": 8}
+
+
+def options(**values) -> DqcOptions:
+    return DqcOptions.parse(values)
+
+
+def quiet(done: int, total: int, note: str = "") -> None:
+    """No progress."""
+
+
+def supply(seed: int = 0) -> Batches:
+    rng = np.random.default_rng(7)
+    smooth = np.kron(rng.integers(40, 216, (4, 4, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+    return Batches(smooth[None, :8, :8], [smooth], seed)
+
+
+class Exact(Batches):
+    """The same patches in float64."""
+
+    def random(self, batch, size):
+        return (x.double() for x in super().random(batch, size))
+
+
+def teacher_and_student(bits: str = "3"):
+    teacher = tiny_teacher((1, 1), channels=8)
+    lr = torch.cat(list(islice(supply().random(2, 8), 2)))
+    return teacher, bounded(teacher, bits, lr)
+
+
+def test_presets():
+    paper, official = options(), options(preset="official")
+    for chosen, expected in (
+        (paper, (3000, 32, 64, 1e-2, 0.9, 0.999, "cosine", 5.0, "paper")),
+        (official, (4000, 16, 64, 1e-2, 0.9, 0.99, "constant", 5.0, "official")),
+    ):
+        found = (
+            chosen.iterations, chosen.batch, chosen.patch, chosen.lr, chosen.beta1, chosen.beta2, chosen.schedule,
+            chosen.feature_weight, chosen.loss,
+        )  # fmt: skip
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    "values", [{"lr": 0}, {"iterations": 0}, {"beta1": 1.0}, {"patch": 4}, {"loss": "l2"}, {"lrr": 1}, {"batch": -1}]
+)
+def test_options_that_are_refused(values):
+    with pytest.raises(SrqError):
+        srq_options(values=values)
+
+
+def test_a_single_value_wins_over_the_preset():
+    chosen = srq_options(values={"preset": "official", "beta2": "0.5"})
+    assert (chosen.beta2, chosen.schedule) == (0.5, "constant")
+
+
+def test_output_loss_by_hand():
+    output = torch.tensor([[[[1.0, 2.0]]], [[[0.0, 5.0]]]])
+    target = torch.tensor([[[[0.0, 4.0]]], [[[0.0, 2.0]]]])
+    assert float(output_loss(output, target, options())) == pytest.approx((1 + 2 + 0 + 3) / 4)
+    assert float(output_loss(output, target, options(loss="official"))) == pytest.approx(6 / 4 / 2)
+
+
+def test_feature_loss_by_hand():
+    """Unit vectors (.6, .8) and (.8, .6) are .2 * sqrt 2 apart; CHW is 2."""
+    student, target = torch.tensor([[3.0, 4.0]]), torch.tensor([[8.0, 6.0]])
+    assert float(feature_loss([student], [target], options())) == pytest.approx(0.2 * math.sqrt(2) / 2)
+
+
+def test_feature_loss_is_averaged_over_samples_and_summed_over_features():
+    student, target = torch.tensor([[3.0, 4.0], [5.0, 0.0]]), torch.tensor([[8.0, 6.0], [0.0, 2.0]])
+    one = (0.2 * math.sqrt(2) + math.sqrt(2)) / 2 / 2
+    assert float(feature_loss([student], [target], options())) == pytest.approx(one)
+    assert float(feature_loss([student, student], [target, target], options())) == pytest.approx(2 * one)
+
+
+def test_feature_loss_flattens_every_sample():
+    student, target = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0)), torch.ones(2, 3, 4)
+    flat = feature_loss([student.flatten(1)], [target.flatten(1)], options())
+    assert torch.equal(feature_loss([student], [target], options()), flat)
+
+
+def test_feature_loss_does_not_depend_on_the_size_of_the_features():
+    student, target = torch.tensor([[3.0, 4.0], [1.0, 0.5]]), torch.tensor([[8.0, 6.0], [1.0, 1.0]])
+    scaled = student * torch.tensor([[7.0], [0.1]])
+    torch.testing.assert_close(
+        feature_loss([scaled], [target], options()), feature_loss([student], [target], options())
+    )
+
+
+def test_official_feature_loss_by_hand():
+    """Norms over the whole batch: 5 and 10; mean of squares, divided again by the 4 elements."""
+    student, target = torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([[6.0, 0.0], [0.0, -8.0]])
+    squares = (0.6 - 0.6) ** 2 + (0.8 + 0.8) ** 2
+    assert float(feature_loss([student], [target], options(loss="official"))) == pytest.approx(squares / 4 / 4)
+
+
+@pytest.mark.parametrize("loss", ["paper", "official"])
+def test_losses_of_equal_tensors_are_zero_and_have_a_gradient(loss):
+    x = torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    student = x.clone().requires_grad_()
+    total = output_loss(student, x, options(loss=loss)) + feature_loss([student], [x], options(loss=loss))
+    total.backward()
+    assert float(total.detach()) == pytest.approx(0, abs=1e-7)
+    assert bool(torch.isfinite(student.grad).all())
+
+
+@pytest.mark.parametrize("loss", ["paper", "official"])
+@pytest.mark.parametrize("weight", [0.0, 5.0])
+def test_the_whole_loss_is_the_weighted_sum(loss, weight):
+    teacher, student = teacher_and_student()
+    lr, chosen = images(2, 8), options(loss=loss, feature_weight=weight)
+    with torch.no_grad():
+        (output, features), (target, targets) = student.with_features(lr), teacher.with_features(lr)
+        expected = output_loss(output, target, chosen) + weight * feature_loss(features, targets, chosen)
+        torch.testing.assert_close(distillation_loss(student, teacher, lr, chosen), expected)
+    assert len(features) == 2
+
+
+@pytest.mark.parametrize("loss", ["paper", "official"])
+def test_gradients_of_all_bounds_are_those_of_plain_autograd(loss, monkeypatch):
+    teacher, student = teacher_and_student("3")
+    teacher.network.double()
+    student.network.double()
+    lr, chosen = images(2, 8).double(), options(loss=loss)
+    bounds = student.bound_parameters()
+    for bound in bounds:
+        bound.requires_grad_()
+    ours = torch.autograd.grad(distillation_loss(student, teacher, lr, chosen), bounds)
+    monkeypatch.setattr(quantizer, "fake_quantize", straight_through)
+    plain = torch.autograd.grad(distillation_loss(student, teacher, lr, chosen), bounds)
+    largest = max(float(grad.abs().max()) for grad in plain)
+    assert sum(bool(grad != 0) for grad in plain) == len(bounds)
+    for own, reference in zip(ours, plain, strict=True):
+        torch.testing.assert_close(own, reference, rtol=1e-7, atol=1e-11 * largest)
+
+
+def test_the_cosine_schedule():
+    chosen = options(iterations=200)
+    shares = [learning_rate(step, chosen) for step in (0, 50, 100, 150, 200)]
+    assert shares == pytest.approx([1, (2 + math.sqrt(2)) / 4, 0.5, (2 - math.sqrt(2)) / 4, 0], abs=1e-6)
+
+
+def test_the_constant_schedule():
+    chosen = options(schedule="constant", iterations=10)
+    assert {learning_rate(step, chosen) for step in range(11)} == {1.0}
+
+
+def test_keep_ordered_moves_the_upper_bound_only():
+    bounds = [torch.tensor(x) for x in (1.0, 0.5, -1.0, 2.0, 3.0, 3.0)]
+    keep_ordered(bounds)
+    assert [float(b) for b in bounds] == [1.0, 1.0, -1.0, 2.0, 3.0, 3.0]
+    channels = [torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0])]
+    keep_ordered(channels)
+    assert channels[1].tolist() == [1.0, 2.0]
+
+
+def by_hand(student, teacher, chosen: DqcOptions, batches: Batches) -> list[float]:
+    """Adam as Kingma and Ba write it, one bound after the other."""
+    bounds = student.bound_parameters()
+    for bound in bounds:
+        bound.requires_grad_()
+    m, v, losses = [0.0] * len(bounds), [0.0] * len(bounds), []
+    patches = batches.random(chosen.batch, chosen.patch)
+    for t in range(1, chosen.iterations + 1):
+        loss = distillation_loss(student, teacher, next(patches), chosen)
+        losses.append(float(loss.detach()))
+        share = 0.5 * (1 + math.cos(math.pi * (t - 1) / chosen.iterations)) if chosen.schedule == "cosine" else 1.0
+        for i, grad in enumerate(torch.autograd.grad(loss, bounds)):
+            m[i] = chosen.beta1 * m[i] + (1 - chosen.beta1) * float(grad)
+            v[i] = chosen.beta2 * v[i] + (1 - chosen.beta2) * float(grad) ** 2
+            step = m[i] / (1 - chosen.beta1**t) / (math.sqrt(v[i] / (1 - chosen.beta2**t)) + 1e-8)
+            bounds[i].data -= chosen.lr * share * step
+        for lower, upper in zip(bounds[::2], bounds[1::2], strict=True):
+            upper.data = torch.max(lower.data, upper.data)
+    return losses
+
+
+@pytest.mark.parametrize("preset", ["paper", "official"])
+def test_the_training_is_adam_on_all_bounds(preset):
+    chosen = options(preset=preset, lr=3e-3, **QUICK)
+    one, other = teacher_and_student(), teacher_and_student()
+    for model in (*one, *other):
+        model.network.double()
+    batches = Exact(supply().patches, supply().images)
+    figures = srq_calibrate(student=one[1], teacher=one[0], batches=batches, options=chosen, progress=quiet)
+    losses = by_hand(other[1], other[0], chosen, batches)
+    assert figures["losses"] == pytest.approx(losses, rel=1e-6)
+    for own, reference in zip(one[1].bound_parameters(), other[1].bound_parameters(), strict=True):
+        torch.testing.assert_close(own.detach(), reference.detach(), rtol=0, atol=1e-6)
+
+
+def calibrated(seed: int = 0, progress=quiet, **values):
+    teacher, student = teacher_and_student()
+    chosen = options(**{**QUICK, **values})
+    figures = srq_calibrate(student=student, teacher=teacher, batches=supply(seed), options=chosen, progress=progress)
+    return student, teacher, figures
+
+
+def numbers(bounds: list[Tensor]) -> list[float]:
+    return [float(bound) for bound in bounds]
+
+
+def test_only_the_bounds_change():
+    teacher, student = teacher_and_student()
+    before = {name: v.clone() for name, v in student.network.state_dict().items()}
+    whole = {name: v.clone() for name, v in teacher.network.state_dict().items()}
+    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=options(**QUICK), progress=quiet)
+    bounds = {id(bound) for bound in student.bound_parameters()}
+    changed = {name for name, p in student.network.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {name for name, p in student.network.named_parameters() if id(p) in bounds}
+    assert all(torch.equal(v, whole[name]) for name, v in teacher.network.state_dict().items())
+    assert not any(p.requires_grad for p in student.network.parameters())
+    assert all(q.enabled for q in student.quantizers.values())
+
+
+def test_the_first_step_is_as_long_as_the_learning_rate():
+    teacher, student = teacher_and_student()
+    before = numbers(student.bound_parameters())
+    chosen = options(**{**QUICK, "iterations": 1, "lr": 1e-3})
+    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=chosen, progress=quiet)
+    moves = [abs(a - b) for a, b in zip(numbers(student.bound_parameters()), before, strict=True)]
+    assert max(moves) <= 1.001e-3
+    assert sum(move > 0.9e-3 for move in moves) > 0.8 * len(moves)
+
+
+def test_bounds_stay_ordered_and_finite_at_a_wild_learning_rate():
+    student, _, figures = calibrated(lr=3.0, iterations=6)
+    for quantizer_ in student.quantizers.values():
+        quantizer_.bounds.tensors()
+    assert all(math.isfinite(loss) for loss in figures["losses"])
+
+
+def test_the_same_seed_gives_the_same_bounds_to_the_last_bit():
+    one, other = calibrated(5), calibrated(5)
+    assert numbers(one[0].bound_parameters()) == numbers(other[0].bound_parameters())
+    assert one[2] == other[2]
+
+
+def test_another_seed_gives_other_bounds():
+    assert numbers(calibrated(0)[0].bound_parameters()) != numbers(calibrated(1)[0].bound_parameters())
+
+
+def test_the_loss_goes_down():
+    teacher, student = teacher_and_student("2")
+    lr, chosen = torch.cat(list(islice(supply().random(4, 8), 2))), options(**{**QUICK, "iterations": 30, "batch": 4})
+    with torch.no_grad():
+        before = float(distillation_loss(student, teacher, lr, chosen))
+    figures = srq_calibrate(student=student, teacher=teacher, batches=supply(), options=chosen, progress=quiet)
+    with torch.no_grad():
+        after = float(distillation_loss(student, teacher, lr, chosen))
+    assert after < 0.9 * before
+    assert sum(figures["losses"][-5:]) < sum(figures["losses"][:5])
+
+
+def test_the_figures():
+    _, _, figures = calibrated()
+    assert figures["checkpoint"] == "last"
+    assert len(figures["losses"]) == 3
+    assert (figures["loss_first"], figures["loss_last"]) == (figures["losses"][0], figures["losses"][-1])
+
+
+def test_progress_counts_every_step():
+    seen = []
+    calibrated(progress=lambda done, total, note="": seen.append((done, total)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_patches_larger_than_the_images():
+    with pytest.raises(SrqError, match="too small for patches of 64"):
+        calibrated(patch=64)
+
+
+def test_per_channel_bounds_learn_as_well():
+    teacher, student = teacher_and_student()
+    name = "layers.0.residual_group.blocks.0.mlp.fc1.weight"
+    rows = student.weights[name].amin(1), student.weights[name].amax(1)
+    student.quantizers[name].set_bounds(quantizer.Bounds(*rows))
+    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=options(**QUICK), progress=quiet)
+    assert student.quantizers[name].lower.shape == rows[0].shape
+    assert not torch.equal(student.quantizers[name].lower, rows[0])

@@ -1,0 +1,311 @@
+"""Who may import whom, read from the sources; and what a command loads, asked of a fresh process."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sr_ptq_bench
+
+HOST = Path(sr_ptq_bench.__file__).parent
+METHODS = ("srq_2dquant", "srq_baselines")
+
+# What each module or subpackage of the host imports at run time; imports for type annotations are free.
+MAY_IMPORT = {
+    "errors": set(),
+    "hookspecs": set(),
+    "fakequant": set(),
+    "distribution": set(),
+    "basicsr_compat": set(),
+    "files": {"errors"},
+    "spec": {"errors"},
+    "checkpoint": {"errors"},
+    "quantizer": {"errors", "fakequant"},
+    "model": {"errors", "quantizer"},
+    "observation": {"distribution", "errors", "model"},
+    "backbones": {"basicsr_compat", "checkpoint", "errors", "hookspecs", "model", "quantizer"},
+    "metrics": {"basicsr_compat", "hookspecs"},
+    "data": {"basicsr_compat", "errors", "files"},
+    "method": {"errors"},
+    "manager": {"errors", "files", "hookspecs", "method"},
+    "schema": {"errors", "spec"},
+    "records": {"errors", "files", "schema"},
+    "labels": set(),
+    "leaderboard": {"errors", "labels", "records"},
+    "environment": {"errors", "schema"},
+    "evaluate": {"data", "errors", "schema"},
+    "cache": {"distribution", "errors", "files", "records", "schema"},
+    "bench": {
+        "data", "environment", "errors", "evaluate", "files", "manager", "model", "observation", "records",
+        "schema", "spec",
+    },
+    "cli": {
+        "bench", "cache", "data", "environment", "errors", "files", "leaderboard", "manager", "records", "spec",
+    },
+}  # fmt: skip
+IN_ONE_MODULE = {
+    "basicsr": "basicsr_compat.py",
+    "torchvision": "basicsr_compat.py",
+    "cv2": "data/images.py",
+    "PIL": "data/images.py",
+    "lmdb": "data/lmdb_store.py",
+    "pandas": "leaderboard.py",
+    "tabulate": "leaderboard.py",
+    "platformdirs": "cache.py",
+    "rich": "cli/display.py",
+    "pluggy": None,
+}
+
+
+def folder_of(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    return Path(spec.origin).parent
+
+
+def sources(package: str) -> list[Path]:
+    return sorted(folder_of(package).rglob("*.py"))
+
+
+HOST_FILES = sources("sr_ptq_bench")
+METHOD_FILES = [path for package in METHODS for path in sources(package)]
+
+
+def name_of(path: Path) -> str:
+    for package in ("sr_ptq_bench", *METHODS):
+        if path.is_relative_to(folder_of(package)):
+            return f"{package}/{path.relative_to(folder_of(package)).as_posix()}"
+    raise AssertionError(path)
+
+
+def is_type_checking(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def imports(tree: ast.AST, *, at_run_time: bool = False) -> list[tuple[int, str]]:
+    """(level, dotted name) of every import; `from . import x` is (1, 'x')."""
+    found = []
+    for node in ast.iter_child_nodes(tree):
+        if at_run_time and is_type_checking(node):
+            continue
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append((node.level, node.module))
+        elif isinstance(node, ast.ImportFrom):
+            found += [(node.level, alias.name) for alias in node.names]
+        else:
+            found += imports(node, at_run_time=at_run_time)
+    return found
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def own(path: Path, *, at_run_time: bool) -> set[str]:
+    """The host's top-level modules and subpackages that a module of the host imports."""
+    depth = len(path.relative_to(HOST).parts)
+    found = set()
+    for level, name in imports(tree_of(path), at_run_time=at_run_time):
+        parts = name.split(".")
+        if level == depth:
+            found.add(parts[0])
+        elif level == 0 and parts[0] == "sr_ptq_bench":
+            found.add(parts[1] if len(parts) > 1 else "__init__")
+    return found
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(HOST).parts[0].removesuffix(".py")
+
+
+def test_the_reader_of_imports_sees_all_kinds():
+    text = """
+if TYPE_CHECKING:
+    from .a import b
+def f():
+    import c.d
+try:
+    from e import f as g
+except ImportError:
+    from .. import h
+"""
+    everything = [(1, "a"), (0, "c.d"), (0, "e"), (2, "h")]
+    assert imports(ast.parse(text)) == everything
+    assert imports(ast.parse(text), at_run_time=True) == everything[1:]
+
+
+@pytest.mark.parametrize("path", HOST_FILES, ids=name_of)
+def test_the_host_s_modules_import_what_they_may(path):
+    if path == HOST / "__init__.py":
+        assert own(path, at_run_time=True) == set()
+        return
+    part = part_of(path)
+    assert part in MAY_IMPORT, f"{part} is new: say in MAY_IMPORT what it may import"
+    assert own(path, at_run_time=True) - {part} <= MAY_IMPORT[part]
+
+
+def test_the_rules_name_modules_that_exist():
+    parts = {part_of(path) for path in HOST_FILES}
+    assert set(MAY_IMPORT) <= parts
+    assert set().union(*MAY_IMPORT.values()) <= parts
+
+
+def test_the_rules_allow_no_circle():
+    left = {name: set(allowed) for name, allowed in MAY_IMPORT.items()}
+    while left:
+        free = [name for name, allowed in left.items() if not allowed & left.keys()]
+        assert free, f"a circle among {sorted(left)}"
+        left = {name: allowed for name, allowed in left.items() if name not in free}
+
+
+@pytest.mark.parametrize("path", HOST_FILES, ids=name_of)
+def test_the_host_imports_neither_a_method_nor_a_test(path):
+    roots = {name.split(".")[0] for level, name in imports(tree_of(path)) if level == 0}
+    assert roots.isdisjoint({*METHODS, "tests", "conftest", "tiny", "pytest", "hypothesis"})
+
+
+@pytest.mark.parametrize("path", METHOD_FILES, ids=name_of)
+def test_a_method_imports_only_the_public_names(path):
+    (package,) = (package for package in METHODS if path.is_relative_to(folder_of(package)))
+    depth = len(path.relative_to(folder_of(package)).parts)
+    for level, name in imports(tree_of(path)):
+        root = name.split(".")[0]
+        if level:
+            assert level <= depth, f"{name} is outside of {package}"
+        elif root == "sr_ptq_bench":
+            assert name == "sr_ptq_bench", f"{name} is no public name"
+        else:
+            assert root not in METHODS, f"{name} is another method's"
+
+
+@pytest.mark.parametrize("path", METHOD_FILES, ids=name_of)
+def test_a_method_takes_names_that_are_public(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and node.module == "sr_ptq_bench":
+            assert {alias.name for alias in node.names} <= set(sr_ptq_bench.__all__)
+        if isinstance(node, ast.Import):
+            assert "sr_ptq_bench" not in {alias.name for alias in node.names}
+
+
+@pytest.mark.parametrize("library", [library for library, home in IN_ONE_MODULE.items() if home])
+def test_a_library_is_imported_by_one_module(library):
+    users = {
+        path.relative_to(HOST).as_posix()
+        for path in HOST_FILES
+        if any(level == 0 and name.split(".")[0] == library for level, name in imports(tree_of(path)))
+    }
+    assert users == {IN_ONE_MODULE[library]}
+
+
+@pytest.mark.parametrize("library", ["basicsr", "torchvision", "cv2", "PIL", "lmdb", "pandas", "rich", "pluggy"])
+def test_a_method_needs_no_library_of_the_host(library):
+    for path in METHOD_FILES:
+        assert library not in {name.split(".")[0] for level, name in imports(tree_of(path)) if level == 0}
+
+
+def test_pluggy_stays_with_the_manager():
+    users = {part_of(path) for path in HOST_FILES if (0, "pluggy") in imports(tree_of(path))}
+    assert users == {"hookspecs", "manager"}
+
+
+# The public names
+
+
+def type_checking_imports() -> dict[str, str]:
+    """Name to module, as `sr_ptq_bench/__init__.py` tells a type checker."""
+    (block,) = (node for node in tree_of(HOST / "__init__.py").body if is_type_checking(node))
+    return {alias.name: node.module for node in block.body for alias in node.names}
+
+
+def test_type_checkers_and_python_find_the_public_names_in_the_same_places():
+    assert type_checking_imports() == sr_ptq_bench._HOME
+
+
+def test_all_names_the_public_names_in_order():
+    assert sr_ptq_bench.__all__ == sorted(sr_ptq_bench._HOME)
+
+
+@pytest.mark.parametrize("name", sr_ptq_bench.__all__)
+def test_a_public_name_resolves(name):
+    home = importlib.import_module(f"sr_ptq_bench.{sr_ptq_bench._HOME[name]}")
+    assert getattr(sr_ptq_bench, name) is getattr(home, name)
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute Boundz"):
+        sr_ptq_bench.Boundz  # noqa: B018
+    with pytest.raises(ImportError):
+        from sr_ptq_bench import Boundz  # noqa: F401
+
+
+# What a command loads
+
+SLOW = ("torch", "basicsr", "pandas", "cv2", "pydantic", "numpy", "lmdb", "PIL", "safetensors", "skimage")
+
+
+def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
+    """Exit status, the slow libraries that a command loads in a fresh process, and what it prints."""
+    code = (
+        "import sys\n"
+        "from sr_ptq_bench.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    status = end.code or 0\nelse:\n    status = 0\n"
+        f"print('LOADED', status, *({SLOW!r} & sys.modules.keys()))"
+    ).replace(f"{SLOW!r}", f"set({SLOW!r})")
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    status, *modules = done.stdout.splitlines()[-1].removeprefix("LOADED ").split()
+    return int(status), set(modules), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["", "run", "table", "methods", "data", "data lmdb", "data lr"])
+def test_help_loads_nothing_slow(command):
+    status, modules, text = loaded_by(*command.split(), "--help")
+    assert (status, modules) == (0, set())
+    assert f"Usage: srq{' ' * bool(command)}{command} [OPTIONS]" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run --methd minmax",
+        "run --method minmax --bits 4",
+        "run --method minmax --bits 4 --scale two",
+        "run --method minmax --bits 4 --scale 2 --seed -1",
+        "rnu",
+        "table --chek",
+        "data lmdb",
+        "",
+    ],
+)
+def test_a_usage_error_loads_nothing_slow(arguments):
+    status, modules, _ = loaded_by(*arguments.split())
+    assert (status, modules) == (2, set())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run --method minmax --bits 9 --scale 2",
+        "run --method minmax --bits 4 --scale 5",
+        "run --method minmax --bits 4 --scale 2 --suite sampel",
+        "run --method minmax --bits 4 --scale 2 -o lr",
+    ],
+)
+def test_an_impossible_value_loads_neither_torch_nor_basicsr(arguments):
+    status, modules, text = loaded_by(*arguments.split())
+    assert status == 2
+    assert modules <= {"pydantic"}, text
+    assert "srq: " in text
+
+
+def test_the_public_names_load_when_they_are_used():
+    code = "import sys, sr_ptq_bench; assert 'torch' not in sys.modules; sr_ptq_bench.SrqError; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"torch", "pydantic", "pluggy"}.isdisjoint(done.stdout.split())
