@@ -22,7 +22,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     A `.pth` file may hold the tensors under `params_ema`, `params` or `state_dict`, as releases of this field do.
     """
     if not path.is_file():
-        raise SrqError(f"no weights file {path}")
+        raise SrqError(f"no weights file {path}; name one under [weights] in the suite file")
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise almost anything: IndexError, struct.error, AssertionError

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import SITES, plugin, plugins, run, silent, write_images
+from tiny import FILE, SITES, plugin, plugins, run, silent, write_images
 
 from sr_ptq_bench import Bounds, SrqError, bench
 from sr_ptq_bench.bench import Stages, bounds_sha256, measure, prepare
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.files import sha256_of
+from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.records import comparable, record_name
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
@@ -113,6 +114,28 @@ def test_what_the_weights_hold_is_in_the_name(tiny_suite):
     assert ready(tiny_suite).record_name != before
 
 
+def test_what_a_foreign_plugin_s_file_holds_is_in_the_name(tiny_suite, tmp_path):
+    def name():
+        return prepare(tiny_suite.spec("mine"), Plugins([FILE, path])).record_name
+
+    path = tmp_path / "mine.py"
+    path.write_text("from sr_ptq_bench import hookimpl\n@hookimpl\ndef srq_init_bounds(): pass\n")
+    before = name()
+    assert name() == before
+    path.write_text(path.read_text() + "# mended\n")
+    assert name() != before
+
+
+def test_a_plugin_that_takes_no_part_is_not_in_the_name(tiny_suite):
+    idle = plugin("idle", init_bounds=lambda: None)
+    assert ready(tiny_suite, idle).record_name == ready(tiny_suite).record_name
+
+
+def test_a_metric_is_in_the_name(tiny_suite):
+    metric = plugin("mine", evaluate=lambda: {"mine": 1.0})
+    assert ready(tiny_suite, metric).record_name != ready(tiny_suite).record_name
+
+
 def test_where_the_suite_lies_is_not_in_the_name(tiny_suite, tmp_path):
     before = ready(tiny_suite).record_name
     tiny_suite.folder.rename(tmp_path / "elsewhere")
@@ -167,6 +190,7 @@ def test_the_record_holds_scores_and_references_of_the_same_images(record):
 def test_the_record_holds_hashes_of_weights_and_data(record, tiny_suite):
     assert record.hashes.weights == sha256_of(tiny_suite.folder / "weights.safetensors")
     assert list(record.hashes.test) == ["noise"]
+    assert record.hashes.plugins == {"tiny": sha256_of(FILE)}
 
 
 def test_the_record_holds_versions_and_the_machine(record):

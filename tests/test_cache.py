@@ -8,10 +8,12 @@ import pytest
 import torch
 from platformdirs import user_cache_path
 from safetensors.torch import load_file, save_file
+from tiny import run
 
 from sr_ptq_bench import Distribution, cache
 from sr_ptq_bench.cache import Cache, default_home
 from sr_ptq_bench.distribution import BINS
+from sr_ptq_bench.records import record_name
 from sr_ptq_bench.schema import DatasetScores
 
 SCORES = {"Set5": DatasetScores.of({"baby": {"psnr": 1 / 3, "ssim": 0.1}, "bird": {"psnr": float("inf"), "ssim": 1.0}})}
@@ -176,6 +178,33 @@ def test_no_temporary_file_is_left(kept):
     kept.scores(KEY, Counter(SCORES))
     kept.distributions(KEY, Counter(distributions()))
     assert sorted(path.suffix for path in files(kept)) == [".json", ".safetensors"]
+
+
+@pytest.fixture
+def record(tiny_suite, tmp_path):
+    return run(tiny_suite, home=tmp_path / "elsewhere")
+
+
+def test_a_record_is_remembered_by_its_name(kept, record, tmp_path):
+    name = record_name(record.spec, record.hashes)
+    assert kept.record(name) is None
+    kept.keep_record(record)
+    assert Cache(tmp_path).record(name) == record
+    assert kept.record("another.json") is None
+
+
+def test_a_damaged_memory_of_a_record_is_none(kept, record):
+    name = record_name(record.spec, record.hashes)
+    kept.keep_record(record)
+    (kept.folder / "records" / name).write_text("{")
+    assert kept.record(name) is None
+
+
+def test_a_record_that_cannot_be_remembered_does_no_harm(tmp_path, record):
+    (tmp_path / "home").write_text("a file")
+    kept = Cache(tmp_path / "home")
+    kept.keep_record(record)
+    assert kept.record(record_name(record.spec, record.hashes)) is None
 
 
 def test_home_is_what_the_environment_names(monkeypatch, tmp_path):

@@ -108,7 +108,7 @@ def run(
 
     from ..bench import measure, prepare
     from ..cache import Cache, default_home
-    from ..environment import choose_device
+    from ..environment import choose_device, describe
     from ..manager import Plugins
     from ..records import write_record
     from .display import Display
@@ -117,7 +117,8 @@ def run(
     prepared = prepare(spec, plugins, choose_device(device))
     display, cache = Display(), Cache(default_home())
     record = None if force else cache.record(prepared.record_name)
-    if record is not None:
+    here = describe(prepared.method, str(prepared.model.device))
+    if record is not None and record.environment == here:
         display.print("Measured already on this machine; --force measures again.")
     else:
         with display.stages() as show:
