@@ -63,7 +63,7 @@ def content() -> dict[str, Any]:
             "platform": "Linux",
             "cpu": "x",
         },
-        "hashes": {"weights": SHA["a"], "calibration": SHA["b"], "test": {"Set5": SHA["c"]}},
+        "hashes": {"weights": SHA["a"], "calibration": SHA["b"], "test": {"Set5": SHA["c"]}, "plugins": {}},
         "bounds_sha256": SHA["d"],
         "timings": {"calibrate": 1.5},
         "peak_memory_bytes": 1024,

@@ -63,11 +63,16 @@ def test_every_candidate_is_usable(ends, steps, one_sided):
         Bounds(low, high).tensors()
 
 
-def test_the_middle_between_two_floats():
-    """The middle is no float32: its two ends must not be rounded apart."""
-    v = torch.tensor([-1.0000001, *[1.0] * 5000, 3.0])
-    Bounds(*(end[-1] for end in candidates(float(v[0]), 3.0, False, options()))).tensors()
-    srq_init_bounds(site=PLAIN, distribution=Distribution.of_tensor(v), bits=2, options=options()).tensors()
+@pytest.mark.parametrize(
+    ("low", "high"), [(-0.3674026131629944, 1.4596412181854248), (-0.11537165194749832, 0.3020285367965698)]
+)
+def test_the_middle_between_two_floats(low, high):
+    """In float64 the last l is an ulp above the last u, and float32 rounds the two further apart."""
+    Bounds(*(end[-1] for end in candidates(low, high, False, options()))).tensors()
+    middle = Distribution.of_tensor(torch.tensor([low, *[(low + high) / 2] * 5000, high], dtype=FLOAT64))
+    chosen = srq_init_bounds(site=PLAIN, distribution=middle, bits=2, options=options())
+    lower, upper = chosen.tensors()
+    assert float(lower) == float(upper) == pytest.approx((low + high) / 2)
 
 
 def test_a_tie_goes_to_the_first_or_the_last():
