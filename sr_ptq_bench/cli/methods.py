@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import options as shared
+
 if TYPE_CHECKING:
     from ..manager import Plugin, Plugins
 
 
 @click.command()
-@click.option(
-    "--plugin",
-    "plugin_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="A plugin that is not installed.",
-)
+@shared.plugin_files
 def methods(plugin_files: tuple[Path, ...]) -> None:
     """List the installed methods: where each comes from, its hooks and its options with their defaults.
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import options as shared
+
 if TYPE_CHECKING:
     from ..spec import Suite
 
@@ -53,14 +55,7 @@ LARGEST_SEED = 2**63 - 1  # torch takes no larger one
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all randomness."
 )
-@click.option(
-    "--plugin",
-    "plugin_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="A plugin that is not installed.",
-)
+@shared.plugin_files
 @click.option(
     "--out",
     default=Path("leaderboards"),
