@@ -26,11 +26,11 @@ def main(names: tuple[str, ...], everything: bool) -> None:
     rows: list[Row] = []
     for name in NAMES if everything else names:
         rows += import_module(f"benchmarks.{name}").rows()
-        click.echo(tabulate([vars(row).values() for row in rows], HEADERS, tablefmt="pipe"))
-    if everything:
-        notes = (Path(__file__).parent / "NOTES.md").read_text()
-        table = tabulate([vars(row).values() for row in rows], HEADERS, tablefmt="pipe")
-        RESULTS.write_text(f"# Speed\n\nMade by `python -m benchmarks --all` on {machine()}.\n\n{table}\n\n{notes}")
+        table = tabulate([list(vars(row).values()) for row in rows], HEADERS, tablefmt="pipe")
+        click.echo(table)
+        if everything:
+            notes = (Path(__file__).parent / "NOTES.md").read_text()
+            RESULTS.write_text(f"# Speed\n\nMade by `python -m benchmarks --all` on {machine()}.\n\n{table}\n\n{notes}")
 
 
 def machine() -> str:

@@ -20,7 +20,7 @@ def rows() -> list[Row]:
     model = network.teacher()
     naive, ours = network.student(model, naive=True), network.student(model)
     lr = network.patches(8)
-    slow, fast = alternate(_step(naive, model, lr), _step(ours, model, lr), 3)
+    slow, fast = alternate(_step(naive, model, lr), _step(ours, model, lr), 2)
     memory = peak_memory(partial(_prepare, True)), peak_memory(partial(_prepare, False))
     work, ways, share = "one DQC step, batch 8, patch 64", "plain autograd / srq", memory[1] / memory[0]
     return [

@@ -21,7 +21,7 @@ BATCH = 4
 def rows() -> list[Row]:
     """Time, memory and growth."""
     model = network.teacher()
-    forward, full = alternate(_forward(model, PATCHES), _pass(model, PATCHES), 3)
+    forward, full = alternate(_forward(model, PATCHES), _pass(model, PATCHES), 2)
     memory = peak_memory(partial(_prepare, False, PATCHES)), peak_memory(partial(_prepare, True, PATCHES))
     few, many = seconds(_pass(model, 8)), seconds(_pass(model, 64))
     grown = peak_memory(partial(_prepare, True, 8)), peak_memory(partial(_prepare, True, 64))

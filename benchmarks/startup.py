@@ -33,4 +33,4 @@ def _cpu_seconds(code: str, arguments: list[str]) -> float:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    return median(once() for _ in range(5))
+    return median(once() for _ in range(3))

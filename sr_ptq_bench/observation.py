@@ -98,7 +98,10 @@ class _Counts:
         if name in self.ranges.twin:
             return
         counts = histogram(v, *self.ends[name], bins=BINS)
-        self.counts[name] = self.counts[name] + counts if name in self.counts else counts
+        if name in self.counts:
+            self.counts[name] += counts
+        else:
+            self.counts[name] = counts
 
     def distribution(self, name: str) -> Distribution:
         if name not in self.counts:
