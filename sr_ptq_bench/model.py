@@ -38,7 +38,8 @@ class SRModel:
     """A network with what the host must know of it.
 
     `producers` maps each quantizable layer (a module name) to what made its input. `features` names the modules whose
-    outputs a distillation compares. The input is padded at test time to a multiple of `window` pixels.
+    outputs a distillation compares. `edges` names the first and the last of the quantizable layers, where these read
+    the image or write it. The input is padded at test time to a multiple of `window` pixels.
     """
 
     name: str
@@ -46,6 +47,7 @@ class SRModel:
     network: nn.Module
     producers: Mapping[str, Producer]
     features: tuple[str, ...]
+    edges: tuple[str, ...] = ()
     window: int = 1
     padding: Padding = "flip"
     scope: str = "linear+matmul"
@@ -141,8 +143,9 @@ def quantize(
             layer = _layer(module, name)
             axis = 1 if isinstance(layer, nn.Conv2d) else -1
             weights[f"{name}.weight"] = layer.weight
-            weight = quantizer(Site(f"{name}.weight", "weight", "parameter", 0))
-            activation = quantizer(Site(f"{name}.input", "activation", teacher.producers[name], axis))
+            edge = name in teacher.edges
+            weight = quantizer(Site(f"{name}.weight", "weight", "parameter", 0, edge))
+            activation = quantizer(Site(f"{name}.input", "activation", teacher.producers[name], axis, edge))
             _replace(network, name, QuantizedLayer(layer, weight, activation))
     features = {f.name: getattr(teacher, f.name) for f in teacher.__dataclass_fields__.values()}
     return Student(**{**features, "network": network}, quantizers=quantizers, weights=weights).to(teacher.device)  # type: ignore[return-value]

@@ -26,13 +26,14 @@ class Site:
 
     `producer` says what made the tensor, so that a method can tell one-sided distributions from bell-shaped ones
     without knowing the network. `channel_axis` is the axis along which per-channel bounds run; None where the tensor
-    has no such axis.
+    has no such axis. `edge` marks the sites of the network's first and last layers, which some methods keep at 8 bits.
     """
 
     name: str
     role: Role
     producer: Producer
     channel_axis: int | None = None
+    edge: bool = False
 
 
 @dataclass(frozen=True)

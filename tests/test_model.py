@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -111,6 +112,11 @@ def test_a_quantizer_knows_its_own_name_bits_and_channels():
         "fc.input": (6, -1),
         "mark": (6, None),
     }
+
+
+def test_the_sites_of_an_edge_layer_say_so():
+    student = quantize(replace(mixed(), edges=("conv",)), W4A4)
+    assert {name for name, q in student.quantizers.items() if q.site.edge} == {"conv.weight", "conv.input"}
 
 
 def test_bound_parameters_are_lower_before_upper_site_by_site():
