@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from benchmarks.compare import Row
 
-NAMES = ("startup", "dobi", "observation", "dqc", "evaluation")
+NAMES = ("startup", "dobi", "observation", "dqc", "evaluation", "floor")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEADERS = ("work", "two ways", "first", "second", "ratio", "target", "check")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +43,15 @@ def alternate(first: Callable[[], object], second: Callable[[], object], repeats
     return statistics.median(a for a, _ in times), statistics.median(b for _, b in times)
 
 
-def peak_memory(prepare: Callable[[], Callable[[], object]]) -> int:
-    """Bytes that the work which `prepare` returns adds at its peak, in a fresh process, after one smaller warm-up."""
+def peak_memory(prepare: Callable[[], Callable[[], object]], repeats: int = 1) -> float:
+    """Bytes that the work which `prepare` returns adds at its peak: the median of fresh processes.
+
+    What an allocator leaves unused between blocks differs from process to process, by half of a small work's need.
+    """
+    return statistics.median(_peak_of_process(prepare) for _ in range(repeats))
+
+
+def _peak_of_process(prepare: Callable[[], Callable[[], object]]) -> int:
     context = multiprocessing.get_context("spawn")
     queue: Any = context.Queue()
     process = context.Process(target=_peak, args=(prepare, queue))
@@ -54,15 +63,31 @@ def peak_memory(prepare: Callable[[], Callable[[], object]]) -> int:
 
 def _peak(prepare: Callable[[], Callable[[], object]], queue: Any) -> None:
     work = prepare()
-    before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    before = _anonymous()
+    peak, done = before, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.005):
+            peak = max(peak, _anonymous())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     work()
-    queue.put(_status("VmHWM") - before)
+    done.set()
+    watcher.join()
+    queue.put(max(peak, _anonymous()) - before)
 
 
-def _status(key: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
+def _anonymous() -> int:
+    """Bytes of memory of this process that no file backs: the system drops and reads the others as it likes."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
+
+
+def total_memory() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def mib(size: float) -> str:

@@ -1,20 +1,52 @@
-"""Scoring: a student whose weights are quantized once against the full-precision network, and the cache."""
+"""Scoring: a student whose weights are quantized once against the full-precision network, and the cache of scores."""
 
 from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
 
 import torch
 
 from benchmarks import network
-from benchmarks.compare import Row, alternate
+from benchmarks.compare import Row, alternate, seconds
+from sr_ptq_bench import SRModel
+from sr_ptq_bench.cache import Cache
+from sr_ptq_bench.data.batches import to_image
+from sr_ptq_bench.data.datasets import Dataset
+from sr_ptq_bench.data.images import size_of
+from sr_ptq_bench.evaluate import of_network, score
+from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.model import weights_quantized_once
+
+SIZE = 256
 
 
 def rows() -> list[Row]:
     """One image of 256x256 pixels."""
     model = network.teacher()
-    student = network.student(model)
-    lr = network.patches(1, 256)
+    return [_student(model), _cached(model)]
+
+
+def _student(model: SRModel) -> Row:
+    student, lr = network.student(model), network.patches(1, SIZE)
     with torch.inference_mode(), weights_quantized_once(student):
         full, quantized = alternate(lambda: model(lr), lambda: student(lr), 7)
     work, ways, ratio = "one image of 256x256, weights quantized once", "FP network / student", quantized / full
-    return [Row(work, ways, f"{full:.2f} s", f"{quantized:.2f} s", f"{ratio:.2f}x its time", "<= 1.2x")]
+    return Row(work, ways, f"{full:.2f} s", f"{quantized:.2f} s", f"{ratio:.2f}x its time", "<= 1.2x")
+
+
+def _cached(model: SRModel) -> Row:
+    lr, hr = (to_image(network.patches(1, size)) for size in (SIZE, SIZE * model.scale))
+    tests = {"noise": Dataset("noise", model.scale, ("one",), (size_of(lr),), lambda _: (lr, hr))}
+    compute = partial(score, of_network(model), tests, model.scale, Plugins(), lambda *_: None)
+    with tempfile.TemporaryDirectory() as folder:
+        found = []
+
+        def ask() -> None:
+            found.append(Cache(Path(folder)).scores({"test": tests["noise"].sha256}, compute))
+
+        first, second = seconds(ask), seconds(ask)
+    same = "equal scores" if found[0] == found[1] else "DIFFERENT SCORES"
+    work, ways = "FP scores of one image of 256x256", "computed / read from the cache"
+    return Row(work, ways, f"{first:.2f} s", f"{second:.4f} s", f"{first / second:.0f}x faster", "once", same)

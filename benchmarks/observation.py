@@ -15,16 +15,18 @@ from sr_ptq_bench.model import quantize
 from sr_ptq_bench.observation import observe
 
 PATCHES = 32
+MANY = 256
+REPEATS = 5  # of the memory's measurement
 BATCH = 4
 
 
 def rows() -> list[Row]:
     """Time, memory and growth."""
     model = network.teacher()
-    forward, full = alternate(_forward(model, PATCHES), _pass(model, PATCHES), 2)
-    memory = peak_memory(partial(_prepare, False, PATCHES)), peak_memory(partial(_prepare, True, PATCHES))
-    few, many = seconds(_pass(model, 8)), seconds(_pass(model, 64))
-    grown = peak_memory(partial(_prepare, True, 8)), peak_memory(partial(_prepare, True, 64))
+    forward, full = alternate(_forward(model, PATCHES), whole_pass(model, PATCHES), 2)
+    memory = [peak_memory(partial(_prepare, full, PATCHES), REPEATS) for full in (False, True)]
+    many = seconds(whole_pass(model, MANY))
+    grown = peak_memory(partial(_prepare, True, MANY))
     return [
         Row(
             "all 384 sites, 32 patches of 3x64x64, bounds for 4, 3 and 2 bits",
@@ -43,15 +45,20 @@ def rows() -> list[Row]:
             "<= 1.5x",
         ),
         Row(
-            "64 patches instead of 8, time",
-            "8 / 64 patches",
-            f"{few:.1f} s",
+            f"{MANY} patches instead of {PATCHES}, time",
+            f"{PATCHES} / {MANY} patches",
+            f"{full:.1f} s",
             f"{many:.1f} s",
-            f"{many / few:.1f}x",
-            "8x",
+            f"{many / full:.1f}x",
+            f"{MANY // PATCHES}x",
         ),
         Row(
-            "the same, peak memory", "8 / 64 patches", mib(grown[0]), mib(grown[1]), f"{grown[1] / grown[0]:.2f}x", "1x"
+            "the same, peak memory",
+            f"{PATCHES} / {MANY} patches",
+            mib(memory[1]),
+            mib(grown),
+            f"{grown / memory[1]:.2f}x",
+            "1x",
         ),
     ]
 
@@ -67,14 +74,15 @@ def _forward(model: SRModel, count: int) -> Callable[[], None]:
     return work
 
 
-def _pass(model: SRModel, count: int) -> Callable[[], None]:
+def whole_pass(model: SRModel, count: int) -> Callable[[], None]:
+    """Observe all sites and choose DOBI's bounds for three bit-widths."""
     student = quantize(model, Bits.parse("4"))
     batches, method = network.patches(count).split(BATCH), Plugins().method("dobi", {})
 
     def work() -> None:
         distributions = observe(student, lambda: batches)
-        for bits in (4, 3, 2):
-            for name, quantizer in student.quantizers.items():
+        for name, quantizer in student.quantizers.items():
+            for bits in (4, 3, 2):
                 method.init_bounds(quantizer.site, distributions[name], bits)
 
     return work
@@ -84,4 +92,4 @@ def _prepare(full: bool, count: int) -> Callable[[], None]:
     model = network.teacher()
     with torch.inference_mode():
         model(network.patches(1, 16))
-    return _pass(model, count) if full else _forward(model, count)
+    return whole_pass(model, count) if full else _forward(model, count)

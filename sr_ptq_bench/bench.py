@@ -184,8 +184,7 @@ def _student(run: Run, cache: Cache, stages: Stages) -> Student:
     with stages("bounds") as progress:
         for done, (name, quantizer) in enumerate(student.quantizers.items()):
             progress(done, len(student.quantizers))
-            distribution = distributions.pop(name)  # with its prefix sums; hundreds of them would add up
-            quantizer.set_bounds(run.method.init_bounds(quantizer.site, distribution, quantizer.bits))
+            quantizer.set_bounds(run.method.init_bounds(quantizer.site, distributions[name], quantizer.bits))
     return student
 
 

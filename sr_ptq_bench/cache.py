@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +77,15 @@ class Cache:
             write_record(record, self.folder / "records")
 
     def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
-        text = json.dumps({**key, "torch": torch.__version__}, sort_keys=True)
+        text = json.dumps({**key, "torch": torch.__version__, "code": _own_code()}, sort_keys=True)
         return self.folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.{suffix}"
+
+
+@lru_cache
+def _own_code() -> str:
+    """The SHA-256 of this package's modules: whoever edits one must not be shown what the old one computed."""
+    modules = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
 
 
 def _keep(path: Path, data: bytes) -> None:
@@ -86,7 +94,7 @@ def _keep(path: Path, data: bytes) -> None:
         write_atomically(path, data)
 
 
-_FIELDS = ("values", "counts", "channel_minimum", "channel_maximum")
+_FIELDS = ("tally", "elements", "channel_minimum", "channel_maximum")
 
 
 def _packed(distributions: Mapping[str, Distribution]) -> dict[str, Tensor]:
@@ -100,8 +108,8 @@ def _packed(distributions: Mapping[str, Distribution]) -> dict[str, Tensor]:
             tensors[f"{index}|range"] = torch.tensor([d.minimum, d.maximum], dtype=torch.float64)
             for name in _FIELDS:
                 value = getattr(d, name)
-                if value is not None and not (name == "values" and d.is_histogram):
-                    tensors[f"{index}|{name}"] = value.to(torch.int32) if name == "counts" else value.contiguous()
+                if value is not None:
+                    tensors[f"{index}|{name}"] = value.contiguous()
     return tensors
 
 
@@ -115,12 +123,8 @@ def _unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Distribution]:
     for _, source, _ in order:
         if source not in made:
             low, high = tensors[f"{source}|range"].tolist()
-            ranges = tensors.get(f"{source}|channel_minimum"), tensors.get(f"{source}|channel_maximum")
-            counts = tensors[f"{source}|counts"].double()
-            values = tensors.get(f"{source}|values")
-            made[source] = (
-                Distribution.of_histogram(low, high, counts, *ranges)
-                if values is None
-                else Distribution(low, high, values, counts, *ranges)
-            )
+            tally, *optional = (tensors.get(f"{source}|{name}") for name in _FIELDS)
+            if tally is None:
+                raise KeyError(source)
+            made[source] = Distribution(low, high, tally, *optional)
     return {site: made[source] for _, source, site in sorted(order)}

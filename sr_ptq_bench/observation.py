@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
-from .distribution import BINS, Distribution, channel_range, histogram
+from .distribution import BINS, Distribution, add_to_histogram, channel_range
 from .errors import SrqError
 from .model import quantizers_off
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from .model import Student
+
+_ROOM = 2**16  # numbers; a network has some tens of thousands of channels
 
 
 def observe(student: Student, batches: Callable[[], Iterable[Tensor]]) -> dict[str, Distribution]:
@@ -62,29 +65,46 @@ def _watching(student: Student, update: Callable[[str, Tensor], None]) -> Iterat
 
 
 class _Ranges:
-    """Minimum and maximum of every activation, per tensor and per channel, over all batches."""
+    """Minimum and maximum of every activation, per tensor and per channel, over all batches.
+
+    They lie in a few blocks claimed ahead: hundreds of small tensors that stay, each born between activations that go,
+    cut the freed memory into pieces in which no activation fits, and the process grew to several times its need.
+    """
 
     def __init__(self, student: Student) -> None:
         self.axes = {name: quantizer.site.channel_axis for name, quantizer in student.quantizers.items()}
         self.of: dict[str, tuple[Tensor, Tensor]] = {}
         self.twin: dict[str, str] = {}
-        self._last: tuple[Tensor, str] | None = None
+        self._last: tuple[Callable[[], Tensor | None], str] = (lambda: None, "")  # keeps no tensor alive
+        self._room = torch.empty(2, 0)
 
     def update(self, name: str, v: Tensor) -> None:
-        if self._last is not None and self._last[0] is v and self.axes[self._last[1]] == self.axes[name]:
-            if name != self._last[1]:
-                self.twin[name] = self._last[1]
+        last, other = self._last
+        if last() is v and self.axes[other] == self.axes[name]:
+            if name != other:
+                self.twin[name] = other
             return
-        self._last = (v, name)
+        self._last = (weakref.ref(v), name)
         axis = self.axes[name]
         low, high = v.aminmax() if axis is None else channel_range(v, axis)
-        if name in self.of:
-            low, high = torch.minimum(low, self.of[name][0]), torch.maximum(high, self.of[name][1])
-        self.of[name] = (low, high)
+        if name not in self.of:
+            self.of[name] = self._claim(low)
+        kept_low, kept_high = self.of[name]
+        torch.minimum(kept_low, low, out=kept_low)
+        torch.maximum(kept_high, high, out=kept_high)
+
+    def _claim(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Room for a minimum and a maximum of one shape, () or (C,), that any value replaces."""
+        size = like.numel()
+        if self._room.shape[1] < size:
+            self._room = torch.empty(2, max(size, _ROOM), dtype=like.dtype, device=like.device)
+        taken, self._room = self._room.split([size, self._room.shape[1] - size], dim=1)
+        low, high = taken[0].fill_(torch.inf).view(like.shape), taken[1].fill_(-torch.inf).view(like.shape)
+        return low, high
 
 
 class _Counts:
-    """Histograms of every activation over its exact range."""
+    """Histograms of every activation over its exact range, in one block of memory that is claimed before the pass."""
 
     def __init__(self, ranges: _Ranges) -> None:
         self.ranges = ranges
@@ -92,20 +112,22 @@ class _Counts:
         for name, (low, high) in self.ends.items():
             if not (torch.isfinite(low) and torch.isfinite(high)):
                 raise SrqError(f"site {name} has values that are not finite on the calibration images")
-        self.counts: dict[str, Tensor] = {}
+        self.row = {name: row for row, name in enumerate(name for name in self.ends if name not in ranges.twin)}
+        self.seen = dict.fromkeys(self.row, 0)
+        device = next((low.device for low, _ in self.ends.values()), None)
+        self.counts = torch.zeros(len(self.row), BINS, dtype=torch.int32, device=device)
 
     def update(self, name: str, v: Tensor) -> None:
         if name in self.ranges.twin:
             return
-        counts = histogram(v, *self.ends[name], bins=BINS)
-        if name in self.counts:
-            self.counts[name] += counts
-        else:
-            self.counts[name] = counts
+        self.seen[name] += v.numel()
+        if self.seen[name] > torch.iinfo(self.counts.dtype).max:
+            self.counts = self.counts.long()  # one bin may hold them all
+        add_to_histogram(self.counts[self.row[name]], v, *self.ends[name])
 
     def distribution(self, name: str) -> Distribution:
-        if name not in self.counts:
+        if name not in self.row:
             raise SrqError(f"site {name} was never reached on the calibration images")
         low, high = self.ends[name]
-        channels = self.ranges.of[name] if self.ranges.axes[name] is not None else (None, None)
-        return Distribution.of_histogram(float(low), float(high), self.counts[name], *channels)
+        channels = [end.cpu() for end in self.ranges.of[name]] if self.ranges.axes[name] is not None else []
+        return Distribution(float(low), float(high), self.counts[self.row[name]].cpu(), None, *channels)

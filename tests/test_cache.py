@@ -35,7 +35,7 @@ def distributions():
     generator = torch.Generator().manual_seed(0)
     small = Distribution.of_tensor(torch.randn(5, 7, generator=generator), 0)
     large = Distribution.of_tensor(torch.randn(70000, generator=generator))
-    one_channel = Distribution.of_histogram(-1.0, 0.1, torch.arange(BINS), torch.zeros(2), torch.ones(2))
+    one_channel = Distribution(-1.0, 0.1, torch.arange(BINS), None, torch.zeros(2), torch.ones(2))
     # The sites are out of alphabetical order, and the last two share one distribution.
     return {"z": small, "a.weight": large, "m": one_channel, "b": large, "const": Distribution.of_tensor(torch.ones(3))}
 
@@ -77,6 +77,14 @@ def test_another_torch_has_entries_of_its_own(kept, monkeypatch):
     assert compute.calls == 1
 
 
+def test_other_code_has_entries_of_its_own(kept, monkeypatch):
+    kept.scores(KEY, Counter(SCORES))
+    monkeypatch.setattr(cache, "_own_code", lambda: "edited")
+    compute = Counter(SCORES)
+    kept.scores(KEY, compute)
+    assert compute.calls == 1
+
+
 def test_distributions_are_computed_once_and_come_back_equal(kept):
     computed = distributions()
     compute = Counter(computed)
@@ -87,7 +95,7 @@ def test_distributions_are_computed_once_and_come_back_equal(kept):
     for site, one in computed.items():
         other = found[site]
         assert (other.minimum, other.maximum, other.is_histogram) == (one.minimum, one.maximum, one.is_histogram)
-        for field in ("values", "counts", "channel_minimum", "channel_maximum"):
+        for field in ("elements", "tally", "channel_minimum", "channel_maximum"):
             before, after = getattr(one, field), getattr(other, field)
             assert (before is None) == (after is None)
             assert before is None or (torch.equal(before, after) and before.dtype == after.dtype), (site, field)
@@ -136,7 +144,7 @@ def test_damaged_distributions_are_computed_again(kept, damage):
     assert compute.calls == 1
 
 
-@pytest.mark.parametrize("missing", ["0|range", "0|counts"])
+@pytest.mark.parametrize("missing", ["0|range", "0|tally"])
 def test_distributions_that_lack_a_tensor_are_computed_again(kept, missing):
     kept.distributions(KEY, Counter(distributions()))
     (path,) = files(kept)

@@ -138,7 +138,7 @@ def test_one_element_more_than_bins_is_a_histogram():
 
 def test_a_histogram_has_its_centres_between_the_ends():
     counts = torch.tensor([1, 0, 2, 1])
-    distribution = Distribution.of_histogram(-2.0, 6.0, counts)
+    distribution = Distribution(-2.0, 6.0, counts)
     assert distribution.values.tolist() == [-1.0, 1.0, 3.0, 5.0]
     assert distribution.counts.tolist() == [1.0, 0.0, 2.0, 1.0]
     assert distribution.count == 4
@@ -220,7 +220,7 @@ def test_every_element_is_within_its_bin(shape):
     v = SHAPES[shape](3000)
     low, high = v.aminmax()
     counts = histogram(v, low, high, bins=64)
-    centres = Distribution.of_histogram(float(low), float(high), counts).values
+    centres = Distribution(float(low), float(high), counts).values
     again = torch.repeat_interleave(centres, counts)
     assert counts.sum() == 3000
     assert float((again - v.double().sort().values).abs().max()) <= 0.51 * float(high - low) / 64

@@ -70,7 +70,7 @@ def test_activations_are_histograms_of_the_tensor():
     student, x = toy(), eighths(4)
     sites = observe(student, lambda: [x])
     y = Toy().left(x) + Toy().right(x)
-    again = torch.repeat_interleave(sites["sum"].values, sites["sum"].counts.long())
+    again = torch.repeat_interleave(sites["sum"].values, sites["sum"].tally)
     assert sites["sum"].is_histogram
     assert float((again - y.flatten().sort().values).abs().max()) <= 0.6 * float(y.max() - y.min()) / BINS
 
@@ -81,7 +81,7 @@ def test_the_size_of_a_batch_does_not_matter(sizes):
     whole, parts = observe(student, lambda: [x]), observe(student, lambda: x.split(sizes))
     for name, distribution in whole.items():
         assert (distribution.minimum, distribution.maximum) == (parts[name].minimum, parts[name].maximum)
-        assert torch.equal(distribution.counts, parts[name].counts)
+        assert torch.equal(distribution.counts, parts[name].tally)
         assert torch.equal(distribution.values, parts[name].values)
 
 
@@ -141,7 +141,7 @@ def test_weights_are_observed_exactly():
     student = toy()
     seen = observe(student, lambda: [eighths(1)])
     for name, weight in student.weights.items():
-        again = torch.repeat_interleave(seen[name].values, seen[name].counts.long())
+        again = torch.repeat_interleave(seen[name].values, seen[name].tally)
         assert torch.equal(again, weight.double().flatten().sort().values)
         assert torch.equal(seen[name].channel_minimum, weight.flatten(1).amin(1))
         assert torch.equal(seen[name].channel_maximum, weight.flatten(1).amax(1))
@@ -154,7 +154,7 @@ def test_bounds_do_not_depend_on_other_bounds():
     for quantizer in student.quantizers.values():
         quantizer.set_bounds(Bounds(0.0, 1e-3))
     after = observe(student, lambda: [x])
-    assert all(torch.equal(before[name].counts, after[name].counts) for name in before)
+    assert all(torch.equal(before[name].counts, after[name].tally) for name in before)
 
 
 def test_the_batches_are_asked_for_twice_and_never_kept():

@@ -5,6 +5,7 @@ Only the bounds are trained; the weights stay. L = L_O + lambda * L_F, eq. 11 to
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -83,7 +84,7 @@ def learning_rate(step: int, options: DqcOptions) -> float:
     """Share of the learning rate at a step: constant, or a cosine from 1 to 0."""
     if options.schedule == "constant":
         return 1.0
-    return 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * step / options.iterations))))
+    return 0.5 * (1 + math.cos(math.pi * step / options.iterations))
 
 
 def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: DqcOptions) -> Tensor:

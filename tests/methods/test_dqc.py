@@ -20,9 +20,11 @@ from srq_2dquant.dqc import (
     srq_options,
 )
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sr_ptq_bench import Batches, SrqError, quantizer
 
+aten = torch.ops.aten
 QUICK = {"iterations": 3, "batch": 1, "patch": 8}
 
 
@@ -158,6 +160,36 @@ def test_gradients_of_all_bounds_are_those_of_plain_autograd(loss, monkeypatch):
     assert sum(bool(grad != 0) for grad in plain) == len(bounds)
     for own, reference in zip(ours, plain, strict=True):
         torch.testing.assert_close(own, reference, rtol=1e-7, atol=1e-11 * largest)
+
+
+class Reads(TorchDispatchMode):
+    """Notes the operations that make Python wait for a tensor's value: on a GPU each stops the step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.calls = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls += 1
+        if func.overloadpacket in (aten._local_scalar_dense, aten.nonzero, aten.equal, aten.is_nonzero):
+            self.found.append(str(func))
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("loss", ["paper", "official"])
+def test_a_step_never_waits_for_a_value(loss):
+    teacher, student = teacher_and_student()
+    bounds = [bound.requires_grad_() for bound in student.bound_parameters()]
+    lr = images(2, 8)
+    with Reads() as reads:
+        distillation_loss(student, teacher, lr, options(loss=loss)).backward()
+        keep_ordered(bounds)
+    assert reads.calls > len(bounds)
+    assert reads.found == []
+    with Reads() as reads:
+        float(lr.sum())
+    assert reads.found
 
 
 def test_the_cosine_schedule():
