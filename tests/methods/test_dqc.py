@@ -13,7 +13,6 @@ from srq_2dquant.dqc import (
     DqcOptions,
     distillation_loss,
     feature_loss,
-    keep_ordered,
     learning_rate,
     output_loss,
     srq_calibrate,
@@ -169,15 +168,6 @@ def test_the_cosine_schedule():
 def test_the_constant_schedule():
     chosen = options(schedule="constant", iterations=10)
     assert {learning_rate(step, chosen) for step in range(11)} == {1.0}
-
-
-def test_keep_ordered_moves_the_upper_bound_only():
-    bounds = [torch.tensor(x) for x in (1.0, 0.5, -1.0, 2.0, 3.0, 3.0)]
-    keep_ordered(bounds)
-    assert [float(b) for b in bounds] == [1.0, 1.0, -1.0, 2.0, 3.0, 3.0]
-    channels = [torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0])]
-    keep_ordered(channels)
-    assert channels[1].tolist() == [1.0, 2.0]
 
 
 def by_hand(student, teacher, chosen: DqcOptions, batches: Batches) -> list[float]:
