@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from itertools import islice
 
-import numpy as np
 import pytest
 import torch
-from oracle import bounded, images, straight_through, tiny_teacher
+from oracle import images, straight_through
 from srq_2dquant.dqc import (
     DqcOptions,
     distillation_loss,
@@ -19,6 +18,7 @@ from srq_2dquant.dqc import (
     srq_options,
 )
 from torch import Tensor
+from training import exact_supply, quiet, supply, teacher_and_student
 
 from sr_ptq_bench import Batches, SrqError, quantizer
 
@@ -27,29 +27,6 @@ QUICK = {"iterations": 3, "batch": 1, "patch": 8}
 
 def options(**values) -> DqcOptions:
     return DqcOptions.parse(values)
-
-
-def quiet(done: int, total: int, note: str = "") -> None:
-    """No progress."""
-
-
-def supply(seed: int = 0) -> Batches:
-    rng = np.random.default_rng(7)
-    smooth = np.kron(rng.integers(40, 216, (4, 4, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-    return Batches(smooth[None, :8, :8], [smooth], seed)
-
-
-class Exact(Batches):
-    """The same patches in float64."""
-
-    def random(self, batch, size):
-        return (x.double() for x in super().random(batch, size))
-
-
-def teacher_and_student(bits: str = "3"):
-    teacher = tiny_teacher((1, 1), channels=8)
-    lr = torch.cat(list(islice(supply().random(2, 8), 2)))
-    return teacher, bounded(teacher, bits, lr)
 
 
 def test_presets():
@@ -197,7 +174,7 @@ def test_the_training_is_adam_on_all_bounds(preset):
     one, other = teacher_and_student(), teacher_and_student()
     for model in (*one, *other):
         model.network.double()
-    batches = Exact(supply().patches, supply().images)
+    batches = exact_supply()
     figures = srq_calibrate(student=one[1], teacher=one[0], batches=batches, options=chosen, progress=quiet)
     losses = by_hand(other[1], other[0], chosen, batches)
     assert figures["losses"] == pytest.approx(losses, rel=1e-6)
