@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from srq_2dquant.dqc import DqcOptions, distillation_loss, keep_ordered
+from srq_2dquant.dqc import DqcOptions, distillation_loss
 
 from benchmarks import network
 from benchmarks.compare import Row, alternate, mib, peak_memory, total_memory
@@ -43,7 +43,7 @@ def step(student: Student, model: SRModel, lr: torch.Tensor, rate: float = 1e-2)
         adam.zero_grad()
         loss.backward()
         adam.step()
-        keep_ordered(bounds)
+        student.keep_ordered()
         return float(loss.detach())
 
     return work

@@ -21,7 +21,7 @@ from .quantizer import Quantizer, Site
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from .quantizer import Producer
+    from .quantizer import Layer, Producer
     from .spec import Bits, Padding
 
 
@@ -38,8 +38,9 @@ class SRModel:
     """A network with what the host must know of it.
 
     `producers` maps each quantizable layer (a module name) to what made its input. `features` names the modules whose
-    outputs a distillation compares. `edges` names the first and the last of the quantizable layers, where these read
-    the image or write it. The input is padded at test time to a multiple of `window` pixels.
+    outputs, tokens (N, L, C) or maps (N, C, H, W), a distillation compares. `edges` names the first and the last of the
+    quantizable layers, where these read the image or write it. The input is padded at test time to a multiple of
+    `window` pixels.
     """
 
     name: str
@@ -95,6 +96,12 @@ class Student(SRModel):
         """All bounds, lower before upper, site by site."""
         return [end for quantizer in self.quantizers.values() for end in (quantizer.lower, quantizer.upper)]
 
+    def keep_ordered(self) -> None:
+        """Put every upper bound that a training step left below its lower bound back onto it."""
+        with torch.no_grad():
+            for quantizer in self.quantizers.values():
+                torch.maximum(quantizer.lower, quantizer.upper, out=quantizer.upper)
+
 
 class QuantizedLayer(nn.Module):
     """A Linear or Conv2d layer whose input and weight pass through quantizers; the bias stays FP."""
@@ -141,11 +148,12 @@ def quantize(
             _replace(network, name, quantizer(Site(name, "activation", module.producer)))
         elif name in teacher.producers:
             layer = _layer(module, name)
-            axis = 1 if isinstance(layer, nn.Conv2d) else -1
+            kind: Layer = "conv" if isinstance(layer, nn.Conv2d) else "linear"
+            axis = 1 if kind == "conv" else -1
             weights[f"{name}.weight"] = layer.weight
             edge = name in teacher.edges
-            weight = quantizer(Site(f"{name}.weight", "weight", "parameter", 0, edge))
-            activation = quantizer(Site(f"{name}.input", "activation", teacher.producers[name], axis, edge))
+            weight = quantizer(Site(f"{name}.weight", "weight", "parameter", 0, edge, kind))
+            activation = quantizer(Site(f"{name}.input", "activation", teacher.producers[name], axis, edge, kind))
             _replace(network, name, QuantizedLayer(layer, weight, activation))
     features = {f.name: getattr(teacher, f.name) for f in teacher.__dataclass_fields__.values()}
     return Student(**{**features, "network": network}, quantizers=quantizers, weights=weights).to(teacher.device)  # type: ignore[return-value]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Role = Literal["weight", "activation"]
+Layer = Literal["linear", "conv"]
 Producer = Literal[
     "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "softmax", "query", "key", "value"
 ]
@@ -27,6 +28,7 @@ class Site:
     `producer` says what made the tensor, so that a method can tell one-sided distributions from bell-shaped ones
     without knowing the network. `channel_axis` is the axis along which per-channel bounds run; None where the tensor
     has no such axis. `edge` marks the sites of the network's first and last layers, which some methods keep at 8 bits.
+    `layer` is the kind of the layer that the tensor is weight or input of; None for an operand of a matrix product.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Site:
     producer: Producer
     channel_axis: int | None = None
     edge: bool = False
+    layer: Layer | None = None
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,11 @@ def test_a_quantizer_knows_its_own_name_bits_and_channels():
     }
 
 
+def test_a_site_knows_the_kind_of_its_layer():
+    kinds = [site.layer for site in sites_of(quantize(mixed(), W4A4))]
+    assert kinds == ["conv", "conv", "linear", "linear", None]
+
+
 def test_the_sites_of_an_edge_layer_say_so():
     student = quantize(replace(mixed(), edges=("conv",)), W4A4)
     assert {name for name, q in student.quantizers.items() if q.site.edge} == {"conv.weight", "conv.input"}
@@ -123,6 +128,21 @@ def test_bound_parameters_are_lower_before_upper_site_by_site():
     student = quantize(mixed(), W4A4)
     expected = [end for q in student.quantizers.values() for end in (q.lower, q.upper)]
     assert all(a is b for a, b in zip(student.bound_parameters(), expected, strict=True))
+
+
+def test_keep_ordered_moves_upper_bounds_only():
+    student = quantize(mixed(), W4A4)
+    one, channels = student.quantizers["mark"], student.quantizers["fc.weight"]
+    one.set_bounds(Bounds(0.5, 1.0))
+    channels.set_bounds(Bounds(torch.tensor([0.0, 1.0, 3.0]), torch.tensor([1.0, 1.0, 3.5])))
+    for bound in student.bound_parameters():
+        bound.requires_grad_()
+    one.lower.data += 1
+    channels.lower.data += torch.tensor([0.0, 1.0, 0.0])
+    student.keep_ordered()
+    assert [float(end) for end in one.bounds.tensors()] == [1.5, 1.5]
+    assert channels.lower.tolist() == [0.0, 2.0, 3.0]
+    assert channels.upper.tolist() == [1.0, 2.0, 3.5]
 
 
 @pytest.mark.parametrize("size", [(8, 8), (16, 24), (13, 9)])

@@ -35,7 +35,7 @@ def srq_load_model(name, scale, weights):
     network = Tiny(scale)
     fill(network, weights)
     network.eval().requires_grad_(False)
-    return SRModel("tiny", scale, network, PRODUCERS, ("fc2",), window=WINDOW)
+    return SRModel("tiny", scale, network, PRODUCERS, ("tail",), window=WINDOW)
 
 
 class Tiny(nn.Module):

@@ -71,7 +71,7 @@ def srq_calibrate(
         loss.backward()
         adam.step()
         decay.step()
-        keep_ordered(bounds)
+        student.keep_ordered()
         losses.append(loss.detach())
         progress(step + 1, options.iterations)
     for bound in bounds:
@@ -118,10 +118,3 @@ def feature_loss(features: Sequence[Tensor], targets: Sequence[Tensor], options:
 def unit(feature: Tensor) -> Tensor:
     """(B, ...) -> (B, CHW), every sample of norm 1."""
     return torch.nn.functional.normalize(feature.flatten(1), dim=1)
-
-
-def keep_ordered(bounds: Sequence[Tensor]) -> None:
-    """A step may carry l past u; u is then put back onto l."""
-    with torch.no_grad():
-        for lower, upper in zip(bounds[::2], bounds[1::2], strict=True):
-            torch.maximum(lower, upper, out=upper)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from itertools import islice
 
-import numpy as np
 import pytest
 import torch
-from oracle import bounded, images, straight_through, tiny_teacher
+from oracle import images, straight_through
 from srq_2dquant.dqc import (
     DqcOptions,
     distillation_loss,
     feature_loss,
-    keep_ordered,
     learning_rate,
     output_loss,
     srq_calibrate,
@@ -21,6 +19,7 @@ from srq_2dquant.dqc import (
 )
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from training import exact_supply, quiet, supply, teacher_and_student
 
 from sr_ptq_bench import Batches, SrqError, quantizer
 
@@ -30,29 +29,6 @@ QUICK = {"iterations": 3, "batch": 1, "patch": 8}
 
 def options(**values) -> DqcOptions:
     return DqcOptions.parse(values)
-
-
-def quiet(done: int, total: int, note: str = "") -> None:
-    """No progress."""
-
-
-def supply(seed: int = 0) -> Batches:
-    rng = np.random.default_rng(7)
-    smooth = np.kron(rng.integers(40, 216, (4, 4, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-    return Batches(smooth[None, :8, :8], [smooth], seed)
-
-
-class Exact(Batches):
-    """The same patches in float64."""
-
-    def random(self, batch, size):
-        return (x.double() for x in super().random(batch, size))
-
-
-def teacher_and_student(bits: str = "3"):
-    teacher = tiny_teacher((1, 1), channels=8)
-    lr = torch.cat(list(islice(supply().random(2, 8), 2)))
-    return teacher, bounded(teacher, bits, lr)
 
 
 def test_presets():
@@ -184,7 +160,7 @@ def test_a_step_never_waits_for_a_value(loss):
     lr = images(2, 8)
     with Reads() as reads:
         distillation_loss(student, teacher, lr, options(loss=loss)).backward()
-        keep_ordered(bounds)
+        student.keep_ordered()
     assert reads.calls > len(bounds)
     assert reads.found == []
     with Reads() as reads:
@@ -201,15 +177,6 @@ def test_the_cosine_schedule():
 def test_the_constant_schedule():
     chosen = options(schedule="constant", iterations=10)
     assert {learning_rate(step, chosen) for step in range(11)} == {1.0}
-
-
-def test_keep_ordered_moves_the_upper_bound_only():
-    bounds = [torch.tensor(x) for x in (1.0, 0.5, -1.0, 2.0, 3.0, 3.0)]
-    keep_ordered(bounds)
-    assert [float(b) for b in bounds] == [1.0, 1.0, -1.0, 2.0, 3.0, 3.0]
-    channels = [torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0])]
-    keep_ordered(channels)
-    assert channels[1].tolist() == [1.0, 2.0]
 
 
 def by_hand(student, teacher, chosen: DqcOptions, batches: Batches) -> list[float]:
@@ -239,7 +206,7 @@ def test_the_training_is_adam_on_all_bounds(preset):
     one, other = teacher_and_student(), teacher_and_student()
     for model in (*one, *other):
         model.network.double()
-    batches = Exact(supply().patches, supply().images)
+    batches = exact_supply()
     figures = srq_calibrate(student=one[1], teacher=one[0], batches=batches, options=chosen, progress=quiet)
     losses = by_hand(other[1], other[0], chosen, batches)
     assert figures["losses"] == pytest.approx(losses, rel=1e-6)

@@ -1,0 +1,105 @@
+"""DBDC, density-based dual clipping (Tu et al., CVPR 2023): the thin ends of a histogram are cut off.
+
+Activations are clipped where they are sparse: of the two end bins the emptier one goes, until at most a share 1 - p of
+the elements is left. Weights keep their range, per output channel where they belong to a convolution.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import Field
+
+from sr_ptq_bench import Bounds, Distribution, Options, Quantizer, Site, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+BINS = 2048
+EDGE_BITS = 8
+# The p of each preset by bit-width. The paper's stand in its configuration, which its released code does not read.
+CLIPPED = {
+    "paper": {8: 1e-5, 6: 1e-4, 4: 5e-4},
+    "official": {8: 1e-5, 7: 1e-4},
+}
+
+
+class DbdcOptions(Options):
+    """What is clipped; `paper` follows the text and its configuration, `official` the released code."""
+
+    preset: Literal["paper", "official"] = "paper"
+    p: float | None = Field(None, ge=0, lt=1, description="least share of an activation to clip; None: by bit-width")
+    lower_edge_offset: int = Field(0, ge=0, le=1, description="bins by which the lower bound lies too high")
+    weight_granularity: Literal["mixed", "channel", "tensor"] = Field(
+        "mixed", description="weight bounds per output channel, per tensor, or mixed: per channel of convolutions only"
+    )
+    edge_layers_8bit: bool = Field(True, description="8 bits for a network's first and last layer")
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Mapping[str, Any]]:
+        """The published text and the released code; they differ in `p` by bit-width as well."""
+        return {"paper": {"lower_edge_offset": 0}, "official": {"lower_edge_offset": 1}}
+
+
+@hookimpl
+def srq_options(values: Mapping[str, Any]) -> DbdcOptions:
+    """`-o dbdc.p=1e-3 -o dbdc.preset=official`."""
+    return DbdcOptions.parse(values)
+
+
+@hookimpl
+def srq_make_quantizer(site: Site, options: DbdcOptions) -> Quantizer | None:
+    """8 bits for the first and the last layer; the default elsewhere."""
+    return Quantizer(site, EDGE_BITS) if site.edge and options.edge_layers_8bit else None
+
+
+@hookimpl
+def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: DbdcOptions) -> Bounds:
+    """Dual clipping of an activation; minimum and maximum of a weight."""
+    if site.role == "activation":
+        return dual_clipping(distribution, clipped_share(bits, options), options.lower_edge_offset)
+    lower, upper = distribution.channel_minimum, distribution.channel_maximum
+    if per_channel(site, options) and lower is not None and upper is not None:
+        return Bounds(lower, upper)
+    return Bounds(distribution.minimum, distribution.maximum)
+
+
+def per_channel(site: Site, options: DbdcOptions) -> bool:
+    """Whether a weight has one pair of bounds per output channel."""
+    return options.weight_granularity == "channel" or (options.weight_granularity == "mixed" and site.layer == "conv")
+
+
+def clipped_share(bits: int, options: DbdcOptions) -> float:
+    """`p` as given, else the preset's at the nearest bit-width from above that it names."""
+    if options.p is not None:
+        return options.p
+    named = CLIPPED[options.preset]
+    return named[min(width for width in named if width >= bits)]
+
+
+def dual_clipping(distribution: Distribution, p: float, lower_edge_offset: int = 0) -> Bounds:
+    """The range that is left of 2048 bins between minimum and maximum."""
+    edges = torch.linspace(distribution.minimum, distribution.maximum, BINS + 1, dtype=torch.float64)
+    bins = torch.searchsorted(edges[1:-1].contiguous(), distribution.values, right=True)
+    counts = torch.bincount(bins, distribution.counts, BINS)
+    first, last = dense_bins(counts.tolist(), p)
+    return Bounds(edges[first + lower_edge_offset], edges[last + 1])
+
+
+def dense_bins(counts: Sequence[float], p: float) -> tuple[int, int]:
+    """First and last bin kept: while more than (1 - p)N are inside, drop the emptier end; of equals the upper one.
+
+    The last bin that is left always stays.
+    """
+    first, last = 0, len(counts) - 1
+    inside = sum(counts)
+    enough = (1 - p) * inside
+    while inside > enough and first < last:
+        if counts[first] < counts[last]:
+            inside -= counts[first]
+            first += 1
+        else:
+            inside -= counts[last]
+            last -= 1
+    return first, last

@@ -1,0 +1,127 @@
+"""Pac, pixel-aware calibration (Tu et al., CVPR 2023): activation bounds, then weight bounds learn from the FP network.
+
+Only the bounds are trained; the weights stay. L = mean |S(x) - T(x)| + lambda * L_F, where L_F compares in which pixels
+the features of both networks are strong.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from math import sqrt
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from sr_ptq_bench import Batches, Figures, Options, Progress, SRModel, Student, hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor, nn
+
+HR_PATCH = 192  # pixels; LR patches are of 96, 64 and 48 at x2, x3 and x4
+
+
+class PacOptions(Options):
+    """The training's numbers; `paper` follows the text, `official` the released code."""
+
+    preset: Literal["paper", "official"] = "paper"
+    iterations: int = Field(250, ge=1, description="Adam steps of each of the two phases")
+    batch: int = Field(2, ge=1, description="LR patches a step")
+    patch: int | None = Field(None, ge=8, description="side of an LR patch in pixels; None: 192 HR pixels")
+    activation_lr: float = Field(5e-3, gt=0, description="Adam's first learning rate of activation bounds")
+    activation_lr_last: float = Field(2e-3, ge=0, description="the rate that its cosine ends at")
+    weight_lr: float = Field(5e-6, gt=0, description="Adam's first learning rate of weight bounds")
+    weight_lr_last: float = Field(2e-6, ge=0, description="the rate that its cosine ends at")
+    feature_weight: float = Field(5.0, ge=0, description="lambda of L_O + lambda * L_F")
+    feature_grad: bool = Field(True, description="whether L_F has a gradient, or is only added to the loss")
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Mapping[str, Any]]:
+        """The published text and the released code."""
+        return {"paper": {"feature_grad": True}, "official": {"feature_grad": False}}
+
+
+@hookimpl
+def srq_options(values: Mapping[str, Any]) -> PacOptions:
+    """`-o pac.iterations=500 -o pac.preset=official`."""
+    return PacOptions.parse(values)
+
+
+@hookimpl
+def srq_calibrate(
+    student: Student, teacher: SRModel, batches: Batches, options: PacOptions, progress: Progress
+) -> Figures:
+    """Train all activation bounds, then all weight bounds, and keep the last ones."""
+    patches = batches.random(options.batch, options.patch or HR_PATCH // teacher.scale)
+    scales = gradient_scales(student, next(patches))
+    losses: list[Tensor] = []
+    for role, rate, last_rate in (
+        ("activation", options.activation_lr, options.activation_lr_last),
+        ("weight", options.weight_lr, options.weight_lr_last),
+    ):
+        scale_of = {
+            bound.requires_grad_(): scales[name]
+            for name, quantizer in student.quantizers.items()
+            if quantizer.site.role == role
+            for bound in (quantizer.lower, quantizer.upper)
+        }
+        adam = torch.optim.Adam(list(scale_of), rate, foreach=True)
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, options.iterations, last_rate)
+        for lr in islice(patches, options.iterations):
+            loss = distillation_loss(student, teacher, lr, options)
+            adam.zero_grad()
+            loss.backward()
+            for bound, scale in scale_of.items():
+                if bound.grad is not None:
+                    bound.grad *= scale
+            adam.step()
+            cosine.step()
+            student.keep_ordered()
+            losses.append(loss.detach())
+            progress(len(losses), 2 * options.iterations, role)
+        for bound in scale_of:
+            bound.requires_grad_(False)
+    history = torch.stack(losses).tolist()
+    return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
+
+
+def gradient_scales(student: Student, lr: Tensor) -> dict[str, float]:
+    """1/sqrt(numel (2^(b-1) - 1)) of every site; numel counts the whole tensor that `lr` makes there."""
+    sizes: dict[str, int] = {}
+
+    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _module, inputs: sizes.__setitem__(name, inputs[0].numel())
+
+    handles = [quantizer.register_forward_pre_hook(note(name)) for name, quantizer in student.quantizers.items()]
+    try:
+        with torch.no_grad():
+            student(lr)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: 1 / sqrt(size * (2 ** (student.quantizers[name].bits - 1) - 1)) for name, size in sizes.items()}
+
+
+def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: PacOptions) -> Tensor:
+    """L = L_O + lambda * L_F, with L_O the mean absolute difference of the outputs."""
+    with torch.no_grad():
+        target, target_features = teacher.with_features(lr)
+    output, features = student.with_features(lr)
+    if not options.feature_grad:
+        features = [feature.detach() for feature in features]
+    return F.l1_loss(output, target) + options.feature_weight * feature_loss(features, target_features)
+
+
+def feature_loss(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """L_F: the mean over the features of the mean squared difference of their energy maps."""
+    pairs = zip(features, targets, strict=True)
+    return torch.stack([F.mse_loss(energy_map(f), energy_map(t)) for f, t in pairs]).mean()
+
+
+def energy_map(feature: Tensor) -> Tensor:
+    """Mean over the channels of the squared feature, per image of norm 1: (N, L, C) or (N, C, H, W) -> (N, pixels)."""
+    energy = feature.square().mean(1 if feature.ndim == 4 else -1)
+    return F.normalize(energy.flatten(1), dim=1)
