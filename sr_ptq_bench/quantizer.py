@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Role = Literal["weight", "activation"]
 Producer = Literal[
-    "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "softmax", "query", "key", "value"
+    "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "leakyrelu", "softmax", "query", "key", "value"
 ]
 
 

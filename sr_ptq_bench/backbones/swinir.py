@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..quantizer import Producer
 
 WINDOW = 8
+REBUILT = ("attn_mask", "relative_position_index")  # buffers that the network makes itself
 # What makes the input of each Linear layer of a block. The input of proj is the attention's weighted mean of values.
 INPUTS: dict[str, Producer] = {
     "attn.qkv.q": "layernorm",
@@ -39,14 +40,20 @@ def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
     """Load `swinir-light`."""
     if name != "swinir-light":
         return None
+    network = new_network(scale)
+    fill(network, weights, rebuilt=REBUILT)
+    return open_sites(network, name, scale)
+
+
+def new_network(scale: int, size: int = 64) -> nn.Module:
+    """BasicSR's SwinIR-light with fresh weights, its attention masks built for inputs of size x size pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch on BasicSR's use of meshgrid
-        network = SwinIR(
-            upscale=scale, img_size=64, window_size=WINDOW, img_range=1.0, depths=[6] * 4, embed_dim=60,
+        return SwinIR(  # type: ignore[no-any-return]
+            upscale=scale, img_size=size, window_size=WINDOW, img_range=1.0, depths=[6] * 4, embed_dim=60,
             num_heads=[6] * 4, mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
+            drop_path_rate=0.0,
         )  # fmt: skip
-    fill(network, weights, rebuilt=("attn_mask", "relative_position_index"))
-    return open_sites(network, name, scale)
 
 
 def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
