@@ -1,7 +1,8 @@
 """SwinIR (light): BasicSR's network, with the sites that 2DQuant quantizes laid open.
 
 Per Swin block these are the Linear layers q, k, v (the fused qkv split in three), proj, fc1 and fc2, and the four
-operands of the two matrix products: 16 sites a block, 384 in the 24 blocks of SwinIR-light.
+operands of the two matrix products: 16 sites a block, 384 in the 24 blocks of SwinIR-light. Scope `all` adds the
+convolutions: the first, the one of each residual group, the one after the groups and the upsampler's.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ INPUTS: dict[str, Producer] = {
 }
 
 
+# The same for the convolutions; a residual group ends in the sum of a Linear layer, and the groups in a LayerNorm.
+CONVOLUTIONS: dict[str, Producer] = {"conv_first": "image", "conv_after_body": "layernorm", "upsample.0": "conv"}
+
+
 @hookimpl
 def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
     """Load `swinir-light`."""
@@ -58,15 +63,17 @@ def new_network(scale: int, size: int = 64) -> nn.Module:
 
 def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
     """Make an SRModel of BasicSR's SwinIR: every attention is rewritten so that its sites are modules of their own."""
-    producers: dict[str, Producer] = {}
+    producers = dict(CONVOLUTIONS)
     for path, module in list(network.named_modules()):
         if isinstance(module, WindowAttention):
             block = path.removesuffix(".attn")
             network.get_submodule(block).attn = OpenAttention(module)
             producers |= {f"{block}.{layer}": producer for layer, producer in INPUTS.items()}
     groups = tuple(path for path, _ in network.named_modules() if path.endswith(".residual_group"))
+    producers |= {f"{group.removesuffix('residual_group')}conv": "linear" for group in groups}
     network.eval().requires_grad_(False)
-    return SRModel(name, scale, network, producers, groups, window=WINDOW)
+    edges = ("conv_first", "upsample.0")
+    return SRModel(name, scale, network, producers, groups, edges, window=WINDOW, scope="linear")
 
 
 class SplitLinear(nn.Module):

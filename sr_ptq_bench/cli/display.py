@@ -77,7 +77,7 @@ class Display:
         spec = record.spec
         sets = list(record.scores)
         metrics = list(next(iter(record.scores.values())).mean)
-        table = Table(title=f"{spec.model} x{spec.scale}, suite {spec.suite}")
+        table = Table(title=f"{spec.model} x{spec.scale}, suite {spec.suite}, scope {record.scope.short}")
         table.add_column("")
         for name in sets:
             for metric in metrics:
