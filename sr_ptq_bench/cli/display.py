@@ -77,7 +77,7 @@ class Display:
         spec = record.spec
         sets = list(record.scores)
         metrics = list(next(iter(record.scores.values())).mean)
-        table = Table(title=f"{spec.model} x{spec.scale}, suite {spec.suite}, scope {record.scope.short}")
+        table = Table(title=f"{spec.model} x{spec.scale}, suite {spec.suite}")
         table.add_column("")
         for name in sets:
             for metric in metrics:
@@ -86,7 +86,7 @@ class Display:
         rows = {
             "bicubic": references.bicubic,
             "bilinear": references.bilinear,
-            f"{spec.method} {spec.bits}": record.scores,
+            f"{spec.method} {spec.bits}, {record.scope.short}": record.scores,
             "full precision (FP)": references.fp,
         }
         for label, scores in rows.items():
