@@ -36,6 +36,7 @@ def _torchvision_as_basicsr_expects_it() -> Iterator[None]:
 
 with _torchvision_as_basicsr_expects_it():
     from basicsr.archs.edsr_arch import EDSR
+    from basicsr.archs.srresnet_arch import MSRResNet
     from basicsr.archs.swinir_arch import SwinIR, WindowAttention
     from basicsr.data.paired_image_dataset import PairedImageDataset
     from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_ssim
@@ -46,6 +47,7 @@ with _torchvision_as_basicsr_expects_it():
 __all__ = [
     "EDSR",
     "LmdbMaker",
+    "MSRResNet",
     "PairedImageDataset",
     "SwinIR",
     "WindowAttention",

@@ -20,7 +20,7 @@ from .errors import SrqError
 from .evaluate import interpolations, of_network, score
 from .files import sha256_of
 from .manager import option_values
-from .model import quantize, quantizers_off, weights_quantized_once, with_padding
+from .model import quantize, quantizers_off, weights_quantized_once, with_padding, with_scope
 from .observation import observe
 from .records import record_name
 from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope
@@ -37,7 +37,17 @@ if TYPE_CHECKING:
     from .method import Method
     from .model import SRModel, Student
     from .schema import Scores
-    from .spec import RunSpec
+    from .spec import RunSpec, ScopeName
+
+
+SCOPES: dict[ScopeName, tuple[str, str]] = {
+    "linear": (
+        "linear+matmul",
+        "Linear layers and the operands of matrix products; convolutions and LayerNorm stay FP",
+    ),
+    "all": ("all", "convolutions, Linear layers and the operands of matrix products; LayerNorm and biases stay FP"),
+}
+"""The word and the sentence of a table for each scope."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +89,10 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu") -> Run:
     """Check everything that a user can get wrong, before any work; raises SrqError."""
     method = plugins.method(spec.method, spec.options, spec.suite.options)
     options = {part: option_values(method.options[part]) for part in method.parts}
-    portable = PortableSpec.of(spec, method.parts, options)
     weights = spec.weights
     model = with_padding(plugins.load_model(spec.suite.model, spec.scale, weights), spec.suite.padding)
+    model = with_scope(model, spec.scope)
+    portable = PortableSpec.of(spec, method.parts, options, model.scope)
     tests = {name: load_dataset(name, source, spec.scale) for name, source in spec.suite.test.items()}
     for dataset in tests.values():
         _check_windows(model, dataset)
@@ -203,9 +214,10 @@ def _distributions(run: Run, student: Student, cache: Cache) -> dict[str, Distri
 def _scope(student: Student) -> Scope:
     weights = sum(weight.numel() for weight in student.weights.values())
     bounds = {id(end) for end in student.bound_parameters()}
+    short, description = SCOPES[student.scope]
     return Scope(
-        short=student.scope,
-        description=student.scope_description,
+        short=short,
+        description=description,
         sites=len(student.quantizers),
         quantized_weights=weights,
         parameters=sum(p.numel() for p in student.network.parameters() if id(p) not in bounds),

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from .errors import SrqError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -42,12 +42,17 @@ def _is_named_tensor(item: tuple[object, object]) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], torch.Tensor)
 
 
-def fill(network: nn.Module, path: Path, rebuilt: Collection[str] = ()) -> None:
+def fill(
+    network: nn.Module, path: Path, rebuilt: Collection[str] = (), aliases: Mapping[str, str] | None = None
+) -> None:
     """Load the weights file into the network; raises SrqError for a tensor missing, unknown, misshapen or not finite.
 
-    Buffers whose name ends with one of `rebuilt` are made by the network itself and may be absent or present.
+    Buffers whose name ends with one of `rebuilt` are made by the network itself and may be absent or present. `aliases`
+    maps names of another code for the same network to the names of this one.
     """
-    tensors = {name: tensor for name, tensor in read_weights(path).items() if not name.endswith(tuple(rebuilt))}
+    aliases = aliases or {}
+    stored = {aliases.get(name, name): tensor for name, tensor in read_weights(path).items()}
+    tensors = {name: tensor for name, tensor in stored.items() if not name.endswith(tuple(rebuilt))}
     expected = {name: v for name, v in network.state_dict().items() if not name.endswith(tuple(rebuilt))}
     for name, tensor in expected.items():
         if name not in tensors:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .quantizer import Layer, Producer
-    from .spec import Bits, Padding
+    from .spec import Bits, Padding, ScopeName
 
 
 class Operand(nn.Identity):
@@ -40,7 +40,7 @@ class SRModel:
     `producers` maps each quantizable layer (a module name) to what made its input. `features` names the modules whose
     outputs, tokens (N, L, C) or maps (N, C, H, W), a distillation compares. `edges` names the first and the last of the
     quantizable layers, where these read the image or write it. The input is padded at test time to a multiple of
-    `window` pixels.
+    `window` pixels. `scope` says which of the quantizable layers are quantized: with `linear` the convolutions stay FP.
     """
 
     name: str
@@ -51,8 +51,7 @@ class SRModel:
     edges: tuple[str, ...] = ()
     window: int = 1
     padding: Padding = "flip"
-    scope: str = "linear+matmul"
-    scope_description: str = "Linear layers and the operands of matrix products; convolutions and LayerNorm stay FP"
+    scope: ScopeName = "all"
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Upscale (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), not clipped."""
@@ -139,14 +138,10 @@ def quantize(
         quantizers[site.name] = made if made is not None else Quantizer(site, width)
         return quantizers[site.name]
 
-    modules = dict(network.named_modules())
-    for name in teacher.producers:
-        if name not in modules:
-            raise unknown("layer", name, modules)
-    for name, module in modules.items():
+    for name, module in _quantized(replace(teacher, network=network)).items():
         if isinstance(module, Operand):
             _replace(network, name, quantizer(Site(name, "activation", module.producer)))
-        elif name in teacher.producers:
+        else:
             layer = _layer(module, name)
             kind: Layer = "conv" if isinstance(layer, nn.Conv2d) else "linear"
             axis = 1 if kind == "conv" else -1
@@ -157,6 +152,20 @@ def quantize(
             _replace(network, name, QuantizedLayer(layer, weight, activation))
     features = {f.name: getattr(teacher, f.name) for f in teacher.__dataclass_fields__.values()}
     return Student(**{**features, "network": network}, quantizers=quantizers, weights=weights).to(teacher.device)  # type: ignore[return-value]
+
+
+def _quantized(model: SRModel) -> dict[str, nn.Module]:
+    """The operands, and the layers of the model's scope, by name in the network's own order."""
+    modules = dict(model.network.named_modules())
+    for name in model.producers:
+        if name not in modules:
+            raise unknown("layer", name, modules)
+    return {
+        name: module
+        for name, module in modules.items()
+        if isinstance(module, Operand)
+        or (name in model.producers and (model.scope == "all" or not isinstance(module, nn.Conv2d)))
+    }
 
 
 def _layer(module: nn.Module, name: str) -> nn.Linear | nn.Conv2d:
@@ -222,6 +231,15 @@ def pad(x: Tensor, window: int, mode: Padding) -> Tensor:
 def sites_of(student: Student) -> Sequence[Site]:
     """All sites in the network's own order."""
     return [quantizer.site for quantizer in student.quantizers.values()]
+
+
+def with_scope(model: SRModel, scope: ScopeName | None) -> SRModel:
+    """The same network with another scope, its own where that is None; raises SrqError where nothing is quantized."""
+    chosen = replace(model, scope=scope or model.scope)
+    if not _quantized(chosen):
+        why = "all its layers are convolutions; choose 'all'" if model.producers else "it names no layers"
+        raise SrqError(f"scope '{chosen.scope}' quantizes nothing of '{model.name}': {why}")
+    return chosen
 
 
 def with_padding(model: SRModel, padding: Padding) -> SRModel:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Role = Literal["weight", "activation"]
 Layer = Literal["linear", "conv"]
 Producer = Literal[
-    "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "softmax", "query", "key", "value"
+    "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "leakyrelu", "softmax", "query", "key", "value"
 ]
 
 

@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from .errors import SrqError
-from .spec import Bits, Padding, RunSpec, Scale, first_complaint
+from .spec import Bits, Padding, RunSpec, Scale, ScopeName, first_complaint
 
 SCHEMA_VERSION: Final = 1
 
@@ -108,9 +108,13 @@ class PortableSpec(_Part):
     options: dict[Name, dict[Text, Setting]]
     padding: Padding
     calibration: Patches
+    scope: ScopeName = "linear"
+    """The records of the time before there was a choice lack it; they are of this scope."""
 
     @classmethod
-    def of(cls, run: RunSpec, parts: tuple[str, ...], options: Mapping[str, Mapping[str, Any]]) -> PortableSpec:
+    def of(
+        cls, run: RunSpec, parts: tuple[str, ...], options: Mapping[str, Mapping[str, Any]], scope: ScopeName
+    ) -> PortableSpec:
         """Resolve a run: `parts` are its plugins, `options` all the values of each; raises SrqError."""
         calibration = run.suite.calibration
         try:
@@ -125,6 +129,7 @@ class PortableSpec(_Part):
                 options={part: dict(values) for part, values in options.items()},
                 padding=run.suite.padding,
                 calibration=Patches(patches=calibration.patches, size=calibration.size),
+                scope=scope,
             )
         except ValidationError as error:
             raise SrqError(f"a record cannot hold this run: {complaint(error, cls)}") from error
@@ -243,7 +248,7 @@ def fingerprint(spec: PortableSpec, hashes: Hashes) -> str:
     """Identify a run before it is made: SHA-256 of all that decides its scores but the software versions."""
     decisive = {
         "schema_version": SCHEMA_VERSION,
-        "spec": spec.model_dump(mode="json"),
+        "spec": spec.model_dump(mode="json", exclude_defaults=True),
         "hashes": hashes.model_dump(mode="json", exclude_defaults=True),
     }
     canonical = json.dumps(decisive, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -18,6 +18,7 @@ SUITES = Path(__file__).parent / "suites"
 
 Scale = Literal[2, 3, 4]
 Padding = Literal["flip", "reflect", "window"]
+ScopeName = Literal["linear", "all"]
 OptionValue = bool | int | float | str
 
 
@@ -144,12 +145,13 @@ def suite_names() -> list[str]:
 
 
 class RunSpec(_Frozen):
-    """One run: a method at a bit-width and a scale, under a suite."""
+    """One run: a method at a bit-width and a scale, under a suite; `scope` is the network's own unless it is named."""
 
     method: str
     bits: Bits
     scale: Scale
     suite: Suite
+    scope: ScopeName | None = None
     seed: int = Field(0, ge=0)
     options: dict[str, OptionValue] = {}
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_ptq_bench.backbones.swinir import open_sites
-from sr_ptq_bench.basicsr_compat import SwinIR
+from sr_ptq_bench.basicsr_compat import EDSR, MSRResNet, SwinIR
 from sr_ptq_bench.model import SRModel, Student, quantize
 from sr_ptq_bench.quantizer import Bounds
 from sr_ptq_bench.spec import Bits
@@ -70,6 +70,21 @@ def swinir(depths: tuple[int, ...] = (2,), channels: int = 12, heads: int = 2, s
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     return network.eval()
+
+
+def edsr(features: int = 4, blocks: int = 2, scale: int = 2, res_scale: float = 1.0) -> nn.Module:
+    """BasicSR's EDSR with random weights, tiny unless told otherwise."""
+    torch.manual_seed(0)
+    return EDSR(3, 3, features, blocks, scale, res_scale).eval()
+
+
+def msrresnet(features: int = 4, blocks: int = 2, scale: int = 2) -> nn.Module:
+    """BasicSR's MSRResNet with random weights, tiny unless told otherwise, larger than at the start of a training."""
+    torch.manual_seed(0)
+    network = MSRResNet(3, 3, features, blocks, scale).eval()
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape)
+    return network
 
 
 def tiny_teacher(depths: tuple[int, ...] = (2,), channels: int = 12, scale: int = 2) -> SRModel:

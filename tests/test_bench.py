@@ -163,6 +163,7 @@ def test_the_record_holds_the_resolved_spec(record):
         "options": {"percentile": {"p": 0.01}},
         "padding": "flip",
         "calibration": {"patches": 4, "size": 8},
+        "scope": "linear",
     }
 
 
@@ -177,6 +178,19 @@ def test_the_record_holds_the_scope(record):
     assert record.scope.quantized_weights == 4 * 8 + 8 * 4
     assert record.scope.parameters == 3 * 4 * 9 + 4 + 4 * 8 + 8 + 8 * 4 + 4 + 4 * 12 * 9 + 12
     assert "Linear layers" in record.scope.description
+
+
+def test_scope_all_quantizes_the_convolutions_too(tiny_suite):
+    record = run(tiny_suite, scope="all")
+    assert (record.spec.scope, record.scope.short) == ("all", "all")
+    assert record.scope.sites == len(SITES) + 4
+    assert record.scope.quantized_weights == 4 * 8 + 8 * 4 + 3 * 4 * 9 + 4 * 12 * 9
+    assert record.scores != run(tiny_suite, scope="linear").scores
+
+
+def test_the_network_s_own_scope_may_be_named(tiny_suite):
+    assert ready(tiny_suite, scope="linear").record_name == ready(tiny_suite).record_name
+    assert ready(tiny_suite, scope="all").record_name != ready(tiny_suite).record_name
 
 
 def test_the_record_holds_scores_and_references_of_the_same_images(record):

@@ -23,6 +23,7 @@ from sr_ptq_bench.model import (
     sites_of,
     weights_quantized_once,
     with_padding,
+    with_scope,
 )
 from sr_ptq_bench.observation import observe
 from sr_ptq_bench.quantizer import Bounds, Quantizer, Site
@@ -199,7 +200,7 @@ def test_student_and_teacher_share_no_memory():
 def test_the_student_keeps_all_else_of_the_teacher():
     teacher = with_padding(tiny_teacher(), "window")
     student = quantize(teacher, W4A4)
-    for name in ("name", "scale", "features", "window", "padding", "scope", "scope_description"):
+    for name in ("name", "scale", "features", "edges", "window", "padding", "scope"):
         assert getattr(student, name) == getattr(teacher, name)
 
 
@@ -451,6 +452,26 @@ def test_the_output_has_the_size_of_the_image_whatever_the_padding(mode, size, s
     assert sr.shape == (1, 3, scale * size[0], scale * size[1])
     whole = teacher.network(pad(lr, 8, mode))
     assert torch.equal(sr, whole[..., : scale * size[0], : scale * size[1]])
+
+
+def test_scope_linear_leaves_the_convolutions_fp():
+    student = quantize(with_scope(mixed(), "linear"), W4A4)
+    assert set(student.quantizers) == {"fc.weight", "fc.input", "mark"}
+    assert isinstance(student.network.get_submodule("conv"), nn.Conv2d)
+
+
+def test_without_a_scope_the_network_s_own_stays():
+    assert with_scope(mixed(), None).scope == "all"
+    assert with_scope(tiny_teacher(), None).scope == "linear"
+    assert with_scope(tiny_teacher(), "all").scope == "all"
+
+
+def test_a_scope_that_holds_nothing():
+    convolution = SRModel("bare", 1, nn.Sequential(nn.Conv2d(3, 3, 1)), {"0": "image"}, ())
+    with pytest.raises(SrqError, match=r"scope 'linear' quantizes nothing of 'bare': .*; choose 'all'"):
+        with_scope(convolution, "linear")
+    with pytest.raises(SrqError, match=r"scope 'all' quantizes nothing of 'bare': it names no layers"):
+        with_scope(replace(convolution, producers={}), None)
 
 
 def test_with_padding_changes_nothing_else():

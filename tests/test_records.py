@@ -45,6 +45,7 @@ def content() -> dict[str, Any]:
             },
             "padding": "flip",
             "calibration": {"patches": 32, "size": 64},
+            "scope": "linear",
         },
         "scope": {
             "short": "linear+matmul",
@@ -323,7 +324,7 @@ def suite(**values: Any) -> Suite:
 
 def test_a_run_is_made_portable() -> None:
     run = RunSpec(method="dobi+dqc", bits=Bits.parse("3"), scale=2, seed=7, suite=suite(padding="reflect"))
-    spec = PortableSpec.of(run, ("dobi", "dqc"), {"dobi": {"K": 100}, "dqc": {}})
+    spec = PortableSpec.of(run, ("dobi", "dqc"), {"dobi": {"K": 100}, "dqc": {}}, "all")
     assert spec.model_dump(mode="json") == {
         "method": "dobi+dqc",
         "parts": ["dobi", "dqc"],
@@ -335,6 +336,7 @@ def test_a_run_is_made_portable() -> None:
         "options": {"dobi": {"K": 100}, "dqc": {}},
         "padding": "reflect",
         "calibration": {"patches": 32, "size": 64},
+        "scope": "all",
     }
 
 
@@ -342,7 +344,15 @@ def test_a_run_is_made_portable() -> None:
 def test_an_option_that_no_record_can_hold_is_refused_before_the_run(value: object) -> None:
     run = RunSpec(method="minmax", bits=Bits.parse("3"), scale=2, seed=0, suite=suite())
     with pytest.raises(SrqError, match=r"^a record cannot hold this run: options\.minmax\.x"):
-        PortableSpec.of(run, ("minmax",), {"minmax": {"x": value}})
+        PortableSpec.of(run, ("minmax",), {"minmax": {"x": value}}, "linear")
+
+
+def test_a_record_without_a_scope_is_of_scope_linear_and_has_the_same_name(record: Record) -> None:
+    """Such were made before there was a choice."""
+    old = content()
+    del old["spec"]["scope"]
+    assert parsed(old) == parsed(content())
+    assert parsed(old).key == parsed(content()).key != parsed(changed("spec", "scope", to="all")).key
 
 
 def test_values_keep_their_types() -> None:

@@ -23,7 +23,7 @@ from sr_ptq_bench import Operand, SRModel, fill, hookimpl
 
 FILE = Path(__file__)
 WINDOW = 4
-PRODUCERS = {"fc1": "conv", "fc2": "gelu"}
+PRODUCERS = {"head": "image", "fc1": "conv", "fc2": "gelu", "tail": "value"}
 SITES = ["fc1.weight", "fc1.input", "fc2.weight", "fc2.input", "query", "key"]
 
 
@@ -35,7 +35,7 @@ def srq_load_model(name, scale, weights):
     network = Tiny(scale)
     fill(network, weights)
     network.eval().requires_grad_(False)
-    return SRModel("tiny", scale, network, PRODUCERS, ("tail",), window=WINDOW)
+    return SRModel("tiny", scale, network, PRODUCERS, ("tail",), ("head", "tail"), window=WINDOW, scope="linear")
 
 
 class Tiny(nn.Module):
@@ -115,12 +115,15 @@ class TinySuite:
         self.path.write_text(toml(table))
         return self.path
 
-    def spec(self, method: str = "minmax", bits: str = "4", seed: int = 0, **options: Any) -> Any:
+    def spec(
+        self, method: str = "minmax", bits: str = "4", seed: int = 0, scope: str | None = None, **options: Any
+    ) -> Any:
         """A RunSpec at x2."""
         from sr_ptq_bench import Bits, RunSpec, Suite
 
         suite = Suite.load(str(self.path))
-        return RunSpec(method=method, bits=Bits.parse(bits), scale=2, suite=suite, seed=seed, options=options)
+        bits = Bits.parse(bits)
+        return RunSpec(method=method, bits=bits, scale=2, suite=suite, scope=scope, seed=seed, options=options)
 
 
 def toml(table: dict[str, Any]) -> str:

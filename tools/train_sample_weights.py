@@ -1,16 +1,17 @@
-"""Train the SwinIR-light weights of suite `sample`: photos in, one safetensors file per scale out.
+"""Train the weights of suite `sample`: photos in, one safetensors file per scale out.
 
 L1 loss, Adam, a warm-up and a cosine, gradients clipped, and an exponential average of the weights, which is what is
-kept. x2 starts from nothing; x3 and x4 start from x2 except for the upsampler. A run that is stopped goes on from its
-last checkpoint in OUT when it is started again with the same arguments.
+kept. x2 starts from nothing; x3 and x4 start from x2 except for the upsampler. Every checkpoint also writes the average
+of that step. A run that is stopped goes on from its last checkpoint in OUT when it is started again with the same
+arguments.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sr_ptq_bench import SRModel, SrqError, fill
-from sr_ptq_bench.basicsr_compat import SwinIR
+from sr_ptq_bench.backbones import edsr, swinir
 from sr_ptq_bench.data.batches import to_tensor
 from sr_ptq_bench.data.datasets import load_dataset
 from sr_ptq_bench.data.images import list_images, read_image
@@ -42,24 +43,30 @@ if TYPE_CHECKING:
 
     from sr_ptq_bench.data.images import Image
 
-WINDOW = 8
 MULTIPLE = 12  # of HR height and width, so that one crop serves x2, x3 and x4
-RATES = {2: 6e-4, 3: 4e-4, 4: 4e-4}
+WINDOWS = {"swinir-light": swinir.WINDOW, "edsr-baseline": 1}
 EMA = 0.999
 CHECKPOINT_EVERY = 500
+POSITIVE = click.FloatRange(0, min_open=True)
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-BUFFERS = ("attn_mask", "relative_position_index")  # the network builds them itself
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What decides the weights of one scale, apart from the photos and the weights that it starts from."""
 
+    network: str
     scale: int
     steps: int
     batch: int
     patch: int
+    lr: float
     seed: int
+
+    @property
+    def stem(self) -> str:
+        """How the files of this training are called."""
+        return f"{self.network.replace('-', '_')}_x{self.scale}"
 
     @cached_property
     def warm_up(self) -> int:
@@ -114,24 +121,19 @@ def read_photos(folders: Sequence[Path]) -> list[Image]:
     return [np.ascontiguousarray(crop_to_multiple(read_image(path), MULTIPLE)) for path in paths]
 
 
-def new_network(recipe: Recipe) -> SwinIR:
-    """SwinIR-light with fresh weights, its attention masks built for the training patch."""
+def new_network(recipe: Recipe) -> nn.Module:
+    """The network with fresh weights; SwinIR's attention masks are built for the training patch."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return SwinIR(
-            upscale=recipe.scale, img_size=recipe.patch, window_size=WINDOW, img_range=1.0, depths=[6] * 4,
-            embed_dim=60, num_heads=[6] * 4, mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
-            drop_path_rate=0.0,
-        )  # fmt: skip
+        if recipe.network == "swinir-light":
+            return swinir.new_network(recipe.scale, recipe.patch)
+        return edsr.new_network(recipe.network, recipe.scale)
 
 
-def start_from(network: nn.Module, weights: Path) -> None:
-    """Take over all of another scale's weights except the upsampler's."""
-    twin = SwinIR(
-        upscale=2, img_size=64, window_size=WINDOW, img_range=1.0, depths=[6] * 4, embed_dim=60, num_heads=[6] * 4,
-        mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
-    )  # fmt: skip
-    fill(twin, weights, rebuilt=BUFFERS)
+def start_from(network: nn.Module, recipe: Recipe, weights: Path) -> None:
+    """Take over all weights of the same network at x2 except the upsampler's."""
+    twin = new_network(replace(recipe, scale=2))
+    fill(twin, weights, rebuilt=swinir.REBUILT)
     kept = {name: p for name, p in twin.named_parameters() if not name.startswith("upsample.")}
     network.load_state_dict(kept, strict=False)
 
@@ -141,15 +143,15 @@ class Training:
 
     def __init__(self, network: nn.Module, recipe: Recipe, device: str) -> None:
         self.recipe, self.device = recipe, device
-        self.network = network.to(device).train()
+        self.network = network.to(device, memory_format=torch.channels_last).train()
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(EMA))
-        self.adam = torch.optim.Adam(self.network.parameters(), RATES[recipe.scale], (0.9, 0.99))
+        self.adam = torch.optim.Adam(self.network.parameters(), recipe.lr, (0.9, 0.99))
         self.step = 0
 
     def advance(self, lr: Tensor, hr: Tensor) -> Tensor:
         """One step of Adam; the loss."""
         for group in self.adam.param_groups:
-            group["lr"] = RATES[self.recipe.scale] * self.recipe.rate(self.step)
+            group["lr"] = self.recipe.lr * self.recipe.rate(self.step)
         lr, hr = lr.to(self.device, non_blocking=True), hr.to(self.device, non_blocking=True)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             sr = self.network(lr)
@@ -162,16 +164,21 @@ class Training:
         self.step += 1
         return loss.detach()
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+    def save(self, out: Path) -> None:
+        """Write the averaged weights and, until the last step, a checkpoint; each whole or not at all."""
+        write_atomically(self.weights(out), save(self.parameters()))
+        if self.step == self.recipe.steps:
+            self.checkpoint(out).unlink(missing_ok=True)
+            return
         content = io.BytesIO()
         state = {"recipe": asdict(self.recipe), "step": self.step}
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         torch.save(state | parts, content)
-        write_atomically(path, content.getvalue())
+        write_atomically(self.checkpoint(out), content.getvalue())
 
-    def resume(self, path: Path) -> None:
+    def resume(self, out: Path) -> None:
         """Go on from a checkpoint; raises SrqError where it was made with other arguments."""
+        path = self.checkpoint(out)
         if not path.exists():
             return
         state = torch.load(path, self.device, weights_only=True)
@@ -184,6 +191,14 @@ class Training:
     def _parts(self) -> dict[str, Any]:
         return {"network": self.network, "average": self.average, "adam": self.adam}
 
+    def weights(self, out: Path) -> Path:
+        """The file that is kept."""
+        return out / f"{self.recipe.stem}.safetensors"
+
+    def checkpoint(self, out: Path) -> Path:
+        """The file that a stopped training goes on from."""
+        return out / f"{self.recipe.stem}.checkpoint"
+
     @property
     def averaged(self) -> nn.Module:
         """The network with the averaged weights."""
@@ -195,28 +210,39 @@ class Training:
         return {name: p.detach().float().cpu().contiguous() for name, p in self.averaged.named_parameters()}
 
 
-def train(training: Training, photos: Photos, checkpoint: Path, validate: Callable[[], str] | None, every: int) -> None:
-    """Run all remaining steps, with a bar on stderr, a checkpoint now and then, and a validation every `every`."""
+@dataclass(frozen=True)
+class Pace:
+    """When a training stops, and how often it is scored: `end` on the monotonic clock, `every` in steps."""
+
+    end: float
+    every: int
+    validate: Path | None
+
+
+def train(training: Training, photos: Photos, out: Path, pace: Pace) -> None:
+    """Run the remaining steps, with a bar on stderr, a checkpoint now and then, and a score every so often."""
     recipe = training.recipe
+    score = validation(training, pace.validate) if pace.validate else None
     with Progress(*COLUMNS, console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"x{recipe.scale}", total=recipe.steps, completed=training.step)
-        for step in range(training.step, recipe.steps):
-            training.advance(*photos.batch(recipe, step))
-            bar.update(task, completed=step + 1)
+        task = bar.add_task(recipe.stem, total=recipe.steps, completed=training.step)
+        while training.step < recipe.steps and time.monotonic() < pace.end:
+            training.advance(*photos.batch(recipe, training.step))
+            bar.update(task, completed=training.step)
             if training.step % CHECKPOINT_EVERY == 0:
-                training.save(checkpoint)
-            if validate and (training.step % every == 0 or training.step == recipe.steps):
-                bar.console.print(f"x{recipe.scale} step {training.step}: {validate()}")
+                training.save(out)
+            if score and (training.step % pace.every == 0 or training.step == recipe.steps):
+                bar.console.print(f"{recipe.stem} step {training.step}: {score()}")
+    training.save(out)
 
 
 def validation(training: Training, folder: Path) -> Callable[[], str]:
     """A function that scores the averaged network on a folder of HR images."""
-    scale = training.recipe.scale
+    name, scale = training.recipe.network, training.recipe.scale
     pairs = load_dataset("validation", DataSource(hr=folder), scale)
 
     def score() -> str:
         network = training.averaged.eval()
-        upscaler = of_network(SRModel("swinir-light", scale, network, {}, (), window=WINDOW))
+        upscaler = of_network(SRModel(name, scale, network, {}, (), window=WINDOWS[name]))
         scores = [srq_evaluate(upscaler(pair.lr), pair.hr, scale) for pair in pairs]
         psnr, ssim = (sum(of[key] for of in scores) / len(scores) for key in ("psnr", "ssim"))
         return f"{psnr:.3f} dB, {ssim:.4f}"
@@ -227,11 +253,17 @@ def validation(training: Training, folder: Path) -> Callable[[], str]:
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--network", default="swinir-light", show_default=True, type=click.Choice([*WINDOWS]), help="What to train."
+)
 @click.option("--scales", default="2,3,4", show_default=True, help="Scales to train, separated by commas.")
 @click.option("--steps", default=7550, show_default=True, type=click.IntRange(1), help="Steps of x2.")
 @click.option("--fine-steps", default=1950, show_default=True, type=click.IntRange(1), help="Steps of x3 and of x4.")
+@click.option("--lr", default=6e-4, show_default=True, type=POSITIVE, help="Learning rate of x2.")
+@click.option("--fine-lr", default=4e-4, show_default=True, type=POSITIVE, help="Learning rate of x3 and of x4.")
 @click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="LR patches a step.")
 @click.option("--patch", default=32, show_default=True, type=click.IntRange(16), help="Side of an LR patch in pixels.")
+@click.option("--minutes", default=math.inf, type=POSITIVE, help="Stop after so long; start again to go on.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of all randomness.")
 @click.option("--validate", type=click.Path(path_type=Path), metavar="HR_DIR", help="Score on these HR images.")
@@ -239,32 +271,39 @@ def validation(training: Training, folder: Path) -> Callable[[], str]:
 def main(
     photos: tuple[Path, ...],
     out: Path,
+    network: str,
     scales: str,
     steps: int,
     fine_steps: int,
+    lr: float,
+    fine_lr: float,
     batch: int,
     patch: int,
+    minutes: float,
     device: str,
     seed: int,
     validate: Path | None,
     every: int,
 ) -> None:
-    """Train SwinIR-light on the photos in the folders PHOTOS; write OUT/swinir_light_x2.safetensors and so on.
+    """Train a network on the photos in the folders PHOTOS; write OUT/swinir_light_x2.safetensors and so on.
 
     \b
     python tools/train_sample_weights.py photos weights
-    python tools/train_sample_weights.py photos weights --steps 100000 --fine-steps 30000 --batch 32 --patch 64
+    python tools/train_sample_weights.py photos weights --network edsr-baseline --scales 2,4 --steps 20000
     """
     try:
-        if patch % WINDOW:
-            raise SrqError(f"patch {patch} is no multiple of the window, {WINDOW}")
-        where = choose_device(device)
+        if patch % WINDOWS[network]:
+            raise SrqError(f"patch {patch} is no multiple of the window, {WINDOWS[network]}")
+        where, pace = choose_device(device), Pace(time.monotonic() + 60 * minutes, every, validate)
         recipes = [
-            Recipe(scale, steps if scale == 2 else fine_steps, batch, patch, seed) for scale in parse_scales(scales)
+            Recipe(
+                network, scale, steps if scale == 2 else fine_steps, batch, patch, lr if scale == 2 else fine_lr, seed
+            )
+            for scale in parse_scales(scales)
         ]
         hr = read_photos(photos)
         for recipe in recipes:
-            make(recipe, hr, out, where, validate, every)
+            make(recipe, hr, out, where, pace)
     except SrqError as error:
         raise click.ClickException(str(error)) from error
 
@@ -276,21 +315,17 @@ def parse_scales(text: str) -> list[int]:
     return sorted({int(part) for part in text.split(",")})
 
 
-def make(recipe: Recipe, hr: Sequence[Image], out: Path, device: str, validate: Path | None, every: int) -> None:
-    """Train one scale and write its file."""
+def make(recipe: Recipe, hr: Sequence[Image], out: Path, device: str, pace: Pace) -> None:
+    """Train one scale, or as much of it as there is time for."""
+    if time.monotonic() > pace.end:
+        return
     network = new_network(recipe)
     if recipe.scale != 2:
-        start_from(network, out / "swinir_light_x2.safetensors")
+        start_from(network, recipe, out / f"{replace(recipe, scale=2).stem}.safetensors")
     training = Training(network, recipe, device)
-    checkpoint = out / f"swinir_light_x{recipe.scale}.checkpoint"
-    training.resume(checkpoint)
-    score = validation(training, validate) if validate else None
-    train(training, Photos.of(hr, recipe.scale, recipe.patch), checkpoint, score, every)
-    target = out / f"swinir_light_x{recipe.scale}.safetensors"
-    write_atomically(target, save(training.parameters()))
-    with suppress(FileNotFoundError):
-        checkpoint.unlink()
-    click.echo(f"wrote {target}")
+    training.resume(out)
+    train(training, Photos.of(hr, recipe.scale, recipe.patch), out, pace)
+    click.echo(f"wrote {training.weights(out)} of step {training.step}")
 
 
 if __name__ == "__main__":

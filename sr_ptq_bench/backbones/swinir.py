@@ -1,7 +1,8 @@
 """SwinIR (light): BasicSR's network, with the sites that 2DQuant quantizes laid open.
 
 Per Swin block these are the Linear layers q, k, v (the fused qkv split in three), proj, fc1 and fc2, and the four
-operands of the two matrix products: 16 sites a block, 384 in the 24 blocks of SwinIR-light.
+operands of the two matrix products: 16 sites a block, 384 in the 24 blocks of SwinIR-light. Scope `all` adds the
+convolutions: the first, the one of each residual group, the one after the groups and the upsampler's.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..quantizer import Producer
 
 WINDOW = 8
+REBUILT = ("attn_mask", "relative_position_index")  # buffers that the network makes itself
 # What makes the input of each Linear layer of a block. The input of proj is the attention's weighted mean of values.
 INPUTS: dict[str, Producer] = {
     "attn.qkv.q": "layernorm",
@@ -34,32 +36,44 @@ INPUTS: dict[str, Producer] = {
 }
 
 
+# The same for the convolutions; a residual group ends in the sum of a Linear layer, and the groups in a LayerNorm.
+CONVOLUTIONS: dict[str, Producer] = {"conv_first": "image", "conv_after_body": "layernorm", "upsample.0": "conv"}
+
+
 @hookimpl
 def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
     """Load `swinir-light`."""
     if name != "swinir-light":
         return None
+    network = new_network(scale)
+    fill(network, weights, rebuilt=REBUILT)
+    return open_sites(network, name, scale)
+
+
+def new_network(scale: int, size: int = 64) -> nn.Module:
+    """BasicSR's SwinIR-light with fresh weights, its attention masks built for inputs of size x size pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch on BasicSR's use of meshgrid
-        network = SwinIR(
-            upscale=scale, img_size=64, window_size=WINDOW, img_range=1.0, depths=[6] * 4, embed_dim=60,
+        return SwinIR(  # type: ignore[no-any-return]
+            upscale=scale, img_size=size, window_size=WINDOW, img_range=1.0, depths=[6] * 4, embed_dim=60,
             num_heads=[6] * 4, mlp_ratio=2, upsampler="pixelshuffledirect", resi_connection="1conv",
+            drop_path_rate=0.0,
         )  # fmt: skip
-    fill(network, weights, rebuilt=("attn_mask", "relative_position_index"))
-    return open_sites(network, name, scale)
 
 
 def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
     """Make an SRModel of BasicSR's SwinIR: every attention is rewritten so that its sites are modules of their own."""
-    producers: dict[str, Producer] = {}
+    producers = dict(CONVOLUTIONS)
     for path, module in list(network.named_modules()):
         if isinstance(module, WindowAttention):
             block = path.removesuffix(".attn")
             network.get_submodule(block).attn = OpenAttention(module)
             producers |= {f"{block}.{layer}": producer for layer, producer in INPUTS.items()}
     groups = tuple(path for path, _ in network.named_modules() if path.endswith(".residual_group"))
+    producers |= {f"{group.removesuffix('residual_group')}conv": "linear" for group in groups}
     network.eval().requires_grad_(False)
-    return SRModel(name, scale, network, producers, groups, window=WINDOW)
+    edges = ("conv_first", "upsample.0")
+    return SRModel(name, scale, network, producers, groups, edges, window=WINDOW, scope="linear")
 
 
 class SplitLinear(nn.Module):

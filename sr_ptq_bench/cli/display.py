@@ -86,7 +86,7 @@ class Display:
         rows = {
             "bicubic": references.bicubic,
             "bilinear": references.bilinear,
-            f"{spec.method} {spec.bits}": record.scores,
+            f"{spec.method} {spec.bits}, {record.scope.short}": record.scores,
             "full precision (FP)": references.fp,
         }
         for label, scores in rows.items():

@@ -12,7 +12,7 @@ import click
 from . import options as shared
 
 if TYPE_CHECKING:
-    from ..spec import Suite
+    from ..spec import ScopeName, Suite
 
 
 LARGEST_SEED = 2**63 - 1  # torch takes no larger one
@@ -30,6 +30,11 @@ LARGEST_SEED = 2**63 - 1  # torch takes no larger one
     "--bits", "-b", required=True, metavar="BITS", help="Bits of weights and activations: 4, or w4a8; 2 to 8."
 )
 @click.option("--scale", "-s", required=True, type=int, metavar="SCALE", help="Upscaling factor: 2, 3 or 4.")
+@click.option(
+    "--scope",
+    type=click.Choice(["linear", "all"]),
+    help="Quantize Linear layers and matrix products, or convolutions as well; default: the network's own.",
+)
 @click.option(
     "--suite",
     default="sample",
@@ -69,6 +74,7 @@ def run(
     method: str,
     bits: str,
     scale: int,
+    scope: ScopeName | None,
     suite: str,
     tests: tuple[str, ...],
     options: tuple[str, ...],
@@ -84,6 +90,7 @@ def run(
     srq run --method 2dquant --bits 2 --scale 2
     srq run --method percentile --bits w4a8 --scale 4 -o p=1e-4
     srq run --method minmax+dqc --bits 3 --scale 2 --test holiday=~/photos
+    srq run --method minmax --bits 4 --scale 2 --scope all
 
     The network is quantized, its bounds are chosen and calibrated, and it is scored beside its full-precision (FP)
     twin and bicubic. A run that this machine has made already is not made again.
@@ -95,6 +102,7 @@ def run(
         bits=Bits.parse(bits),
         scale=parse_scale(scale),
         suite=with_tests(Suite.load(suite), tests),
+        scope=scope,
         seed=seed,
         options=parse_options(options),
     )

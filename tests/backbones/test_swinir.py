@@ -14,8 +14,8 @@ from sr_ptq_bench.backbones.swinir import INPUTS, OpenAttention, SplitLinear, op
 from sr_ptq_bench.basicsr_compat import WindowAttention
 from sr_ptq_bench.checkpoint import read_weights
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.model import Operand
-from sr_ptq_bench.spec import SUITES
+from sr_ptq_bench.model import Operand, quantize, quantizers_off, with_scope
+from sr_ptq_bench.spec import SUITES, Bits
 
 WEIGHTS = SUITES.parent / "weights"
 
@@ -55,10 +55,40 @@ def test_no_attention_is_left_closed():
 
 def test_what_makes_the_input_of_each_layer():
     model = open_sites(swinir((1, 1)), "tiny", 2)
-    assert len(model.producers) == 12
-    for layer, producer in model.producers.items():
-        assert isinstance(model.network.get_submodule(layer), nn.Linear)
-        assert INPUTS[layer.partition(".blocks.0.")[2]] == producer
+    linear = {name for name in model.producers if isinstance(model.network.get_submodule(name), nn.Linear)}
+    assert len(linear) == 12
+    for layer in linear:
+        assert INPUTS[layer.partition(".blocks.0.")[2]] == model.producers[layer]
+
+
+def test_scope_all_adds_every_convolution():
+    model = open_sites(swinir((1, 1)), "tiny", 2)
+    convolutions = {name for name, module in model.network.named_modules() if isinstance(module, nn.Conv2d)}
+    assert {name: model.producers[name] for name in convolutions} == {
+        "conv_first": "image",
+        "layers.0.conv": "linear",
+        "layers.1.conv": "linear",
+        "conv_after_body": "layernorm",
+        "upsample.0": "conv",
+    }
+    student = quantize(with_scope(model, "all"), Bits(weight=4, activation=4))
+    assert len(student.quantizers) == 2 * 16 + 2 * 5
+    assert {name for name, q in student.quantizers.items() if q.site.edge} == {
+        "conv_first.weight",
+        "conv_first.input",
+        "upsample.0.weight",
+        "upsample.0.input",
+    }
+    lr = images(1, 8)
+    with torch.no_grad(), quantizers_off(student):
+        assert torch.equal(student(lr), model(lr))
+
+
+def test_swinir_light_under_scope_all():
+    model = open_sites(swinir((6, 6, 6, 6), 60, 6), "swinir-light", 2)
+    student = quantize(with_scope(model, "all"), Bits(weight=4, activation=4))
+    assert len(student.quantizers) == 384 + 2 * 7
+    assert sum(w.numel() for w in student.weights.values()) == 691_200 + 9 * 60 * (3 + 5 * 60 + 12)
 
 
 def test_features_are_the_residual_groups_before_their_convolution():

@@ -19,6 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import FILE, TinySuite, noise, write_images
 
+from sr_ptq_bench.backbones import edsr
+
 
 class Bench:
     """`srq run` on the tiny suite, and the folder that must stay empty where it is refused."""
@@ -73,6 +75,7 @@ def bench(srq, tiny_suite, tmp_path):
         ({"scale": 5}, "srq: scale 5 is out of range; expected 2, 3 or 4"),
         ({"scale": 3}, "srq: suite 'tiny' has no weights for x3; it has x2"),
         ({"scale": "two"}, "srq: Invalid value for '--scale' / '-s': 'two' is not a valid integer."),
+        ({"scope": "conv"}, "srq: Invalid value for '--scope': 'conv' is not one of 'linear', 'all'."),
         ({"seed": -1}, "srq: Invalid value for '--seed': -1 is not in the range"),
         ({"seed": 2**64}, "srq: Invalid value for '--seed': 18446744073709551616 is not in the range"),
         ({"device": "tpu"}, "srq: device 'tpu' is not available here; expected auto, cpu or cuda"),
@@ -89,6 +92,17 @@ def bench(srq, tiny_suite, tmp_path):
 )  # fmt: skip
 def test_a_word_that_cannot_be(bench, named, expected):
     bench.refuses(expected, **named)
+
+
+def test_scope_linear_of_a_network_of_convolutions(srq, tmp_path):
+    torch.manual_seed(0)
+    save_file(edsr.new_network("msrresnet", 2).state_dict(), tmp_path / "weights.safetensors")
+    suite = TinySuite.write(tmp_path / "suite")
+    suite.change(model="msrresnet", weights={"2": str(tmp_path / "weights.safetensors")})
+    Bench(srq, suite, tmp_path / "out").refuses(
+        "srq: scope 'linear' quantizes nothing of 'msrresnet': all its layers are convolutions; choose 'all'",
+        scope="linear",
+    )
 
 
 @pytest.mark.parametrize("missing", ["--method", "--bits", "--scale"])
@@ -124,7 +138,7 @@ def test_a_suite_without_metrics(bench, monkeypatch):
     ("changes", "expected"),
     [
         ({"modle": "x"}, "no key 'modle'; did you mean 'model'?"),
-        ({"model": "swinir-lihgt"}, "no plugin loads a model called 'swinir-lihgt'; asked: swinir, tiny"),
+        ({"model": "swinir-lihgt"}, "no plugin loads a model called 'swinir-lihgt'; asked: edsr, swinir, tiny"),
         ({"test": {"mine": {"photos": ["cofee"]}}}, "no photo 'cofee'; did you mean 'coffee'?"),
         ({"test": {"mine": {"photos": ["coffee", "coffee"]}}}, "a photo is named twice; name each once"),
         ({"test": {"mine": {"hr": "nowhere"}}}, "nowhere: cannot be read (No such file or directory)"),

@@ -1,0 +1,92 @@
+"""Every initializer and every calibrator works on every backbone, in both scopes, as it stands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from oracle import edsr, images, msrresnet, swinir
+
+from sr_ptq_bench import Batches, Bits
+from sr_ptq_bench.backbones.edsr import open_sites as open_edsr
+from sr_ptq_bench.backbones.swinir import open_sites as open_swinir
+from sr_ptq_bench.manager import Plugins, option_values
+from sr_ptq_bench.model import quantize, sites_of, with_scope
+from sr_ptq_bench.observation import observe
+
+BACKBONES = {
+    "edsr": lambda scale: open_edsr(edsr(scale=scale), "edsr", scale),
+    "msrresnet": lambda scale: open_edsr(msrresnet(scale=scale), "msrresnet", scale),
+    "swinir": lambda scale: open_swinir(swinir((1,), 8, scale=scale), "swinir", scale),
+}
+CASES = [("edsr", "all"), ("msrresnet", "all"), ("swinir", "linear"), ("swinir", "all")]
+PLUGINS = Plugins()
+SHORT = {"iterations": "2", "batch": "1", "patch": "8"}
+
+
+def having(hook: str) -> list[str]:
+    return [name for name, plugin in PLUGINS.plugins.items() if hook in plugin.hooks()]
+
+
+INITIALIZERS, CALIBRATORS = having("srq_init_bounds"), having("srq_calibrate")
+
+
+@pytest.fixture
+def batches() -> Batches:
+    photo = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    return Batches(np.stack([photo[:8, :8], photo[8:, 8:]]), [photo])
+
+
+def resolved(name: str):
+    """The method with so short a training that it takes no time."""
+    parts = PLUGINS.method(name, {}).parts
+    had = {part: option_values(PLUGINS.options(part, {})) for part in parts}
+    short = {f"{part}.{key}": value for part in parts for key, value in SHORT.items() if key in had[part]}
+    return PLUGINS.method(name, short)
+
+
+def student_of(method, teacher, bits: str, batches):
+    student = quantize(teacher, Bits.parse(bits), method.make_quantizer)
+    for name, distribution in observe(student, batches.fixed).items():
+        quantizer = student.quantizers[name]
+        quantizer.set_bounds(method.init_bounds(quantizer.site, distribution, quantizer.bits))
+    return student
+
+
+def test_there_are_methods() -> None:
+    assert {"minmax", "percentile", "dobi"} <= set(INITIALIZERS)
+    assert "dqc" in CALIBRATORS
+
+
+@pytest.mark.parametrize(("backbone", "scope"), CASES)
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_an_initializer(name, backbone, scope, batches):
+    method, teacher = resolved(name), with_scope(BACKBONES[backbone](3), scope)
+    student = student_of(method, teacher, "8", batches)
+    lr = images(1, 8)
+    with torch.no_grad():
+        error = (student(lr) - teacher(lr)).abs().mean() / teacher(lr).std()
+    assert 0 < error < 0.1  # 8 bits are nearly enough
+
+
+@pytest.mark.parametrize(("backbone", "scope"), CASES)
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_a_calibrator(name, backbone, scope, batches):
+    method, teacher = resolved(f"minmax+{name}"), with_scope(BACKBONES[backbone](4), scope)
+    student = student_of(method, teacher, "4", batches)
+    before = [bound.detach().clone() for bound in student.bound_parameters()]
+    figures = method.calibrate(student, teacher, batches, lambda *_: None)
+    assert figures["checkpoint"]
+    moved = [not torch.equal(old, new) for old, new in zip(before, student.bound_parameters(), strict=True)]
+    assert sum(moved) > len(moved) // 2
+    lr = images(1, 8)
+    with torch.no_grad():
+        assert bool(torch.isfinite(student(lr)).all())
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_the_sites_are_in_the_order_of_the_network(backbone):
+    teacher = with_scope(BACKBONES[backbone](4), "all")
+    names = [site.name for site in sites_of(quantize(teacher, Bits.parse("4")))]
+    assert names[0] == "conv_first.weight"
+    assert names[-1] in ("conv_last.input", "upsample.0.input")
