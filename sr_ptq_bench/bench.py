@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import ValidationError
 
+from .accounting import count, parameters
 from .data.batches import Batches
 from .data.datasets import crops, load_dataset
 from .environment import describe, keep_freed_memory, peak_memory
@@ -129,6 +130,7 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     stages = Stages(show)
     references = _references(run, cache, stages)
     student = _student(run, cache, stages)
+    complexity = count(student)
     with stages("calibrate") as progress:
         figures = run.method.calibrate(student, run.model, run.batches, progress)
     with stages("evaluate") as progress, weights_quantized_once(student):
@@ -137,6 +139,7 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         schema_version=SCHEMA_VERSION,
         spec=run.portable,
         scope=_scope(student),
+        complexity=complexity,
         scores=scores,
         references=references,
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in figures.items()},
@@ -213,14 +216,13 @@ def _distributions(run: Run, student: Student, cache: Cache) -> dict[str, Distri
 
 def _scope(student: Student) -> Scope:
     weights = sum(weight.numel() for weight in student.weights.values())
-    bounds = {id(end) for end in student.bound_parameters()}
     short, description = SCOPES[student.scope]
     return Scope(
         short=short,
         description=description,
         sites=len(student.quantizers),
         quantized_weights=weights,
-        parameters=sum(p.numel() for p in student.network.parameters() if id(p) not in bounds),
+        parameters=parameters(student.network),
     )
 
 

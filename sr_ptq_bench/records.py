@@ -27,7 +27,9 @@ def record_name(spec: PortableSpec, hashes: Hashes) -> str:
 def write_record(record: Record, folder: Path) -> Path:
     """Write the record under its own name into `folder`; raises SrqError where the system refuses."""
     path = folder / record_name(record.spec, record.hashes)
-    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+    absent = {"complexity"} if record.complexity is None else None
+    content = record.model_dump(mode="json", exclude=absent)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(path, text + "\n")
     return path
 

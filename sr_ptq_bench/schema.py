@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from .complexity import Complexity
 from .errors import SrqError
 from .spec import Bits, Padding, RunSpec, Scale, ScopeName, first_complaint
 
@@ -213,6 +214,8 @@ class Record(_Part):
     schema_version: Literal[1]
     spec: PortableSpec
     scope: Scope
+    complexity: Complexity | None = None
+    """Counted on the network of the run; records made before there was a count have none."""
     scores: Scores
     references: References
     figures: dict[Text, Figure]
@@ -232,6 +235,12 @@ class Record(_Part):
         for name, reference in self.references:
             if _images(reference) != _images(self.scores):
                 raise ValueError(f"references.{name} and scores name different images")
+        return self
+
+    @model_validator(mode="after")
+    def _same_parameters(self) -> Self:
+        if self.complexity and sum(self.complexity.parameters.values()) != self.scope.parameters:
+            raise ValueError("complexity and scope count different numbers of parameters")
         return self
 
     @property

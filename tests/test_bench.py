@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import FILE, SITES, plugin, plugins, run, silent, write_images
 
-from sr_ptq_bench import Bounds, SrqError, bench
+from sr_ptq_bench import Bounds, Quantizer, SrqError, bench
 from sr_ptq_bench.bench import Stages, bounds_sha256, measure, prepare
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.files import sha256_of
@@ -191,6 +191,19 @@ def test_scope_all_quantizes_the_convolutions_too(tiny_suite):
 def test_the_network_s_own_scope_may_be_named(tiny_suite):
     assert ready(tiny_suite, scope="linear").record_name == ready(tiny_suite).record_name
     assert ready(tiny_suite, scope="all").record_name != ready(tiny_suite).record_name
+
+
+def test_the_record_holds_what_the_network_stores_and_computes(record):
+    assert record.complexity.parameters == {32: record.scope.parameters - 64, 3: 64}
+    assert record.complexity.macs == {32: (3 * 4 * 9 + 4 * 12 * 9 + 16) * 256, 5: (64 + 16) * 256}
+
+
+def test_a_method_s_own_bits_are_counted(tiny_suite):
+    def make_quantizer(site):
+        return Quantizer(site, 8) if site.name.startswith("fc1") else None
+
+    record = run(tiny_suite, plugin("wide", make_quantizer=make_quantizer), method="wide+minmax", bits="2")
+    assert record.complexity.parameters == {32: record.scope.parameters - 64, 8: 32, 2: 32}
 
 
 def test_the_record_holds_scores_and_references_of_the_same_images(record):

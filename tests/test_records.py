@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable
@@ -76,6 +77,15 @@ def parsed(value: dict[str, Any]) -> Record:
     return Record.model_validate_json(json.dumps(value), strict=True)
 
 
+COMPLEXITY = {"parameters": {"32": 218952, "4": 691200}, "macs": {"32": 43545600, "8": 224133120}, "lr_pixels": 256}
+
+
+def counted() -> dict[str, Any]:
+    """A whole record with what its network stores and computes."""
+    entries = list(content().items())
+    return dict([*entries[:3], ("complexity", COMPLEXITY), *entries[3:]])
+
+
 @pytest.fixture
 def record() -> Record:
     return parsed(content())
@@ -84,9 +94,9 @@ def record() -> Record:
 OTHER = {"images": {"other": {"psnr": 1.0}}, "mean": {"psnr": 1.0}}
 
 
-def changed(*where: str | int, to: Any) -> dict[str, Any]:
-    """The content with the value at this place set."""
-    value = content()
+def changed(*where: str | int, to: Any, of: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The content, or `of`, with the value at this place set."""
+    value = copy.deepcopy(of or content())
     place: Any = value
     for step in where[:-1]:
         place = place[step]
@@ -109,6 +119,13 @@ def test_what_is_written_is_read_again(tmp_path: Path, record: Record) -> None:
 def test_the_file_holds_the_content_in_its_order_and_ends_in_a_newline(tmp_path: Path, record: Record) -> None:
     text = write_record(record, tmp_path).read_text()
     assert text == json.dumps(content(), indent=1) + "\n"
+
+
+def test_a_count_of_the_network_stands_beside_its_scope_and_outside_of_the_name(tmp_path: Path, record: Record) -> None:
+    path = write_record(parsed(counted()), tmp_path)
+    assert path.read_text() == json.dumps(counted(), indent=1) + "\n"
+    assert path.name == record_name(record.spec, record.hashes)
+    assert read_record(path).complexity == parsed(counted()).complexity
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path, record: Record) -> None:
@@ -216,6 +233,14 @@ def test_scores_may_be_infinite_in_python_but_not_nan() -> None:
         ({**content(), "schema_version": "1"}, "schema version '1'; this srq reads 1"),
         ({k: v for k, v in content().items() if k != "schema_version"}, "schema_version: Field required"),
         ({k: v for k, v in content().items() if k != "scores"}, "scores: Field required"),
+        (
+            {**content(), "complexity": COMPLEXITY | {"parameters": {"4": 1}}},
+            "complexity and scope count different numbers of parameters",
+        ),
+        (
+            {**content(), "complexity": COMPLEXITY | {"macs": {"64": 1}}},
+            "complexity.macs.64.[key]: Input should be less than or equal to 32",
+        ),
         ({**content(), "score": 1}, "no key 'score'; did you mean 'scores'?"),
         (changed("spec", "sed", to=1), "no key 'spec.sed'"),
         (changed("spec", "seed", to="0"), "spec.seed: Input should be a valid integer, got '0'"),
@@ -413,11 +438,11 @@ values = st.recursive(
 
 
 @same_folder
-@given(st.sampled_from(places(content())), values)
+@given(st.sampled_from(places(counted())), values)
 def test_any_value_in_any_place_gives_a_record_or_an_expected_failure(
     read: Read, where: tuple[str | int, ...], value: Any
 ) -> None:
-    record = read(json.dumps(changed(*where, to=value)).encode())
+    record = read(json.dumps(changed(*where, to=value, of=counted())).encode())
     if record is not None:
         assert parsed(record.model_dump(mode="json")) == record
 
