@@ -15,6 +15,7 @@ from benchmarks.compare import Row
 
 NAMES = ("startup", "dobi", "observation", "dqc", "evaluation", "floor")
 RESULTS = Path(__file__).parent / "RESULTS.md"
+SEE = "[docs/speed.md](../docs/speed.md) says what pays, what was tried and left out, and where a run's seconds go."
 HEADERS = ("work", "two ways", "first", "second", "ratio", "target", "check")
 
 
@@ -29,8 +30,8 @@ def main(names: tuple[str, ...], everything: bool) -> None:
         table = tabulate([list(vars(row).values()) for row in rows], HEADERS, tablefmt="pipe")
         click.echo(table)
         if everything:
-            notes = (Path(__file__).parent / "NOTES.md").read_text()
-            RESULTS.write_text(f"# Speed\n\nMade by `python -m benchmarks --all` on {machine()}.\n\n{table}\n\n{notes}")
+            made = f"Made by `python -m benchmarks --all` on {machine()}. {SEE}"
+            RESULTS.write_text(f"# Speed\n\n{made}\n\n{table}\n")
 
 
 def machine() -> str:

@@ -62,7 +62,7 @@ def count_as_2dquant(student: Student) -> Complexity:
     Parameters: without the tables of relative-position biases. MACs: of Linear layers and matrix products at 128 x 128
     LR pixels as they are; of all else what Table 2 prints. Its convolutions are three quarters of the network's.
     """
-    if (student.name, student.scale, student.scope) != ("swinir-light", 4, "linear+matmul"):
+    if (student.name, student.scale, student.scope) != ("swinir-light", 4, "linear"):
         raise SrqError(
             "the 2DQuant paper counts swinir-light x4, quantized in Linear layers and matrix products, alone"
         )
