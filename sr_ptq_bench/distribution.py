@@ -112,7 +112,7 @@ def channel_range(v: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     rows = last_first.reshape(-1, channels)
     # The CPU reduces along a long axis slowly, and takes the lesser of two wide rows quickly: fold first.
     wide = max(1, _PIECE // channels)
-    folded = rows[: len(rows) // wide * wide].view(-1, wide * channels)
+    folded = rows[: len(rows) // wide * wide].reshape(-1, wide * channels)
     low, high = rows[:1].repeat(wide, 1).view(-1), rows[:1].repeat(wide, 1).view(-1)
     for row in folded:
         torch.minimum(low, row, out=low)

@@ -98,13 +98,21 @@ def _flat(table: Any) -> Any:
     return {key: value for key, value in table.items() if not isinstance(value, dict)} | nested
 
 
+WeightFiles = Annotated[dict[Scale, Path], BeforeValidator(_scales)]
+
+
 class Suite(_Frozen):
-    """A fixed protocol; only records of one suite share a table."""
+    """A fixed protocol; only records of one suite share a table.
+
+    `model` with its `weights` is the network of the suite; `networks` holds the weights of others, by name, that may be
+    measured in its place.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     model: str
-    weights: Annotated[dict[Scale, Path], BeforeValidator(_scales)]
+    weights: WeightFiles
+    networks: dict[str, WeightFiles] = {}
     calibration: Calibration
     test: dict[str, DataSource] = Field(min_length=1)
     padding: Padding = "flip"
@@ -127,12 +135,23 @@ class Suite(_Frozen):
             raise SrqError(f"suite {path}: {first_complaint(error, cls)}") from error
         return suite._relative_to(path.parent)
 
+    def with_model(self, name: str) -> Suite:
+        """The same protocol with another of its networks; raises SrqError for one that it does not have."""
+        networks = {self.model: self.weights, **self.networks}
+        if name not in networks:
+            raise unknown("model", name, networks)
+        return self.model_copy(update={"model": name, "weights": networks[name]})
+
     def _relative_to(self, folder: Path) -> Suite:
         """Paths in a suite file are read from the file's own folder."""
         calibration = self.calibration.model_copy(update={"source": self.calibration.source.relative_to(folder)})
         return self.model_copy(
             update={
                 "weights": {scale: folder / path for scale, path in self.weights.items()},
+                "networks": {
+                    name: {scale: folder / path for scale, path in weights.items()}
+                    for name, weights in self.networks.items()
+                },
                 "calibration": calibration,
                 "test": {name: source.relative_to(folder) for name, source in self.test.items()},
             }

@@ -254,6 +254,14 @@ def test_channel_range_is_amin_and_amax(shape):
         assert torch.equal(high, v.amax(others) if others else v)
 
 
+def test_channel_range_of_a_wide_convolution():
+    """More rows than are folded at once, and each of them strided."""
+    weight = normal(256, 64, 3, 3)
+    low, high = channel_range(weight, 0)
+    assert torch.equal(low, weight.amin((1, 2, 3)))
+    assert torch.equal(high, weight.amax((1, 2, 3)))
+
+
 def test_channel_range_of_a_strided_tensor():
     v = normal(6, 8, 5).transpose(0, 2)[:, ::2]
     low, high = channel_range(v, 1)

@@ -150,8 +150,9 @@ def test_no_sample_photo_is_in_both_sets():
 
 def test_a_suite_s_paths_are_read_from_its_own_folder(tiny_suite, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    suite = Suite.load(str(tiny_suite.path))
+    suite = Suite.load(str(tiny_suite.change(networks={"other": {"4": "other.pth"}})))
     assert suite.weights == {2: tiny_suite.folder / "weights.safetensors"}
+    assert suite.networks == {"other": {4: tiny_suite.folder / "other.pth"}}
     assert suite.calibration.source.hr == tiny_suite.folder / "calibration"
     assert suite.test["noise"].hr == tiny_suite.folder / "test"
     assert Suite.load("tiny/suite.toml").test["noise"].hr == Path("tiny/test")
@@ -198,6 +199,7 @@ def test_a_broken_suite_file_is_named(tmp_path, content):
         ({"padding": "zero"}, "padding: Input should be 'flip', 'reflect' or 'window', got 'zero'"),
         ({"weights": {"5": "x"}}, "weights.5"),
         ({"weights": {"²": "x"}}, "weights"),
+        ({"networks": {"other": {"5": "x"}}}, "networks.other.5"),
         ({"weights": "x"}, "weights: Input should be a valid dictionary, got 'x'"),
         ({"name": "../etc"}, "name: "),
     ],
@@ -211,6 +213,15 @@ def test_a_suite_without_weights_for_a_scale_says_which_it_has(tiny_suite):
     suite = Suite.load(str(tiny_suite.path))
     spec = RunSpec(method="minmax", bits=Bits.parse("4"), scale=3, suite=suite)
     assert error_of(lambda: spec.weights) == "suite 'tiny' has no weights for x3; it has x2"
+
+
+def test_another_network_of_a_suite(tiny_suite):
+    suite = Suite.load(str(tiny_suite.change(networks={"other": {"4": "other.pth"}})))
+    other = suite.with_model("other")
+    assert (other.model, other.weights) == ("other", {4: tiny_suite.folder / "other.pth"})
+    assert other == suite.model_copy(update={"model": "other", "weights": other.weights})
+    assert suite.with_model("tiny") == suite
+    assert error_of(suite.with_model, "othr") == "no model 'othr'; did you mean 'other'?"
 
 
 def test_a_run_s_weights_are_those_of_its_scale():

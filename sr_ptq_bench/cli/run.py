@@ -42,6 +42,7 @@ LARGEST_SEED = 2**63 - 1  # torch takes no larger one
     show_default=True,
     help="A built-in suite, or a .toml file of yours.",
 )
+@click.option("--model", metavar="NAME", help="Another network of the suite than its first.")
 @click.option(
     "--test",
     "tests",
@@ -76,6 +77,7 @@ def run(
     scale: int,
     scope: ScopeName | None,
     suite: str,
+    model: str | None,
     tests: tuple[str, ...],
     options: tuple[str, ...],
     seed: int,
@@ -97,11 +99,12 @@ def run(
     """
     from ..spec import Bits, RunSpec, Suite, parse_options, parse_scale
 
+    protocol = Suite.load(suite)
     spec = RunSpec(
         method=method,
         bits=Bits.parse(bits),
         scale=parse_scale(scale),
-        suite=with_tests(Suite.load(suite), tests),
+        suite=with_tests(protocol.with_model(model or protocol.model), tests),
         scope=scope,
         seed=seed,
         options=parse_options(options),

@@ -69,6 +69,7 @@ def bench(srq, tiny_suite, tmp_path):
         ({"method": "2dquant+dqc"}, "srq: method '2dquant+dqc' names 'dqc' twice"),
         ({"suite": "sampel"}, "srq: no suite 'sampel'; did you mean 'sample'?"),
         ({"suite": "mine.toml"}, "srq: cannot read suite mine.toml: No such file or directory"),
+        ({"model": "edsr"}, "srq: no model 'edsr'; there is: tiny"),
         ({"bits": "9"}, "srq: bits '9' are out of range; expected 2 to 8"),
         ({"bits": "w1a4"}, "srq: bits 'w1a4' are out of range; expected 2 to 8"),
         ({"bits": "four"}, "srq: no bit-width 'four'; expected a number such as 4, or w4a8"),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from tiny import FILE, TinySuite, write_images
 
+from sr_ptq_bench.backbones import edsr
 from sr_ptq_bench.records import comparable, read_record
 
 
@@ -120,6 +123,18 @@ def test_methods_and_bits_have_records_of_their_own(run, records):
     assert [path.name.rsplit("-", 1)[0] for path in records()] == [
         "minmax-w4a4-x2-s0", "minmax-w4a8-x2-s0", "percentile-w4a4-x2-s0",
     ]  # fmt: skip
+
+
+def test_another_network_and_another_scope(run, records, tiny_suite, tmp_path):
+    torch.manual_seed(0)
+    save_file(edsr.new_network("msrresnet", 2).state_dict(), tmp_path / "msrresnet.safetensors")
+    suite = tiny_suite.change(networks={"msrresnet": {"2": str(tmp_path / "msrresnet.safetensors")}})
+    outcomes = run("--scope", "all", suite=suite), run("--model", "msrresnet", suite=suite)
+    assert [outcome.status for outcome in outcomes] == [0, 0], outcomes
+    found = {(record.spec.model, record.spec.scope): record for record in map(read_record, records())}
+    assert set(found) == {("tiny", "all"), ("msrresnet", "all")}
+    assert found["msrresnet", "all"].scope.sites == 72
+    assert "minmax w4a4, all" in outcomes[0].out
 
 
 def test_options_reach_the_method(run, records):
