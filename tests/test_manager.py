@@ -75,7 +75,7 @@ def module(tmp_path, monkeypatch):
 
 def test_what_this_distribution_registers_is_found():
     found = Plugins().plugins
-    assert {"swinir", "metrics", "minmax", "percentile", "dobi", "dqc", "2dquant"} <= found.keys()
+    assert {"swinir", "metrics", "minmax", "percentile", "dbdc", "pac", "dobi", "dqc", "2dquant"} <= found.keys()
     assert found["minmax"].distribution == "sr_ptq_bench"
     assert found["minmax"].version[0].isdigit()
 
@@ -265,7 +265,7 @@ def test_parts(name, parts):
         ("2dquan", "no method '2dquan'; did you mean '2dquant'?"),
         ("minmax+dcq", "no method 'dcq'; did you mean 'dqc'?"),
         ("metrics", "no method 'metrics'; "),
-        ("", "no method ''; there is: 2dquant, dobi, "),
+        ("", "no method ''; there is: 2dquant, dbdc, dobi, "),
         ("minmax+", "no method ''; there is: "),
         ("minmax++dqc", "no method ''; there is: "),
         ("minmax dqc", "no method 'minmax dqc'; "),

@@ -72,12 +72,7 @@ def srq_calibrate(
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, options.iterations, last_rate)
         for lr in islice(patches, options.iterations):
             loss = distillation_loss(student, teacher, lr, options)
-            adam.zero_grad()
-            loss.backward()
-            for bound, scale in scale_of.items():
-                if bound.grad is not None:
-                    bound.grad *= scale
-            adam.step()
+            scaled_step(adam, loss, scale_of)
             cosine.step()
             student.keep_ordered()
             losses.append(loss.detach())
@@ -103,6 +98,16 @@ def gradient_scales(student: Student, lr: Tensor) -> dict[str, float]:
         for handle in handles:
             handle.remove()
     return {name: 1 / sqrt(size * (2 ** (student.quantizers[name].bits - 1) - 1)) for name, size in sizes.items()}
+
+
+def scaled_step(adam: torch.optim.Optimizer, loss: Tensor, scale_of: Mapping[Tensor, float]) -> None:
+    """One step on gradients of which each is multiplied by its bound's scale."""
+    adam.zero_grad()
+    loss.backward()
+    for bound, scale in scale_of.items():
+        if bound.grad is not None:  # a method's own quantizer may use but one of its bounds
+            bound.grad *= scale
+    adam.step()
 
 
 def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: PacOptions) -> Tensor:

@@ -31,13 +31,15 @@ def test_every_method_has_its_distribution_hooks_and_options(srq):
     outcome = srq("methods")
     assert (outcome.status, outcome.err) == (0, "")
     found = blocks(outcome.out)
-    assert {"2dquant", "dobi", "dqc", "minmax", "percentile"} <= found.keys()
+    assert {"2dquant", "dbdc", "dobi", "dqc", "minmax", "pac", "percentile"} <= found.keys()
     assert found["percentile"][0].startswith("percentile  initializer  (sr_ptq_bench ")
     assert found["percentile"][1].startswith("    Percentile (Li et al.")
     assert found["percentile"][2] == "    hooks: srq_init_bounds, srq_options"
     assert found["percentile"][3].startswith("    -o percentile.p=0.001  share of the values")
     assert found["dqc"][0].startswith("dqc  calibrator  (")
     assert "    -o dqc.iterations=3000  Adam steps" in found["dqc"]
+    assert (found["dbdc"][0].split()[1], found["pac"][0].split()[1]) == ("initializer", "calibrator")
+    assert any(line.startswith("    -o dbdc.p=None  ") for line in found["dbdc"])
 
 
 def test_a_composed_method_says_of_what(srq):
