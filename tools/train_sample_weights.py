@@ -138,13 +138,19 @@ def start_from(network: nn.Module, recipe: Recipe, weights: Path) -> None:
     network.load_state_dict(kept, strict=False)
 
 
+def average(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+    """Average exponentially, with a decay that rises to EMA over the steps: the first ones are soon forgotten."""
+    decay = min(EMA, (1 + int(count)) / (10 + int(count)))
+    get_ema_multi_avg_fn(decay)(averaged, current, count)
+
+
 class Training:
     """One network in training: everything that a checkpoint must hold."""
 
     def __init__(self, network: nn.Module, recipe: Recipe, device: str) -> None:
         self.recipe, self.device = recipe, device
         self.network = network.to(device, memory_format=torch.channels_last).train()
-        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(EMA))
+        self.average = AveragedModel(self.network, multi_avg_fn=average)
         self.adam = torch.optim.Adam(self.network.parameters(), recipe.lr, (0.9, 0.99))
         self.step = 0
 

@@ -164,6 +164,16 @@ def test_the_same_place_is_cut_from_lr_and_hr(tool: Any) -> None:
     assert not torch.equal(tool.Photos([hr], [lr], 3).batch(recipe, 5)[0], small)
 
 
+def test_the_average_forgets_the_start_and_then_slows_down(tool: Any) -> None:
+    averaged = [torch.tensor([1.0])]
+    for count in range(1, 101):
+        tool.average(averaged, [torch.tensor([0.0])], torch.tensor(count))
+    assert 0 < float(averaged[0]) < 1e-6
+    averaged = [torch.tensor([1.0])]
+    tool.average(averaged, [torch.tensor([0.0])], torch.tensor(10**6))
+    assert float(averaged[0]) == pytest.approx(0.999)
+
+
 def test_the_learning_rate_rises_and_falls_to_zero(tool: Any) -> None:
     recipe = make_recipe(tool, scale=2, steps=7550)
     assert recipe.rate(0) == pytest.approx(1 / 200)
