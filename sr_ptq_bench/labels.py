@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from .formats import NONE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .schema import Record
 
-NONE = "–"
+REFERENCES = {"fp": "FP", "bicubic": "bicubic (MATLAB)", "bilinear": "bilinear"}
+"""The rows above those of methods."""
 
 Option = tuple[str, str]
 """A plugin and the name of one of its options."""
@@ -81,6 +84,7 @@ def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]
             f"Scope {short}: {scope.description}; {scope.sites:,} sites, "
             f"{scope.quantized_weights:,} weights of {scope.parameters:,} parameters."
         )
+    yield from _theory(ordered)
     yield f"Weights: sha256 `{hashes.weights[:12]}`. Padding at test time: {spec.padding}."
     by_seed = {record.spec.seed: f"`{record.hashes.calibration[:12]}`" for record in ordered}
     drawn = dict.fromkeys(by_seed[seed] for seed in sorted(by_seed))
@@ -90,6 +94,20 @@ def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]
         count = len(scores.images)
         yield f"{dataset}: {count} image{'s' * (count > 1)}, sha256 `{hashes.test[dataset][:12]}`."
     yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
+
+
+def _theory(ordered: Sequence[Record]) -> Iterator[str]:
+    """What the columns called theoretical are, and of how many numbers."""
+    closed = "closed forms of the bits, not measurements"
+    counted = next((record.complexity for record in ordered if record.complexity), None)
+    if counted is None:
+        yield f"Theoretical compression: {closed}; these records hold no count for a theoretical speedup."
+        return
+    macs = sum(counted.macs.values()) / counted.lr_pixels
+    yield (
+        f"Theoretical compression and speedup: {closed}, of all parameters and of {macs:,.0f} multiply-accumulates "
+        "per LR pixel (docs/efficiency.md)."
+    )
 
 
 def _variant_note(record: Record, label: str) -> str:

@@ -1,186 +1,162 @@
-"""Tables of records: a pure function from what was measured to Markdown."""
+"""Tables of records: a pure function from what was measured to pages."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from tabulate import tabulate
-
-from .errors import SrqError
-from .labels import NONE, labels, notes
-from .records import record_name
+from . import cells
+from .bootstrap import LEVEL, RESAMPLES, SEED
+from .fit import fitting
+from .formats import NONE, Column, Page, Sheet
+from .labels import REFERENCES, labels, notes
+from .rows import DIGITS, best_other, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from .schema import DatasetScores, Record, Scores
+    from .formats import Cell
+    from .rows import Row, Score
+    from .schema import Record
+    from .spec import Bits
 
 MARK = "<!-- Made by `srq table"
 """How every generated table begins."""
 
-DIGITS = {"psnr": 2, "ssim": 4}
-"""The metrics of a cell and the decimals that the field prints."""
+DIFFERENCES = (
+    "PSNR in dB less that of the row named under Against: of the same bits and scope the best, by the first test set, "
+    f"that shares no plugin with the row. In brackets the {LEVEL:.0%} interval of {RESAMPLES:,} paired bootstrap "
+    f"resamples of the images (seed {SEED}); bold where it leaves out zero. Elsewhere other images may turn the order "
+    "round."
+)
 
-REFERENCES = {"fp": "FP", "bicubic": "bicubic (MATLAB)", "bilinear": "bilinear"}
-ROW = ["weight", "activation", "label", "scope"]
 
-
-def tables(records: Iterable[Record]) -> dict[str, str]:
-    """All tables by their path, `<suite>/<model>-x<scale>.md`; raises SrqError where records do not fit."""
+def groups(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The records of each table, by its path without a suffix: `<suite>/<model>-x<scale>`."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         spec = record.spec
-        groups.setdefault(f"{spec.suite}/{spec.model}-x{spec.scale}.md", []).append(record)
-    return {path: render(groups[path]) for path in sorted(groups)}
+        groups.setdefault(f"{spec.suite}/{spec.model}-x{spec.scale}", []).append(record)
+    return {path: groups[path] for path in sorted(groups)}
 
 
-def render(records: Iterable[Record]) -> str:
+def page(records: Iterable[Record]) -> Page:
     """One table, of records that share suite, model, scale, weights and data; raises SrqError otherwise."""
-    ordered = sorted(records, key=lambda record: record.key)
-    if not ordered:
-        raise SrqError("a table needs at least one record")
-    for record in ordered[1:]:
-        _check_fit(ordered[0], record)
-    _check_pairs(ordered)
-    named = labels(ordered)
-    spec, count = ordered[0].spec, len(ordered)
-    made = f"{MARK} --suite {spec.suite}` from {count} record{'s' * (count > 1)}; do not edit. -->"
-    title = f"# {spec.model} x{spec.scale}, suite {spec.suite}"
-    below = "\n".join(f"- {' '.join(note.split())}" for note in notes(ordered, named))
-    return f"{made}\n\n{title}\n\n{_table(ordered, named)}\n\n{below}\n"
-
-
-def _name(record: Record) -> str:
-    return record_name(record.spec, record.hashes)
-
-
-def _check_fit(first: Record, second: Record) -> None:
-    """Refuse two records whose scores do not compare."""
-    for what, one, other in (
-        ("suite", first.spec.suite, second.spec.suite),
-        ("model", first.spec.model, second.spec.model),
-        ("scale", first.spec.scale, second.spec.scale),
-        ("weights", first.hashes.weights, second.hashes.weights),
-        ("test images", first.hashes.test, second.hashes.test),
-        ("calibration patches", first.spec.calibration, second.spec.calibration),
-        ("padding", first.spec.padding, second.spec.padding),
-        ("metric", _metrics(first), _metrics(second)),
-    ):
-        if one != other:
-            raise _mixed(first, second, what)
-    for (name, one_scores), (_, other_scores) in zip(first.references, second.references, strict=True):
-        if not _close(one_scores, other_scores):
-            raise _mixed(first, second, f"scores of {REFERENCES[name]}, so in their metric or images")
-
-
-def _mixed(first: Record, second: Record, what: str) -> SrqError:
-    return SrqError(f"no table of both {_name(first)} and {_name(second)}: they differ in {what}")
-
-
-def _metrics(record: Record) -> dict[str, list[str]]:
-    return {dataset: [m for m in DIGITS if m in scores.mean] for dataset, scores in record.scores.items()}
-
-
-def _close(one: Scores, other: Scores) -> bool:
-    """Whether two machines' scores of a reference agree to one unit of the last digit printed."""
-    return all(
-        math.isclose(one[dataset].mean[metric], other[dataset].mean[metric], rel_tol=0, abs_tol=10.0**-digits)
-        for dataset in one
-        for metric, digits in DIGITS.items()
-        if metric in one[dataset].mean and metric in other[dataset].mean
+    ordered = fitting(records)
+    first, named = ordered[0], labels(ordered)
+    rows = rows_of(ordered, named)
+    others = [best_other(row, rows) for row in rows]
+    sheets = [_scores(first, rows), *([_differences(rows, others)] if any(others) else [])]
+    return Page(
+        made=made_from(ordered, "srq table"),
+        title=f"{first.spec.model} x{first.spec.scale}, suite {first.spec.suite}",
+        sheets=sheets,
+        notes=list(notes(ordered, named)),
+        lines=[{**place_of(first), **line} for line in (*_reference_lines(first), *_lines(rows, others))],
     )
 
 
-def _check_pairs(ordered: Sequence[Record]) -> None:
-    """Refuse a run given twice, one word for two scopes, and one seed for two sets of calibration patches."""
-    scopes: dict[str, Record] = {}
-    seeds: dict[int, Record] = {}
-    for previous, record in zip([None, *ordered], ordered, strict=False):
-        if previous is not None and previous.key == record.key:
-            raise SrqError(f"record {_name(record)} is given twice")
-        known = scopes.setdefault(record.scope.short, record)
-        if known.scope != record.scope:
-            raise _mixed(known, record, f"what '{record.scope.short}' quantizes")
-        # The seed chooses the crops, so patches are compared within a seed only.
-        alike = seeds.setdefault(record.spec.seed, record)
-        if alike.hashes.calibration != record.hashes.calibration:
-            raise _mixed(alike, record, "calibration images")
+def made_from(records: Sequence[Record], command: str) -> str:
+    """Says by which command and from how many records a page was made."""
+    return f"Made by `{command} --suite {records[0].spec.suite}` from {len(records)} record{'s' * (len(records) > 1)}"
 
 
-def _table(ordered: Sequence[Record], labels: Mapping[str, str]) -> str:
-    datasets = list(ordered[0].scores)
-    references = [
-        [REFERENCES[name], "32/32" if name == "fp" else NONE, NONE, *(_plain(scores[d]) for d in datasets)]
-        for name, scores in ordered[0].references
+def place_of(record: Record) -> dict[str, Any]:
+    """What all records of a table share, for programs."""
+    spec = record.spec
+    return {"suite": spec.suite, "model": spec.model, "scale": spec.scale, "weights_sha256": record.hashes.weights}
+
+
+def _scores(first: Record, rows: Sequence[Row]) -> Sheet:
+    """References, then rows; the best of a bit-width is bold, judged by the printed digits."""
+    best: dict[tuple[Bits, str, str], float] = {}
+    for row, dataset, metric, score in _all_scores(rows):
+        key = (row.bits, dataset, metric)
+        best[key] = max(best.get(key, -math.inf), score.shown(metric))
+
+    def measured(row: Row, dataset: str) -> Cell:
+        return cells.scores(row, dataset, lambda metric, of: of.shown(metric) == best[row.bits, dataset, metric])
+
+    lines: list[list[Cell]] = []
+    for name, references in first.references:
+        what = ["32/32", NONE, "1.00", "1.00"] if name == "fp" else [NONE] * 4
+        lines.append([REFERENCES[name], *what, *(cells.numbers(of.mean) for of in references.values())])
+    for row in rows:
+        theory = [cells.ratio(row.compression), cells.ratio(row.speedup)]
+        lines.append([*cells.start(row), *theory, *(measured(row, dataset) for dataset in first.scores)])
+    theoretical = [Column(f"{what} (theoretical)", "right") for what in ("Compression", "Speedup")]
+    return Sheet([*cells.HEAD, *theoretical, *_columns("{} PSNR / SSIM", first.scores)], lines)
+
+
+def _all_scores(rows: Iterable[Row]) -> Iterator[tuple[Row, str, str, Score]]:
+    for row in rows:
+        for dataset, scores in row.scores.items():
+            for metric, score in scores.items():
+                yield row, dataset, metric, score
+
+
+def _differences(rows: Sequence[Row], others: Sequence[Row | None]) -> Sheet:
+    """How much better each row is than the best one that is no relative."""
+    lines = [
+        [
+            *cells.start(row),
+            cells.called(other) if other else NONE,
+            *(cells.difference(row.difference(other, dataset) if other else None) for dataset in row.scores),
+        ]
+        for row, other in zip(rows, others, strict=True)
     ]
-    headers = ["Method", "W/A bits", "Scope", *(f"{dataset} PSNR / SSIM" for dataset in datasets)]
-    return tabulate(
-        [[_escaped(cell) for cell in row] for row in [*references, *_rows(ordered, labels, datasets)]],
-        [_escaped(header) for header in headers],
-        tablefmt="pipe",
-        colalign=["left", "center", "left", *("right" for _ in datasets)],
-        disable_numparse=True,
-    )
+    head = [*cells.HEAD, Column("Against"), *_columns(f"{{}} PSNR difference [{LEVEL:.0%}]", rows[0].scores)]
+    return Sheet(head, lines, "Differences", DIFFERENCES)
 
 
-def _plain(scores: DatasetScores) -> str:
-    return " / ".join(_number(scores.mean.get(metric, math.nan), metric) for metric in DIGITS)
+def _columns(head: str, datasets: Iterable[str]) -> list[Column]:
+    return [Column(head.format(dataset), "right") for dataset in datasets]
 
 
-def _number(value: float, metric: str) -> str:
-    return NONE if math.isnan(value) else f"{value:.{DIGITS[metric]}f}"
-
-
-def _rows(ordered: Sequence[Record], labels: Mapping[str, str], datasets: Sequence[str]) -> Iterator[list[str]]:
-    """Rows from many bits to few and, within a bit-width, by rising PSNR on the first test set."""
-    scores = pd.DataFrame([line for record in ordered for line in _measured(record, labels[record.key])])
-    seeds = scores.groupby(ROW)["seed"].unique()
-    cells = scores.groupby([*ROW, "dataset", "metric"], as_index=False).agg(
-        mean=("score", "mean"), std=("score", "std")
-    )
-    # Best is judged by what is printed: a reader must not see one of two equal numbers in bold.
-    cells["shown"] = [round(m, DIGITS[of]) for m, of in zip(cells["mean"], cells["metric"], strict=True)]
-    best = cells.groupby(["weight", "activation", "dataset", "metric"])["shown"].transform("max")
-    cells["text"] = [
-        _seen(*cell) for cell in zip(cells["mean"], cells["std"], cells["metric"], cells["shown"] == best, strict=True)
-    ]
-    texts = cells.pivot(index=ROW, columns=["dataset", "metric"], values="text")
-    first = cells[(cells["dataset"] == datasets[0]) & (cells["metric"] == "psnr")]
-    order = first.sort_values([*ROW[:2], "shown", "label"], ascending=[False, False, True, True])
-    for weight, activation, label, scope in order[ROW].itertuples(index=False):
-        row = (weight, activation, label, scope)
-        pairs = (" / ".join(texts.loc[row, (dataset, metric)] for metric in DIGITS) for dataset in datasets)
-        yield [label + _seeds(sorted(seeds[row])), f"{weight}/{activation}", scope, *pairs]
-
-
-def _measured(record: Record, label: str) -> Iterator[dict[str, Any]]:
-    """One line per test set and metric; a missing score is NaN."""
-    for dataset, scores in record.scores.items():
-        for metric in DIGITS:
+def _reference_lines(first: Record) -> Iterator[dict[str, Any]]:
+    for name, references in first.references:
+        bits, ratio = (32, 1.0) if name == "fp" else (None, None)
+        for dataset, scores in references.items():
             yield {
-                "weight": record.spec.bits.weight,
-                "activation": record.spec.bits.activation,
-                "label": label,
-                "scope": record.scope.short,
-                "seed": record.spec.seed,
-                "dataset": dataset,
-                "metric": metric,
-                "score": scores.mean.get(metric, math.nan),
+                "method": REFERENCES[name],
+                "weight_bits": bits,
+                "activation_bits": bits,
+                "scope": None,
+                "seeds": None,
+                "theoretical_compression": ratio,
+                "theoretical_speedup": ratio,
+                "test_set": dataset,
+                "images": len(scores.images),
+                **{metric: scores.mean.get(metric) for metric in DIGITS},
             }
 
 
-def _seen(mean: float, std: float, metric: str, best: bool) -> str:
-    number = f"**{_number(mean, metric)}**" if best else _number(mean, metric)
-    return number if math.isnan(std) else f"{number} ± {_number(std, metric)}"
+def _lines(rows: Sequence[Row], others: Sequence[Row | None]) -> Iterator[dict[str, Any]]:
+    """A line per row and test set."""
+    for row, other in zip(rows, others, strict=True):
+        for dataset, scores in row.scores.items():
+            yield {
+                "method": row.label,
+                "weight_bits": row.bits.weight,
+                "activation_bits": row.bits.activation,
+                "scope": row.scope,
+                "seeds": " ".join(map(str, row.seeds)),
+                "theoretical_compression": row.compression,
+                "theoretical_speedup": row.speedup,
+                "test_set": dataset,
+                "images": len(row.psnr[dataset]),
+                **{metric: score.mean for metric, score in scores.items()},
+                **{f"{metric}_std": score.std for metric, score in scores.items()},
+                **(_difference_line(row, other, dataset) if other else {}),
+            }
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    if list(seeds) == [0]:
-        return ""
-    return f" [seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}]"
-
-
-def _escaped(cell: str) -> str:
-    return " ".join(cell.replace("|", r"\|").split())
+def _difference_line(row: Row, other: Row, dataset: str) -> dict[str, Any]:
+    difference = row.difference(other, dataset)
+    lower, upper = difference.interval or (None, None)
+    return {
+        "against": other.label,
+        "psnr_difference": difference.mean,
+        "psnr_difference_lower": lower,
+        "psnr_difference_upper": upper,
+    }

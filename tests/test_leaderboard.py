@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sr_ptq_bench.complexity import Complexity
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.leaderboard import MARK, render, tables
+from sr_ptq_bench.formats import markdown
+from sr_ptq_bench.leaderboard import MARK, groups, page
 from sr_ptq_bench.records import record_name
 from sr_ptq_bench.schema import DatasetScores, Environment, Hashes, Patches, PortableSpec, Record, References, Scope
 from sr_ptq_bench.spec import Bits
@@ -22,6 +24,14 @@ LINEAR = {"short": "linear+matmul", "description": "Linear layers and matrix pro
 
 def scored(psnr: float, ssim: float = 0.9, names: tuple[str, ...] = ("Set5",)) -> dict[str, DatasetScores]:
     return {name: DatasetScores.of({"baby": {"psnr": psnr, "ssim": ssim}}) for name in names}
+
+
+def like(scores: dict[str, DatasetScores], psnr: float) -> dict[str, DatasetScores]:
+    """One PSNR for all images that are scored."""
+    return {
+        name: DatasetScores.of({image: {"psnr": psnr, "ssim": 0.9} for image in of.images})
+        for name, of in scores.items()
+    }
 
 
 def record(
@@ -34,6 +44,7 @@ def record(
     scores: dict[str, DatasetScores] | None = None,
     references: dict[str, dict[str, DatasetScores]] | None = None,
     scope: dict[str, Any] | None = None,
+    counted: bool = True,
     **others: Any,
 ) -> Record:
     """A tiny record; `others` are further entries of the spec, the hashes or the record itself."""
@@ -55,13 +66,17 @@ def record(
         "calibration": Patches(patches=32, size=64),
     }
     hashes = {"weights": "a" * 64, "calibration": "b" * 64, "test": dict.fromkeys(names, "c" * 64)}
+    width = max(Bits.parse(bits).weight, Bits.parse(bits).activation)
+    complexity = {"parameters": {32: 910152 - 691200, Bits.parse(bits).weight: 691200}, "lr_pixels": 256}
+    complexity["macs"] = {32: 170100 * 256, width: 875520 * 256}
     record = {
         "schema_version": 1,
+        "complexity": Complexity.model_validate(complexity) if counted else None,
         "spec": PortableSpec.model_validate(spec | {k: v for k, v in others.items() if k in spec}),
         "scope": Scope.model_validate(LINEAR | {"quantized_weights": 691200, "parameters": 910152} | (scope or {})),
         "scores": scores,
         "references": References.model_validate(
-            {name: scored(psnr, names=names) for name, psnr in (("fp", 38.15), ("bicubic", 33.68), ("bilinear", 32.25))}
+            {name: like(scores, psnr) for name, psnr in (("fp", 38.15), ("bicubic", 33.68), ("bilinear", 32.25))}
             | (references or {})
         ),
         "figures": {},
@@ -75,9 +90,14 @@ def record(
     return Record.model_validate(record | {k: v for k, v in others.items() if k in record})
 
 
-def rows(text: str) -> list[list[str]]:
-    """The cells of the table's body, without the padding that aligns them."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
+def render(records: list[Record]) -> str:
+    return markdown(page(records))
+
+
+def rows(text: str, heading: str = "# ") -> list[list[str]]:
+    """The cells of the body of the table below a heading, without the padding that aligns them."""
+    (section,) = (part for part in re.split(r"\n(?=##? )", text) if part.startswith(heading))
+    lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
 
 
@@ -93,19 +113,20 @@ def test_one_record_makes_this_table() -> None:
 
 # swinir-light x2, suite sample
 
-| Method           |  W/A bits  | Scope         |       Set5 PSNR / SSIM |
-|:-----------------|:----------:|:--------------|-----------------------:|
-| FP               |   32/32    | –             |         38.15 / 0.9000 |
-| bicubic (MATLAB) |     –      | –             |         33.68 / 0.9000 |
-| bilinear         |     –      | –             |         32.25 / 0.9000 |
-| minmax           |    4/4     | linear+matmul | **34.39** / **0.9000** |
+| Method           |  W/A bits  | Scope         |   Compression (theoretical) |   Speedup (theoretical) |       Set5 PSNR / SSIM |
+|:-----------------|:----------:|:--------------|----------------------------:|------------------------:|-----------------------:|
+| FP               |   32/32    | –             |                        1.00 |                    1.00 |         38.15 / 0.9000 |
+| bicubic (MATLAB) |     –      | –             |                           – |                       – |         33.68 / 0.9000 |
+| bilinear         |     –      | –             |                           – |                       – |         32.25 / 0.9000 |
+| minmax           |    4/4     | linear+matmul |                        2.98 |                    3.74 | **34.39** / **0.9000** |
 
 - PSNR in dB and SSIM, each the mean over the images; per bit-width and column the best is in bold.
 - Scope linear+matmul: Linear layers and matrix products; 384 sites, 691,200 weights of 910,152 parameters.
+- Theoretical compression and speedup: closed forms of the bits, not measurements, of all parameters and of 1,045,620 multiply-accumulates per LR pixel (docs/efficiency.md).
 - Weights: sha256 `aaaaaaaaaaaa`. Padding at test time: flip.
 - Calibration: 32 LR patches of 64 x 64 pixels, sha256 `bbbbbbbbbbbb`.
 - Set5: 1 image, sha256 `cccccccccccc`.
-"""
+"""  # noqa: E501
     )
 
 
@@ -118,6 +139,8 @@ def test_the_first_line_counts_and_is_the_mark() -> None:
 def test_every_line_of_the_source_table_has_the_same_width() -> None:
     text = render([record("minmax"), record("dobi+dqc", 37.87, "w4a8"), record("dobi", -1.5, "2")])
     assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
+    two = render([record("minmax"), record("dobi+dqc", 37.87)]).partition("## Differences")
+    assert all(len({len(line) for line in part.splitlines() if line.startswith("|")}) == 1 for part in (two[0], two[2]))
 
 
 def test_rows_go_from_many_bits_to_few_and_from_bad_to_good() -> None:
@@ -159,7 +182,7 @@ def test_the_best_of_each_bit_width_and_column_is_bold_judged_as_printed() -> No
             ]
         )
     )
-    assert [row[3] for row in table[3:]] == [
+    assert [row[5] for row in table[3:]] == [
         "29.99 / 0.8500",
         "**30.00** / 0.8000",
         "**30.00** / **0.9000**",
@@ -194,6 +217,8 @@ def test_several_seeds_are_one_row_with_mean_and_spread() -> None:
         "minmax [seeds 0, 2, 11]",
         "4/4",
         "linear+matmul",
+        "2.98",
+        "3.74",
         "**31.00** ± 1.00 / **0.9000** ± 0.0000",
     ]
     assert "± the sample standard deviation" in text
@@ -209,13 +234,13 @@ def test_a_single_seed_is_named_unless_it_is_zero() -> None:
 def test_an_infinite_score_stays_infinite() -> None:
     both = [record("minmax", math.inf), record("dobi", math.inf, seed=0), record("dobi", math.inf, seed=1)]
     table = rows(render(both))
-    assert table[3][3] == "**inf** / **0.9000** ± 0.0000"
-    assert table[4][3] == "**inf** / **0.9000**"
+    assert table[3][5] == "**inf** / **0.9000** ± 0.0000"
+    assert table[4][5] == "**inf** / **0.9000**"
 
 
 def test_a_missing_metric_is_a_dash() -> None:
     only = {"Set5": DatasetScores.of({"baby": {"psnr": 30.0, "lpips": 0.1}})}
-    assert rows(render([record(scores=only)]))[3][3] == "**30.00** / –"
+    assert rows(render([record(scores=only)]))[3][5] == "**30.00** / –"
 
 
 def test_options_that_differ_are_named_and_the_others_are_in_the_notes() -> None:
@@ -282,20 +307,123 @@ def test_the_same_method_with_two_scopes_has_two_rows() -> None:
 
 def test_markdown_in_a_name_cannot_break_the_table() -> None:
     text = render([record(scores=scored(30.0, names=("a|b\nc",)), options={"minmax": {"x": "|\n"}})])
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")} == {5}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")} == {7}
     assert r"a\|b c PSNR / SSIM" in text
 
 
 def test_each_suite_model_and_scale_has_its_own_table() -> None:
-    of = tables([record(), record(scale=3), record(model="edsr"), record(suite="paper"), record("dobi")])
-    assert list(of) == [
-        "paper/swinir-light-x2.md",
-        "sample/edsr-x2.md",
-        "sample/swinir-light-x2.md",
-        "sample/swinir-light-x3.md",
+    of = groups([record(), record(scale=3), record(model="edsr"), record(suite="paper"), record("dobi")])
+    assert list(of) == ["paper/swinir-light-x2", "sample/edsr-x2", "sample/swinir-light-x2", "sample/swinir-light-x3"]
+    assert render(of["sample/swinir-light-x2"]) == render([record(), record("dobi")])
+    assert groups([]) == {}
+
+
+def test_a_record_without_a_count_has_its_compression_alone() -> None:
+    text = render([record(counted=False)])
+    assert rows(text)[3][3:5] == ["2.98", "–"]
+    assert "hold no count for a theoretical speedup" in text
+
+
+def test_a_count_decides_whatever_the_bits_of_the_run() -> None:
+    eight_bit_edges = {"parameters": {32: 218952, 8: 345600, 2: 345600}, "macs": {2: 1}, "lr_pixels": 1}
+    edged = record(bits="2").model_copy(update={"complexity": Complexity.model_validate(eight_bit_edges)})
+    total = 32 * 910152 / (32 * 218952 + 10 * 345600)
+    assert rows(render([edged]))[3][3:5] == [f"{total:.2f}", "16.00"]
+
+
+# Differences
+
+
+def images(*psnr: float) -> dict[str, DatasetScores]:
+    return {"Set5": DatasetScores.of({str(i): {"psnr": p, "ssim": 0.9} for i, p in enumerate(psnr)})}
+
+
+def differences(*records: Record) -> dict[str, list[str]]:
+    """By method: the row that it is set against, and the cells of the test sets."""
+    return {row[0]: row[3:] for row in rows(render(list(records)), "## Differences")}
+
+
+def test_a_difference_and_its_interval() -> None:
+    by = differences(record("good", scores=images(31, 33, 35)), record("bad", scores=images(30, 32, 34.5)))
+    assert by == {"bad": ["good", "**-0.83** [-1.00, -0.50]"], "good": ["bad", "**+0.83** [+0.50, +1.00]"]}
+
+
+def test_a_difference_that_other_images_may_turn_round_is_not_bold() -> None:
+    by = differences(record("a", scores=images(31, 33, 35)), record("b", scores=images(30, 34, 35)))
+    assert by["a"] == ["b", "+0.00 [-1.00, +1.00]"]
+
+
+def test_images_are_paired_by_their_names() -> None:
+    turned = {"Set5": DatasetScores.of({str(i): {"psnr": 30.0 + i, "ssim": 0.9} for i in (2, 1, 0)})}
+    assert differences(record("a", scores=images(30.5, 31.5, 32.5)), record("b", scores=turned))["a"] == [
+        "b",
+        "**+0.50** [+0.50, +0.50]",
     ]
-    assert of["sample/swinir-light-x2.md"] == render([record(), record("dobi")])
-    assert tables([]) == {}
+
+
+def test_relatives_are_not_set_against_each_other() -> None:
+    by = differences(
+        record("minmax", scores=images(30, 31)),
+        record("dobi", scores=images(31, 32)),
+        record("minmax+dqc", scores=images(32, 33)),
+        record("2dquant", parts=("dobi", "dqc"), scores=images(33, 34)),
+    )
+    assert {method: other for method, (other, _) in by.items()} == {
+        "minmax": "2dquant",
+        "dobi": "minmax+dqc",
+        "minmax+dqc": "dobi",
+        "2dquant": "minmax",
+    }
+
+
+def test_other_bits_and_scopes_are_not_set_against_each_other() -> None:
+    by = differences(
+        record("minmax", scores=images(30, 31)),
+        record("dobi", scores=images(31, 32), bits="2"),
+        record("percentile", scores=images(31, 32), scope={"short": "all"}),
+        record("noisy", scores=images(29, 30)),
+    )
+    assert by == {
+        "minmax": ["noisy", "**+1.00** [+1.00, +1.00]"],
+        "noisy": ["minmax", "**-1.00** [-1.00, -1.00]"],
+        "dobi": ["–", "–"],
+        "percentile": ["–", "–"],
+    }
+
+
+def test_without_anything_to_compare_there_is_no_second_table() -> None:
+    assert "Differences" not in render([record("minmax"), record("dobi", bits="2"), record("minmax+dqc")])
+
+
+def test_the_first_test_set_decides_what_a_row_is_set_against() -> None:
+    def two(first: float, second: float) -> dict[str, DatasetScores]:
+        return {name: next(iter(images(psnr, psnr).values())) for name, psnr in (("A", first), ("B", second))}
+
+    hashes = {"test": {"A": "c" * 64, "B": "c" * 64}}
+    by = differences(
+        *(record(m, scores=two(*s), **hashes) for m, s in (("x", (30, 30)), ("y", (31, 29)), ("z", (29, 35))))
+    )
+    assert by["x"] == ["y", "**-1.00** [-1.00, -1.00]", "**+1.00** [+1.00, +1.00]"]
+
+
+def test_seeds_are_averaged_before_images_are_drawn() -> None:
+    by = differences(
+        *(record("a", seed=seed, scores=images(*psnr)) for seed, psnr in enumerate(((30, 33), (32, 31)))),
+        record("b", scores=images(30, 31)),
+    )
+    assert by["a [seeds 0, 1]"] == ["b", "**+1.00** [+1.00, +1.00]"]
+    assert by["b"] == ["a [seeds 0, 1]", "**-1.00** [-1.00, -1.00]"]
+
+
+def test_one_image_has_a_difference_and_no_interval() -> None:
+    assert differences(record("a", scores=images(31)), record("b", scores=images(30)))["a"] == ["b", "+1.00"]
+
+
+def test_infinite_and_missing_scores_have_no_difference() -> None:
+    by = differences(record("a", scores=images(math.inf, 30)), record("b", scores=images(math.inf, 31)))
+    assert by == {"a": ["b", "–"], "b": ["a", "–"]}
+    only = {"Set5": DatasetScores.of({"baby": {"ssim": 0.9}})}
+    assert "Differences" not in render([record(m, scores=only) for m in "ab"])
 
 
 @pytest.mark.parametrize(

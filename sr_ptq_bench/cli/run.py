@@ -12,7 +12,11 @@ import click
 from . import options as shared
 
 if TYPE_CHECKING:
-    from ..spec import ScopeName, Suite
+    from ..cache import Cache
+    from ..manager import Plugins
+    from ..schema import Record
+    from ..spec import RunSpec, ScopeName, Suite
+    from .display import Display
 
 
 LARGEST_SEED = 2**63 - 1  # torch takes no larger one
@@ -61,6 +65,13 @@ LARGEST_SEED = 2**63 - 1  # torch takes no larger one
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all randomness."
 )
+@click.option(
+    "--seeds",
+    default=1,
+    metavar="N",
+    type=click.IntRange(1),
+    help="Measure N times, with the seeds SEED to SEED+N-1; a record each, one row of the table.",
+)
 @shared.plugin_files
 @click.option(
     "--out",
@@ -81,6 +92,7 @@ def run(
     tests: tuple[str, ...],
     options: tuple[str, ...],
     seed: int,
+    seeds: int,
     plugin_files: tuple[Path, ...],
     out: Path,
     device: str,
@@ -93,10 +105,14 @@ def run(
     srq run --method percentile --bits w4a8 --scale 4 -o p=1e-4
     srq run --method minmax+dqc --bits 3 --scale 2 --test holiday=~/photos
     srq run --method minmax --bits 4 --scale 2 --scope all
+    srq run --method 2dquant --bits 2 --scale 2 --seeds 3
 
     The network is quantized, its bounds are chosen and calibrated, and it is scored beside its full-precision (FP)
     twin and bicubic. A run that this machine has made already is not made again.
     """
+    if seed + seeds - 1 > LARGEST_SEED:
+        raise click.BadParameter(f"the last of {seeds} seeds is larger than {LARGEST_SEED}", param_hint="--seeds")
+
     from ..spec import Bits, RunSpec, Suite, parse_options, parse_scale
 
     protocol = Suite.load(suite)
@@ -112,25 +128,33 @@ def run(
     folder = out / "results" / spec.suite.name
     _check_writable(folder)
 
-    from ..bench import measure, prepare
     from ..cache import Cache, default_home
-    from ..environment import choose_device, describe
+    from ..environment import choose_device
     from ..manager import Plugins
     from ..records import write_record
     from .display import Display
 
-    plugins = Plugins(plugin_files)
-    prepared = prepare(spec, plugins, choose_device(device))
-    display, cache = Display(), Cache(default_home())
+    plugins, display, cache = Plugins(plugin_files), Display(), Cache(default_home())
+    device = choose_device(device)
+    for each in range(seed, seed + seeds):
+        record = _measured(spec.model_copy(update={"seed": each}), plugins, device, display, cache, force)
+        display.record(record, write_record(record, folder))
+
+
+def _measured(spec: RunSpec, plugins: Plugins, device: str, display: Display, cache: Cache, force: bool) -> Record:
+    """The record of a run, measured unless this machine has done so."""
+    from ..bench import measure, prepare
+    from ..environment import describe
+
+    prepared = prepare(spec, plugins, device)
     record = None if force else cache.record(prepared.record_name)
-    here = describe(prepared.method, str(prepared.model.device))
-    if record is not None and record.environment == here:
+    if record is not None and record.environment == describe(prepared.method, str(prepared.model.device)):
         display.print("Measured already on this machine; --force measures again.")
-    else:
-        with display.stages() as show:
-            record = measure(prepared, cache, show)
-        cache.keep_record(record)
-    display.record(record, write_record(record, folder))
+        return record
+    with display.stages() as show:
+        record = measure(prepared, cache, show)
+    cache.keep_record(record)
+    return record
 
 
 def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:

@@ -13,9 +13,11 @@ from ..errors import SrqError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..formats import Format, Page
     from ..schema import Record
 
 OUT = Path("leaderboards")
+PUBLISHED = "-published"
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -28,11 +30,24 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     metavar="OUT",
     default=OUT,
     show_default=True,
-    help="Tables go to OUT/SUITE/MODEL-xSCALE.md.",
+    help="Markdown tables go to OUT/SUITE/MODEL-xSCALE.md.",
 )
-@click.option("--check", is_flag=True, help="Write nothing; fail if a table is not what the records say.")
-def table(suite: str | None, results: Path | None, out: Path, check: bool) -> None:
-    """Turn records into Markdown tables, and print them.
+@click.option(
+    "--published",
+    is_flag=True,
+    help="Measured beside published scores, those in OUT/published.csv; Markdown goes to MODEL-xSCALE-published.md.",
+)
+@click.option(
+    "--format",
+    "as_format",
+    type=click.Choice(["markdown", "csv", "latex", "json"]),
+    default="markdown",
+    show_default=True,
+    help="All but Markdown is printed and not written; CSV and JSON are one table of all suites.",
+)
+@click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is not what the records say.")
+def table(suite: str | None, results: Path | None, out: Path, published: bool, as_format: Format, check: bool) -> None:
+    """Turn records into tables: Markdown to files and to the screen, or another format.
 
     Every `srq run` leaves a record, a JSON file with the scores of one method. This command gathers the
     records of a suite into one table per network and scale, with the full-precision (FP) network and plain
@@ -41,14 +56,21 @@ def table(suite: str | None, results: Path | None, out: Path, check: bool) -> No
     \b
     srq run --method minmax --bits 4 --scale 2
     srq table --suite sample
+    srq table --suite sample --format csv > sample.csv
     """
     from ..files import write_atomically
-    from ..leaderboard import tables
+    from ..formats import markdown, render
 
+    if check and as_format != "markdown":
+        raise click.UsageError(f"--check is of the Markdown files; leave out --format {as_format}")
     records = _records(results or out / "results", suite)
-    texts = {out / path: text for path, text in tables(records).items()}
+    pages = _published(records, out) if published else _pages(records)
+    if as_format != "markdown":
+        click.echo(render(pages.values(), as_format), nl=False)
+        return
+    texts = {out / f"{path}{PUBLISHED * published}.md": markdown(page) for path, page in pages.items()}
     if check:
-        _check(texts, out, suite, _command(suite, results, out))
+        _check(texts, _found(out, suite, published), _command(suite, results, out, published))
         click.echo(f"{len(texts)} table{'s' * (len(texts) > 1)} up to date")
         return
     for path, text in texts.items():
@@ -74,20 +96,48 @@ def _records(results: Path, suite: str | None) -> list[Record]:
     return records
 
 
-def _command(suite: str | None, results: Path | None, out: Path) -> str:
+def _pages(records: list[Record]) -> dict[str, Page]:
+    """The tables of the records by their paths without a suffix."""
+    from ..leaderboard import groups, page
+
+    return {path: page(of) for path, of in groups(records).items()}
+
+
+def _published(records: list[Record], out: Path) -> dict[str, Page]:
+    """The same beside published scores, where there are any; raises SrqError where there are none at all."""
+    from ..comparison import comparison
+    from ..leaderboard import groups
+    from ..published import read_published
+
+    known = read_published(out / "published.csv")
+    pages = {path: comparison(of, known) for path, of in groups(records).items()}
+    compared = {path: page for path, page in pages.items() if page}
+    if not compared:
+        sets = ", ".join(dict.fromkeys(row.dataset for row in known)) or "none"
+        raise SrqError(f"nothing published is of the networks and test sets measured here; published are: {sets}")
+    return compared
+
+
+def _command(suite: str | None, results: Path | None, out: Path, published: bool) -> str:
     """The command that renews the tables that were checked."""
     words = ["srq", "table"]
+    words += ["--published"] if published else []
     words += ["--suite", suite] if suite else []
     words += ["--results", str(results)] if results else []
     words += ["--out", str(out)] if out != OUT else []
     return shlex.join(words)
 
 
-def _check(texts: Mapping[Path, str], out: Path, suite: str | None, renew: str) -> None:
+def _found(out: Path, suite: str | None, published: bool) -> dict[Path, str]:
+    """The texts of the tables of one kind that are there."""
+    paths = [path for path in sorted(out.glob("*/*.md")) if path.stem.endswith(PUBLISHED) == published]
+    return {path: _content(path) for path in paths if suite in (None, path.parent.name)}
+
+
+def _check(texts: Mapping[Path, str], found: Mapping[Path, str], renew: str) -> None:
     """Raise SrqError naming every file that is not as the records say."""
     from ..leaderboard import MARK
 
-    found = {path: _content(path) for path in sorted(out.glob("*/*.md")) if suite in (None, path.parent.name)}
     missing = [f"{path} is missing" for path in texts if path not in found]
     stale = [f"{path} is stale" for path, text in found.items() if texts.get(path, text) != text]
     if missing or stale:

@@ -117,6 +117,31 @@ def test_seeds_have_records_of_their_own(run, records):
     assert "-s3-" in names[1]
 
 
+def test_several_seeds_follow_each_other(run, records, srq, tmp_path):
+    outcome = run("--seed", 5, "--seeds", 3)
+    assert outcome.status == 0, outcome.err
+    assert [path.name.split("-")[3] for path in records()] == ["s5", "s6", "s7"]
+    assert [read_record(path).spec.seed for path in records()] == [5, 6, 7]
+    assert outcome.out.count("minmax w4a4") == 3
+    assert "minmax [seeds 5, 6, 7]" in srq("table", "--out", tmp_path / "out").out
+
+
+def test_of_several_seeds_only_the_missing_are_measured(run, records):
+    run("--seed", 1)
+    outcome = run("--seeds", 3)
+    assert outcome.err.count("Score the quantized network") == 2
+    assert outcome.err.count("Measured already") == 1
+    assert len(records()) == 3
+
+
+@pytest.mark.parametrize("seeds", [["--seeds", 0], ["--seed", 2**63 - 1, "--seeds", 2], ["--seeds", "x"]])
+def test_impossible_seeds_are_refused_before_any_work(run, records, seeds):
+    outcome = run(*seeds)
+    assert (outcome.status, outcome.out, records()) == (2, "", [])
+    assert "--seeds" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
 def test_methods_and_bits_have_records_of_their_own(run, records):
     for method, bits in (("minmax", "4"), ("minmax", "W4a8"), ("percentile", "4")):
         assert run(method=method, bits=bits).status == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -10,9 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from sr_ptq_bench import formats
 from sr_ptq_bench.cli.table import table
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.leaderboard import tables
+from sr_ptq_bench.leaderboard import groups, page
 from sr_ptq_bench.records import write_record
 from sr_ptq_bench.schema import DatasetScores, Environment, Hashes, Patches, PortableSpec, Record, References, Scope
 from sr_ptq_bench.spec import Bits, Scale
@@ -71,7 +74,7 @@ def refusal(*arguments: str) -> str:
     return str(result.exception)
 
 
-def markdown(folder: Path) -> list[str]:
+def written(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.md"))
 
 
@@ -79,17 +82,17 @@ def test_writes_and_prints_the_tables_of_every_suite(home: Path) -> None:
     records = [record(), record(method="dobi"), record(scale=3), record("paper")]
     store(*records)
     result = call()
-    texts = tables(records)
+    texts = {f"{path}.md": formats.markdown(page(of)) for path, of in groups(records).items()}
     assert result.exit_code == 0
     assert result.stdout == "".join(f"leaderboards/{path}\n\n{text}\n" for path, text in texts.items())
     assert {path: (home / "leaderboards" / path).read_text() for path in texts} == texts
-    assert markdown(home) == [f"leaderboards/{path}" for path in texts]
+    assert written(home) == [f"leaderboards/{path}" for path in texts]
 
 
 def test_one_suite_leaves_the_others_alone(home: Path) -> None:
     store(record(), record("paper"))
     assert call("--suite", "paper").exit_code == 0
-    assert markdown(home) == ["leaderboards/paper/swinir-light-x2.md"]
+    assert written(home) == ["leaderboards/paper/swinir-light-x2.md"]
 
 
 def test_a_second_call_changes_nothing(home: Path) -> None:
@@ -105,7 +108,7 @@ def test_folders_can_be_chosen(home: Path) -> None:
     store(record(), out="mine")
     assert call("--out", "mine").exit_code == 0
     assert call("--results", "mine/results", "--out", "other").exit_code == 0
-    assert markdown(home) == ["mine/sample/swinir-light-x2.md", "other/sample/swinir-light-x2.md"]
+    assert written(home) == ["mine/sample/swinir-light-x2.md", "other/sample/swinir-light-x2.md"]
 
 
 @pytest.mark.parametrize("prepared", [False, True])
@@ -115,7 +118,7 @@ def test_no_records_name_the_folder_and_the_next_step(home: Path, prepared: bool
     step = "make one: `srq run --method minmax --bits 4 --scale 2 --suite sample`"
     assert refusal() == f"no records in leaderboards/results; {step}"
     assert refusal("--suite", "sample", "--check") == f"no records in leaderboards/results/sample; {step}"
-    assert markdown(home) == []
+    assert written(home) == []
 
 
 @pytest.mark.usefixtures("home")
@@ -134,7 +137,7 @@ def test_a_broken_record_is_named_and_nothing_is_written(home: Path) -> None:
     store(record())
     (home / "leaderboards/results/sample/a.json").write_text("{")
     assert refusal().startswith("record leaderboards/results/sample/a.json: Invalid JSON")
-    assert markdown(home) == []
+    assert written(home) == []
 
 
 @pytest.mark.usefixtures("home")
@@ -149,7 +152,7 @@ def test_check_names_a_missing_table_and_writes_nothing(home: Path) -> None:
     store(record())
     expected = "leaderboards/sample/swinir-light-x2.md is missing; renew with `srq table`"
     assert refusal("--check") == expected
-    assert markdown(home) == []
+    assert written(home) == []
 
 
 def test_check_names_a_stale_table_and_the_command_that_renews_it(home: Path) -> None:
@@ -190,15 +193,109 @@ def test_check_names_generated_tables_that_lost_their_records(home: Path) -> Non
         path.unlink()
     (home / "leaderboards/sample/README.md").write_text("Written by hand.")
     assert call().exit_code == 0
-    assert "leaderboards/paper/swinir-light-x2.md" in markdown(home)
+    assert "leaderboards/paper/swinir-light-x2.md" in written(home)
     message = "leaderboards/paper/swinir-light-x2.md: no records for it any more; remove it"
     assert refusal("--check") == message
     assert call("--check", "--suite", "sample").exit_code == 0
 
 
+@pytest.mark.parametrize("as_format", ["csv", "json", "latex"])
+def test_other_formats_are_printed_and_not_written(home: Path, as_format: str) -> None:
+    records = [record(), record("paper"), record(scale=3)]
+    store(*records)
+    result = call("--format", as_format)
+    assert result.stdout == formats.render([page(of) for of in groups(records).values()], as_format)
+    assert written(home) == []
+    assert call("--format", as_format, "--suite", "paper").stdout == formats.render([page([records[1]])], as_format)
+
+
+def test_csv_is_one_table_of_all_suites(home: Path) -> None:
+    store(record(), record("paper"), record(method="dobi"))
+    lines = list(csv.DictReader(call("--format", "csv").stdout.splitlines()))
+    measured = [(line["suite"], line["method"]) for line in lines if line["scope"]]
+    assert measured == [("paper", "minmax"), ("sample", "dobi"), ("sample", "minmax")]
+    assert {line["psnr"] for line in lines} == {"30.0"}
+    assert json.loads(call("--format", "json").stdout)[0]["suite"] == "paper"
+
+
+def test_check_is_of_markdown(home: Path) -> None:
+    store(record())
+    result = call("--check", "--format", "csv")
+    assert result.exit_code == 2
+    assert "leave out --format csv" in result.output
+
+
+PUBLISHED = """\
+source,backbone,scale,bits,method,dataset,psnr,ssim,model,scope,row
+A paper,SwinIR-light,2,4,MinMax,Set5,34.39,0.9202,swinir-light,linear,minmax
+"""
+
+
+def publish(text: str = PUBLISHED) -> Path:
+    path = Path("leaderboards/published.csv")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_published_scores_have_a_page_of_their_own(home: Path) -> None:
+    store(record(), record(scale=3))
+    publish()
+    result = call("--published")
+    assert result.exit_code == 0, result.output
+    assert written(home) == ["leaderboards/sample/swinir-light-x2-published.md"]
+    text = (home / "leaderboards/sample/swinir-light-x2-published.md").read_text()
+    assert result.stdout == f"leaderboards/sample/swinir-light-x2-published.md\n\n{text}\n"
+    assert " 30.00 / 0.9000 |" in text
+    assert "34.39 / 0.9202" in text
+    assert "-4.39 / -0.0202" in text
+    assert "Not a reproduction" in text
+
+
+def test_published_scores_in_other_formats(home: Path) -> None:
+    store(record())
+    publish()
+    line = next(line for line in json.loads(call("--published", "--format", "json").stdout) if line["scope"])
+    assert line["psnr_measured"] == 30
+    assert line["psnr_published"] == 34.39
+    assert line["official_weights"] is False
+    assert written(home) == []
+
+
+def test_both_kinds_of_pages_are_checked_apart(home: Path) -> None:
+    store(record())
+    publish()
+    call()
+    assert call("--check").exit_code == 0
+    name = "leaderboards/sample/swinir-light-x2-published.md"
+    assert refusal("--check", "--published") == f"{name} is missing; renew with `srq table --published`"
+    call("--published")
+    assert call("--check").stdout == call("--check", "--published").stdout == "1 table up to date\n"
+    publish(PUBLISHED.replace("34.39", "34.40"))
+    assert call("--check").exit_code == 0
+    assert refusal("--check", "--published") == f"{name} is stale; renew with `srq table --published`"
+
+
+@pytest.mark.usefixtures("home")
+def test_no_published_scores_of_what_was_measured() -> None:
+    store(record(scale=4))
+    publish()
+    assert refusal("--published") == (
+        "nothing published is of the networks and test sets measured here; published are: Set5"
+    )
+
+
+@pytest.mark.usefixtures("home")
+def test_published_scores_that_are_missing_or_wrong() -> None:
+    store(record())
+    assert refusal("--published").startswith("cannot read published scores leaderboards/published.csv: No such file")
+    path = publish(PUBLISHED.replace("34.39", "high"))
+    assert refusal("--published").startswith(f"published scores {path}, line 2: psnr: Input should be a valid number")
+
+
 def test_help_explains_and_shows_a_command() -> None:
-    text = call("--help").stdout
-    assert "Turn records into Markdown tables" in text
+    text = " ".join(call("--help").stdout.split())
+    assert "Turn records into tables" in text
     assert "srq table --suite sample" in text
     assert "default: OUT/results" in text
 

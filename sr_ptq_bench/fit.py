@@ -1,0 +1,84 @@
+"""Which records may share a table: those whose scores compare."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .errors import SrqError
+from .labels import REFERENCES
+from .records import record_name
+from .rows import DIGITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .schema import Record, Scores
+
+
+def fitting(records: Iterable[Record]) -> list[Record]:
+    """The records in an order of their own; raises SrqError where they do not fit into one table."""
+    ordered = sorted(records, key=lambda record: record.key)
+    if not ordered:
+        raise SrqError("a table needs at least one record")
+    for record in ordered[1:]:
+        _check_fit(ordered[0], record)
+    _check_pairs(ordered)
+    return ordered
+
+
+def _name(record: Record) -> str:
+    return record_name(record.spec, record.hashes)
+
+
+def _check_fit(first: Record, second: Record) -> None:
+    """Refuse two records whose scores do not compare."""
+    for what, one, other in (
+        ("suite", first.spec.suite, second.spec.suite),
+        ("model", first.spec.model, second.spec.model),
+        ("scale", first.spec.scale, second.spec.scale),
+        ("weights", first.hashes.weights, second.hashes.weights),
+        ("test images", first.hashes.test, second.hashes.test),
+        ("calibration patches", first.spec.calibration, second.spec.calibration),
+        ("padding", first.spec.padding, second.spec.padding),
+        ("metric", _metrics(first), _metrics(second)),
+    ):
+        if one != other:
+            raise _mixed(first, second, what)
+    for (name, one_scores), (_, other_scores) in zip(first.references, second.references, strict=True):
+        if not _close(one_scores, other_scores):
+            raise _mixed(first, second, f"scores of {REFERENCES[name]}, so in their metric or images")
+
+
+def _mixed(first: Record, second: Record, what: str) -> SrqError:
+    return SrqError(f"no table of both {_name(first)} and {_name(second)}: they differ in {what}")
+
+
+def _metrics(record: Record) -> dict[str, list[str]]:
+    return {dataset: [m for m in DIGITS if m in scores.mean] for dataset, scores in record.scores.items()}
+
+
+def _close(one: Scores, other: Scores) -> bool:
+    """Whether two machines' scores of a reference agree to one unit of the last digit printed."""
+    return all(
+        math.isclose(one[dataset].mean[metric], other[dataset].mean[metric], rel_tol=0, abs_tol=10.0**-digits)
+        for dataset in one
+        for metric, digits in DIGITS.items()
+        if metric in one[dataset].mean and metric in other[dataset].mean
+    )
+
+
+def _check_pairs(ordered: Sequence[Record]) -> None:
+    """Refuse a run given twice, one word for two scopes, and one seed for two sets of calibration patches."""
+    scopes: dict[str, Record] = {}
+    seeds: dict[int, Record] = {}
+    for previous, record in zip([None, *ordered], ordered, strict=False):
+        if previous is not None and previous.key == record.key:
+            raise SrqError(f"record {_name(record)} is given twice")
+        known = scopes.setdefault(record.scope.short, record)
+        if known.scope != record.scope:
+            raise _mixed(known, record, f"what '{record.scope.short}' quantizes")
+        # The seed chooses the crops, so patches are compared within a seed only.
+        alike = seeds.setdefault(record.spec.seed, record)
+        if alike.hashes.calibration != record.hashes.calibration:
+            raise _mixed(alike, record, "calibration images")

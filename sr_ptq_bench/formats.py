@@ -1,0 +1,125 @@
+"""Tables as text: Markdown and LaTeX for readers, CSV and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+from tabulate import LATEX_ESCAPE_RULES, tabulate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+Format = Literal["markdown", "csv", "latex", "json"]
+Alignment = Literal["left", "center", "right"]
+
+NONE = "–"
+"""What stands in a cell without content."""
+_LATEX = LATEX_ESCAPE_RULES | {"±": r"$\pm$", NONE: "--"}
+
+
+class Bold(str):
+    """A part of a cell that stands out."""
+
+    __slots__ = ()
+
+
+Cell = str | tuple[str, ...]
+"""A text, or the parts of one."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column, and how its cells are aligned."""
+
+    head: str
+    alignment: Alignment = "left"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table with a heading, which the first of a page does not need, and what must be read before it."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+    heading: str = ""
+    lead: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one file holds: tables with notes for readers, and the same as lines of named values for programs.
+
+    `made` says by what the page was made, `lead` what must be read before all tables.
+    """
+
+    made: str
+    title: str
+    sheets: Sequence[Sheet]
+    notes: Sequence[str]
+    lines: Sequence[Mapping[str, Any]]
+    lead: str = ""
+
+
+def markdown(page: Page) -> str:
+    """A Markdown file with pipe tables."""
+    tables = [
+        block for sheet in page.sheets for block in (sheet.heading and f"## {sheet.heading}", sheet.lead, _pipes(sheet))
+    ]
+    notes = "\n".join(f"- {' '.join(note.split())}" for note in page.notes)
+    blocks = [f"<!-- {page.made}; do not edit. -->", f"# {page.title}", page.lead, *tables, notes]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def latex(page: Page) -> str:
+    """Tabular environments, with all that is text beside them as comments."""
+    tables = [
+        block for sheet in page.sheets for block in (_comment(sheet.heading), _comment(sheet.lead), _tabular(sheet))
+    ]
+    blocks = [_comment(page.made), _comment(page.title), _comment(page.lead), *tables, *map(_comment, page.notes)]
+    return "\n".join(filter(None, blocks)) + "\n"
+
+
+def render(pages: Iterable[Page], as_format: Format) -> str:
+    """Pages as one text; CSV and JSON are one table of the lines of all pages."""
+    pages = list(pages)
+    if as_format == "markdown":
+        return "\n".join(map(markdown, pages))
+    if as_format == "latex":
+        return "\n".join(map(latex, pages))
+    frame = pd.DataFrame([line for page in pages for line in page.lines], dtype=object)
+    if as_format == "csv":
+        return frame.to_csv(index=False, lineterminator="\n")
+    # JSON has neither NaN nor infinity, which the records spell the same way.
+    lines = frame.where(frame.notna(), None).replace(math.inf, "inf").to_dict("records")
+    return json.dumps(lines, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _pipes(sheet: Sheet) -> str:
+    return _tabulated(sheet, "pipe", lambda text: text.replace("|", r"\|"), "**{}**")
+
+
+def _tabular(sheet: Sheet) -> str:
+    return _tabulated(sheet, "latex_raw", lambda text: "".join(_LATEX.get(c, c) for c in text), r"\textbf{{{}}}")
+
+
+def _tabulated(sheet: Sheet, style: str, escape: Callable[[str], str], bold: str) -> str:
+    def written(cell: Cell) -> str:
+        parts = (cell,) if isinstance(cell, str) else cell
+        texts = ((bold.format(escape(part)) if isinstance(part, Bold) else escape(part)) for part in parts)
+        return " ".join("".join(texts).split())
+
+    return tabulate(
+        [[written(cell) for cell in row] for row in sheet.rows],
+        [written(column.head) for column in sheet.columns],
+        tablefmt=style,
+        colalign=[column.alignment for column in sheet.columns],
+        disable_numparse=True,
+    )
+
+
+def _comment(text: str) -> str:
+    return f"% {' '.join(text.split())}" if text else ""

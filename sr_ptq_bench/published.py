@@ -1,0 +1,61 @@
+"""Scores that others have published, each with its source."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
+
+from .complexity import FULL_PRECISION
+from .errors import SrqError
+from .schema import complaint
+from .spec import Scale
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OFFICIAL_WEIGHTS = {
+    "193b229909ca89cd8b55de9c9e7fce146ae759d59dfcd78d8feb9dd1d6fa0fd7": "002_lightweightSR_DIV2K_s64w8_SwinIR-S_x2.pth",
+}
+"""Checkpoints that published scores belong to, by their SHA-256: those whose hash is known."""
+
+
+class Published(BaseModel):
+    """A mean over a test set, as it is printed in `source`, and the row and scope of our tables that it stands beside.
+
+    `backbone` and `method` are the source's words, `model` and `row` ours. `bits` are of weights and activations alike.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(min_length=1)
+    backbone: str
+    scale: Annotated[Scale, BeforeValidator(int)]
+    bits: int = Field(ge=2, le=FULL_PRECISION)
+    method: str
+    dataset: str = Field(min_length=1)
+    psnr: FiniteFloat
+    ssim: Annotated[FiniteFloat | None, BeforeValidator(lambda text: text or None)]
+    model: str = Field(min_length=1)
+    scope: str
+    row: str = Field(min_length=1)
+
+
+def read_published(path: Path) -> list[Published]:
+    """Read a CSV file, a score a line; raises SrqError that names the file and the first thing wrong with it."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file, restkey="more", restval=""))
+    except OSError as error:
+        raise SrqError(f"cannot read published scores {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SrqError(f"published scores {path}: {error}; expected a CSV file in UTF-8") from error
+    return [_parsed(path, number, line) for number, line in enumerate(lines, 2)]
+
+
+def _parsed(path: Path, number: int, line: dict[str, str]) -> Published:
+    try:
+        return Published.model_validate(line)
+    except ValidationError as error:
+        raise SrqError(f"published scores {path}, line {number}: {complaint(error, Published)}") from error

@@ -1,0 +1,135 @@
+"""The rows of a table: records that differ in nothing but their seed, taken together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .bootstrap import interval
+from .complexity import FULL_PRECISION, saving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from .schema import DatasetScores, Record
+    from .spec import Bits
+
+DIGITS = {"psnr": 2, "ssim": 4}
+"""The metrics of a cell and the decimals that the field prints."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean over images and seeds, and the sample standard deviation over seeds; NaN where there is none."""
+
+    mean: float
+    std: float = math.nan
+
+    def shown(self, metric: str) -> float:
+        """The mean as it is printed, by which rows are ordered and the best is found."""
+        return round(self.mean, DIGITS[metric])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """PSNR less that of another method, in dB: the mean over the images, and its bootstrap interval."""
+
+    mean: float
+    interval: tuple[float, float] | None
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A method at one bit-width and scope.
+
+    `scores` and `psnr`, the latter per image and as the mean over the seeds, are by test set.
+    """
+
+    label: str
+    bits: Bits
+    scope: str
+    parts: frozenset[str]
+    method: str
+    seeds: tuple[int, ...]
+    compression: float
+    speedup: float
+    scores: Mapping[str, Mapping[str, Score]]
+    psnr: Mapping[str, np.ndarray]
+
+    def compares_with(self, other: Row) -> bool:
+        """Whether another row is of the same bits and scope and of no relative: the two share no plugin."""
+        return (self.bits, self.scope) == (other.bits, other.scope) and not self.parts & other.parts
+
+    def difference(self, other: Row, dataset: str) -> Difference:
+        """The PSNR of this row less that of another on a test set, image by image."""
+        with np.errstate(invalid="ignore"):  # of two infinite scores
+            differences = self.psnr[dataset] - other.psnr[dataset]
+        return Difference(float(differences.mean()), interval(differences))
+
+
+def rows_of(records: Iterable[Record], labels: Mapping[str, str]) -> list[Row]:
+    """Rows from many bits to few and, within a bit-width, by rising PSNR on the first test set.
+
+    `labels` are what the records are called, by their keys.
+    """
+    groups: dict[tuple[Bits, str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.spec.seed):
+        groups.setdefault((record.spec.bits, labels[record.key], record.scope.short), []).append(record)
+    return sorted((_row(label, of) for (_, label, _), of in groups.items()), key=_place)
+
+
+def best_other(row: Row, rows: Iterable[Row]) -> Row | None:
+    """The row with the best PSNR on the first test set among those that a row compares with; of equals the first."""
+    others = [other for other in rows if row.compares_with(other) and not math.isnan(_first_psnr(other))]
+    return max(others, key=_first_psnr, default=None)
+
+
+def _row(label: str, seeds: Sequence[Record]) -> Row:
+    first = seeds[0]
+    counted = next((record.complexity for record in seeds if record.complexity), None)
+    weights, rest = first.scope.quantized_weights, first.scope.parameters - first.scope.quantized_weights
+    return Row(
+        label=label,
+        bits=first.spec.bits,
+        scope=first.scope.short,
+        parts=frozenset(first.spec.parts),
+        method=first.spec.method,
+        seeds=tuple(record.spec.seed for record in seeds),
+        # A record without a count names the quantized weights all the same.
+        compression=counted.compression if counted else saving({FULL_PRECISION: rest, first.spec.bits.weight: weights}),
+        speedup=counted.speedup if counted else math.nan,
+        scores={name: _scores([record.scores[name] for record in seeds]) for name in first.scores},
+        psnr={name: np.mean([_psnr(record.scores[name]) for record in seeds], axis=0) for name in first.scores},
+    )
+
+
+def _scores(seeds: Sequence[DatasetScores]) -> dict[str, Score]:
+    return {metric: _score([of.mean.get(metric, math.nan) for of in seeds]) for metric in DIGITS}
+
+
+def _score(means: Sequence[float]) -> Score:
+    with np.errstate(invalid="ignore"):  # of infinite scores
+        return Score(float(np.mean(means)), float(np.std(means, ddof=1)) if len(means) > 1 else math.nan)
+
+
+def _psnr(scores: DatasetScores) -> np.ndarray:
+    return np.array([scores.images[name].get("psnr", math.nan) for name in sorted(scores.images)])
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    psnr = _first_psnr(row)
+    measured = (1, 0.0) if math.isnan(psnr) else (0, psnr)  # a row without PSNR stands last
+    return -row.bits.weight, -row.bits.activation, measured, row.label, row.scope
+
+
+def _first_psnr(row: Row) -> float:
+    """As it is printed, on the first test set."""
+    return next(iter(row.scores.values()))["psnr"].shown("psnr")
