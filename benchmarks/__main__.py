@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...|--all]`: run benchmarks; `--all` also writes `benchmarks/RESULTS.md`."""
+"""`python -m benchmarks NAME ...|--all [--write]`: run benchmarks, and keep their tables in `benchmarks/RESULTS.md`."""
 
 from __future__ import annotations
 
@@ -15,23 +15,36 @@ from benchmarks.compare import Row
 
 NAMES = ("startup", "dobi", "observation", "dqc", "evaluation", "floor")
 RESULTS = Path(__file__).parent / "RESULTS.md"
-SEE = "[docs/speed.md](../docs/speed.md) says what pays, what was tried and left out, and where a run's seconds go."
+TITLE = """# Speed
+
+Two ways of one work, in one process, on the same inputs: `python -m benchmarks --all --write` makes this file.
+[docs/speed.md](../docs/speed.md) says what pays, what was tried and left out, and where the seconds of a run go.
+"""
 HEADERS = ("work", "two ways", "first", "second", "ratio", "target", "check")
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(NAMES))
-@click.option("--all", "everything", is_flag=True, help="Run every benchmark and write RESULTS.md.")
-def main(names: tuple[str, ...], everything: bool) -> None:
+@click.option("--all", "everything", is_flag=True, help="Run every benchmark.")
+@click.option("--write", is_flag=True, help="Replace their tables in RESULTS.md.")
+def main(names: tuple[str, ...], everything: bool, write: bool) -> None:
     """Compare two ways of doing the same work, in one process, on the same inputs."""
-    rows: list[Row] = []
     for name in NAMES if everything else names:
-        rows += import_module(f"benchmarks.{name}").rows()
+        rows: list[Row] = import_module(f"benchmarks.{name}").rows()
         table = tabulate([list(vars(row).values()) for row in rows], HEADERS, tablefmt="pipe")
         click.echo(table)
-        if everything:
-            made = f"Made by `python -m benchmarks --all` on {machine()}. {SEE}"
-            RESULTS.write_text(f"# Speed\n\n{made}\n\n{table}\n")
+        if write:
+            sections = read_sections() | {name: f"On {machine()}.\n\n{table}"}
+            ordered = [f"## {key}\n\n{sections[key]}\n" for key in NAMES if key in sections]
+            RESULTS.write_text("\n".join([TITLE, *ordered]))
+
+
+def read_sections() -> dict[str, str]:
+    """The text of RESULTS.md under each benchmark's name."""
+    if not RESULTS.exists():
+        return {}
+    sections = (section.partition("\n") for section in RESULTS.read_text().split("\n## ")[1:])
+    return {name: text.strip() for name, _, text in sections}
 
 
 def machine() -> str:

@@ -17,13 +17,26 @@ if TYPE_CHECKING:
 _PIECE = 2**18  # elements; a few float32 buffers of this size stay in the processor's cache
 
 
-def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
+def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int, inplace: bool = False) -> Tensor:
     """Clip `v` to [lower, upper] and round it to 2^bits levels; differentiable in all three tensors.
 
     The bounds are of shape (), or broadcast against `v` with one entry per channel. Round's own gradient is 1
-    (straight-through). An element that equals a bound counts as inside.
+    (straight-through). An element that equals a bound counts as inside. With `inplace` the result may overwrite `v`
+    where no gradient can be asked for.
     """
-    return _FakeQuantize.apply(v, lower, upper, 2**bits - 1)  # type: ignore[no-any-return]
+    levels = 2**bits - 1
+    if inplace and not torch.is_grad_enabled():
+        v = v.contiguous()
+        return _round_to_levels(v, v, lower, upper, levels)
+    return _FakeQuantize.apply(v, lower, upper, levels)  # type: ignore[no-any-return]
+
+
+def _round_to_levels(v: Tensor, out: Tensor, lower: Tensor, upper: Tensor, levels: int) -> Tensor:
+    """Write the quantized `v` to `out`, which may be `v` itself; both contiguous."""
+    to_level, to_value = levels / span(lower, upper), (upper - lower) / levels
+    for x, q in _pieces(lower, v, out):
+        torch.sub(x, lower, out=q).mul_(to_level).round_().clamp_(0, levels).mul_(to_value).add_(lower)
+    return out
 
 
 def span(lower: Tensor, upper: Tensor) -> Tensor:
@@ -37,10 +50,7 @@ class _FakeQuantize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, v: Tensor, lower: Tensor, upper: Tensor, levels: int) -> Tensor:
         v = v.contiguous()
-        v_q = torch.empty_like(v)
-        to_level, to_value = levels / span(lower, upper), (upper - lower) / levels
-        for x, q in _pieces(lower, v, v_q):
-            torch.sub(x, lower, out=q).mul_(to_level).round_().clamp_(0, levels).mul_(to_value).add_(lower)
+        v_q = _round_to_levels(v, torch.empty_like(v), lower, upper, levels)
         ctx.save_for_backward(v, v_q, lower, upper)
         return v_q
 

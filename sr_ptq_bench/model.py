@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 
 class Operand(nn.Identity):
-    """Marks an operand of a matrix product as a site; the backbone passes the tensor through it."""
+    """Marks an operand of a matrix product as a site; the backbone passes the tensor through it.
 
-    def __init__(self, producer: Producer) -> None:
+    `inplace` promises that nothing else reads the tensor, so that its quantizer may overwrite it.
+    """
+
+    def __init__(self, producer: Producer, inplace: bool = False) -> None:
         super().__init__()
-        self.producer = producer
+        self.producer: Producer = producer
+        self.inplace = inplace
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +144,9 @@ def quantize(
 
     for name, module in _quantized(replace(teacher, network=network)).items():
         if isinstance(module, Operand):
-            _replace(network, name, quantizer(Site(name, "activation", module.producer)))
+            operand = quantizer(Site(name, "activation", module.producer))
+            operand.inplace = module.inplace
+            _replace(network, name, operand)
         else:
             layer = _layer(module, name)
             kind: Layer = "conv" if isinstance(layer, nn.Conv2d) else "linear"

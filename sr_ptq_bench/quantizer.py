@@ -64,7 +64,8 @@ class Quantizer(nn.Module):
     """Fake-quantizes one site between learnable bounds: uniform, asymmetric, per tensor or per channel.
 
     A method's own quantizer derives from this class and overrides `quantize`. The bounds are parameters that do not
-    require gradients until a calibrator asks for them.
+    require gradients until a calibrator asks for them. With `inplace` the result may overwrite a tensor that nothing
+    else reads, where no gradient is asked for: scoring a large image is bound by its trips to memory.
     """
 
     def __init__(self, site: Site, bits: int) -> None:
@@ -72,6 +73,7 @@ class Quantizer(nn.Module):
         self.site = site
         self.bits = bits
         self.enabled = True
+        self.inplace = False
         self.lower = nn.Parameter(torch.zeros(()), requires_grad=False)
         self.upper = nn.Parameter(torch.zeros(()), requires_grad=False)
 
@@ -96,7 +98,7 @@ class Quantizer(nn.Module):
         if lower.ndim:
             shape: Sequence[int] = channel_shape(v, self.site, lower.numel())
             lower, upper = lower.view(shape), upper.view(shape)
-        return fake_quantize(v, lower, upper, self.bits)
+        return fake_quantize(v, lower, upper, self.bits, self.inplace)
 
     def forward(self, v: Tensor) -> Tensor:
         """Fake-quantize `v`, or hand it on untouched while quantizers are off."""

@@ -46,6 +46,26 @@ def test_forward_is_equation_1(bits, shape):
     )
 
 
+@pytest.mark.parametrize("arrange", [lambda v: v, lambda v: v.transpose(0, 1)])
+def test_in_place_gives_the_same(arrange):
+    v, lower, upper = normal(7, 5, dtype=torch.float32), scalar(-0.7), scalar(1.3)
+    expected = fake_quantize(arrange(v), lower, upper, 3)
+    with torch.no_grad():
+        assert torch.equal(fake_quantize(arrange(v.clone()), lower, upper, 3, inplace=True), expected)
+
+
+def test_in_place_overwrites_only_where_no_gradient_can_be_asked_for():
+    v, lower, upper = normal(9), scalar(-0.7), scalar(1.3)
+    before = v.clone()
+    fake_quantize(v, lower, upper, 2, inplace=True)
+    with torch.no_grad():
+        fake_quantize(v, lower, upper, 2)
+        assert torch.equal(v, before)
+        q = fake_quantize(v, lower, upper, 2, inplace=True)
+    assert q.data_ptr() == v.data_ptr()
+    assert torch.equal(v, quantized(before, lower, upper, 2))
+
+
 def test_two_bits_by_hand():
     v = torch.tensor([-9.0, -1.0, -0.51, -0.49, 0.0, 0.4, 0.6, 1.4, 1.6, 2.0, 9.0])
     expected = torch.tensor([-1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0])

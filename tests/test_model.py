@@ -337,6 +337,14 @@ def test_weights_quantized_once_leaves_off_what_was_off():
     assert [name for name, q in student.quantizers.items() if not q.enabled] == [first]
 
 
+def test_operands_that_are_overwritten_change_no_output():
+    student = bounded(tiny_teacher(), "3", images(1, 16))
+    assert any(quantizer.inplace for quantizer in student.quantizers.values())
+    with torch.no_grad():
+        overwritten = student(images(2, 16))
+    assert torch.equal(overwritten, student(images(2, 16)))
+
+
 def test_gradients_reach_every_bound():
     student = bounded(tiny_teacher(), "3")
     for end in student.bound_parameters():

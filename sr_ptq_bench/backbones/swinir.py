@@ -106,8 +106,8 @@ class OpenAttention(nn.Module):
         self.scale: float = attention.scale
         self.qkv = SplitLinear(attention.qkv)
         self.proj: nn.Module = attention.proj
-        self.query, self.key = Operand("query"), Operand("key")
-        self.attention, self.value = Operand("softmax"), Operand("value")
+        self.query, self.key = Operand("query", inplace=True), Operand("key", inplace=True)
+        self.attention, self.value = Operand("softmax", inplace=True), Operand("value", inplace=True)
         self.relative_position_bias_table: nn.Parameter = attention.relative_position_bias_table
         self.register_buffer("relative_position_index", attention.relative_position_index)
 
