@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
     """2DQuant eq. 1, composed of elementary operations under autograd; round passes its gradient on."""
     levels = 2**bits - 1
-    clipped = torch.minimum(torch.maximum(v, lower), upper)
+    clipped = torch.clamp(v, lower, upper)
     scaled = (clipped - lower) / (upper - lower).clamp_min(torch.finfo(v.dtype).tiny) * levels
     rounded = scaled + (scaled.round() - scaled).detach()
     v_q: Tensor = rounded / levels * (upper - lower) + lower
