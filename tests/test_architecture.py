@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "distribution": set(),
     "basicsr_compat": set(),
     "files": {"errors"},
+    "home": set(),
     "spec": {"errors"},
     "checkpoint": {"errors"},
     "quantizer": {"errors", "fakequant"},
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "observation": {"distribution", "errors", "model"},
     "backbones": {"basicsr_compat", "checkpoint", "errors", "hookspecs", "model", "quantizer"},
     "metrics": {"basicsr_compat", "hookspecs"},
-    "data": {"basicsr_compat", "errors", "files"},
+    "data": {"basicsr_compat", "errors", "files", "home"},
     "method": {"errors"},
     "manager": {"errors", "files", "hookspecs", "method"},
     "schema": {"errors", "spec"},
@@ -46,7 +47,7 @@ MAY_IMPORT = {
         "schema", "spec",
     },
     "cli": {
-        "bench", "cache", "data", "environment", "errors", "files", "leaderboard", "manager", "records", "spec",
+        "bench", "cache", "data", "environment", "errors", "files", "home", "leaderboard", "manager", "records", "spec",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {
@@ -57,7 +58,7 @@ IN_ONE_MODULE = {
     "lmdb": "data/lmdb_store.py",
     "pandas": "leaderboard.py",
     "tabulate": "leaderboard.py",
-    "platformdirs": "cache.py",
+    "platformdirs": "home.py",
     "rich": "cli/display.py",
     "pluggy": None,
 }

@@ -102,8 +102,9 @@ def run(
     _check_writable(folder)
 
     from ..bench import measure, prepare
-    from ..cache import Cache, default_home
+    from ..cache import Cache
     from ..environment import choose_device, describe
+    from ..home import default_home
     from ..manager import Plugins
     from ..records import write_record
     from .display import Display
