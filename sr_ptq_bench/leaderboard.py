@@ -37,10 +37,15 @@ def tables(records: Iterable[Record]) -> dict[str, str]:
 
 
 def render(records: Iterable[Record]) -> str:
-    """One table, of records that share suite, model, scale, weights and data; raises SrqError otherwise."""
-    ordered = sorted(records, key=lambda record: record.key)
-    if not ordered:
+    """One table, of records that share suite, model, scale, weights and data; raises SrqError otherwise.
+
+    Runs for which fewer of the suite's test sets were at hand than for others are left out, and counted below.
+    """
+    known = sorted(records, key=lambda record: record.key)
+    if not known:
         raise SrqError("a table needs at least one record")
+    fewest = min(len(record.not_scored) for record in known)
+    ordered = [record for record in known if len(record.not_scored) == fewest]
     for record in ordered[1:]:
         _check_fit(ordered[0], record)
     _check_pairs(ordered)
@@ -48,8 +53,18 @@ def render(records: Iterable[Record]) -> str:
     spec, count = ordered[0].spec, len(ordered)
     made = f"{MARK} --suite {spec.suite}` from {count} record{'s' * (count > 1)}; do not edit. -->"
     title = f"# {spec.model} x{spec.scale}, suite {spec.suite}"
-    below = "\n".join(f"- {' '.join(note.split())}" for note in notes(ordered, named))
+    remarks = [*notes(ordered, named), *_absent(ordered[0].not_scored, len(known) - count)]
+    below = "\n".join(f"- {' '.join(note.split())}" for note in remarks)
     return f"{made}\n\n{title}\n\n{_table(ordered, named)}\n\n{below}\n"
+
+
+def _absent(not_scored: Sequence[str], left_out: int) -> Iterator[str]:
+    """Which test sets of the suite have no column, and how many records have no row."""
+    if not_scored:
+        yield f"Not scored, because the images were not at hand: {', '.join(not_scored)}."
+    if left_out:
+        runs = "1 run" if left_out == 1 else f"{left_out} runs"
+        yield f"Left out: {runs} on fewer test sets; measure again."
 
 
 def _name(record: Record) -> str:

@@ -59,6 +59,9 @@ IN_ONE_MODULE = {
     "pandas": "leaderboard.py",
     "tabulate": "leaderboard.py",
     "platformdirs": "home.py",
+    "pooch": "data/fetch.py",
+    "requests": "data/fetch.py",
+    "filelock": "data/fetch.py",
     "rich": "cli/display.py",
     "pluggy": None,
 }
@@ -249,7 +252,20 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 # What a command loads
 
-SLOW = ("torch", "basicsr", "pandas", "cv2", "pydantic", "numpy", "lmdb", "PIL", "safetensors", "skimage")
+SLOW = (
+    "torch",
+    "basicsr",
+    "pandas",
+    "cv2",
+    "pydantic",
+    "numpy",
+    "lmdb",
+    "PIL",
+    "safetensors",
+    "skimage",
+    "pooch",
+    "requests",
+)
 
 
 def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
@@ -265,7 +281,9 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
     return int(status), set(modules), done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", ["", "run", "table", "methods", "data", "data lmdb", "data lr"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "table", "methods", "data", "data get", "data import", "data lmdb", "data lr"]
+)
 def test_help_loads_nothing_slow(command):
     status, modules, text = loaded_by(*command.split(), "--help")
     assert (status, modules) == (0, set())

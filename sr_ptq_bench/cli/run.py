@@ -103,15 +103,18 @@ def run(
 
     from ..bench import measure, prepare
     from ..cache import Cache
+    from ..data.library import Library
     from ..environment import choose_device, describe
     from ..home import default_home
     from ..manager import Plugins
     from ..records import write_record
     from .display import Display
 
-    plugins = Plugins(plugin_files)
-    prepared = prepare(spec, plugins, choose_device(device))
-    display, cache = Display(), Cache(default_home())
+    display, home = Display(), default_home()
+    cache, library = Cache(home), Library(home, display.stage, display.print)
+    prepared = prepare(spec, Plugins(plugin_files), choose_device(device), library)
+    if prepared.not_scored:
+        display.print(f"Not at hand, so not scored: {', '.join(prepared.not_scored)}; see `srq data get`.")
     record = None if force else cache.record(prepared.record_name)
     here = describe(prepared.method, str(prepared.model.device))
     if record is not None and record.environment == here:
