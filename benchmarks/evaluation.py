@@ -38,7 +38,7 @@ def _student(model: SRModel) -> Row:
 
 def _cached(model: SRModel) -> Row:
     lr, hr = (to_image(network.patches(1, size)) for size in (SIZE, SIZE * model.scale))
-    tests = {"noise": Dataset("noise", model.scale, ("one",), (size_of(lr),), lambda _: (lr, hr))}
+    tests = {"noise": Dataset("noise", model.scale, ("one",), (size_of(lr),), lambda _: (lr, hr), lambda _: lr)}
     compute = partial(score, of_network(model), tests, model.scale, Plugins(), lambda *_: None)
     with tempfile.TemporaryDirectory() as folder:
         found = []

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from .accounting import count, parameters
 from .data.batches import Batches
 from .data.datasets import crops, load_dataset
+from .data.library import Library
 from .environment import describe, keep_freed_memory, peak_memory
 from .errors import SrqError
 from .evaluate import interpolations, of_network, score
@@ -25,7 +26,7 @@ from .model import quantize, quantizers_off, weights_quantized_once, with_paddin
 from .observation import observe
 from .records import record_name
 from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope
-from .spec import first_complaint
+from .spec import Download, first_complaint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +62,7 @@ class Run:
     portable: PortableSpec
     hashes: Hashes
     tests: dict[str, Dataset]
+    not_scored: tuple[str, ...]
     batches: Batches
     model: SRModel
 
@@ -86,30 +88,55 @@ class Stages:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu") -> Run:
-    """Check everything that a user can get wrong, before any work; raises SrqError."""
+def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu", library: Library | None = None) -> Run:
+    """Check everything that a user can get wrong, before any work; raises SrqError.
+
+    Weights of a release are fetched into the library at first use. Test sets that it lacks are left out; the run then
+    names them in `not_scored`.
+    """
+    library = library or Library()
     method = plugins.method(spec.method, spec.options, spec.suite.options)
     options = {part: option_values(method.options[part]) for part in method.parts}
-    weights = spec.weights
+    not_scored = _absent(spec, library)
+    weights = library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
     model = with_padding(plugins.load_model(spec.suite.model, spec.scale, weights), spec.suite.padding)
     model = with_scope(model, spec.scope)
     portable = PortableSpec.of(spec, method.parts, options, model.scope)
-    tests = {name: load_dataset(name, source, spec.scale) for name, source in spec.suite.test.items()}
+    tests = {
+        name: load_dataset(name, source, spec.scale, library.images)
+        for name, source in spec.suite.test.items()
+        if name not in not_scored
+    }
     for dataset in tests.values():
         _check_windows(model, dataset)
     calibration = spec.suite.calibration
     if calibration.size < model.window:
         raise SrqError(f"calibration patches of {calibration.size} are {_smaller(model)}; choose a larger size")
-    images = load_dataset("calibration", calibration.source, spec.scale)
+    images = load_dataset("calibration", calibration.source, spec.scale, library.images)
     patches = crops(images, calibration.patches, calibration.size, spec.seed)
-    batches = Batches(patches, [pair.lr for pair in images], spec.seed, device)
+    batches = Batches(patches, images.lr_images, spec.seed, device)
     hashes = Hashes(
         weights=sha256_of(weights),
         calibration=hashlib.sha256(images.sha256.encode() + patches.tobytes()).hexdigest(),
         test={name: dataset.sha256 for name, dataset in tests.items()},
         plugins=plugins.sources(method.parts),
     )
-    return Run(spec, plugins, method, portable, hashes, tests, batches, model.to(device))
+    return Run(spec, plugins, method, portable, hashes, tests, not_scored, batches, model.to(device))
+
+
+def _absent(spec: RunSpec, library: Library) -> tuple[str, ...]:
+    """The suite's test sets that are not at hand; raises SrqError if all are, or if the calibration images are."""
+    lacking = {name: library.lacks(source) for name, source in spec.suite.test.items()}
+    absent = tuple(name for name, sets in lacking.items() if sets)
+    calibration = library.lacks(spec.suite.calibration.source)
+    if calibration:
+        what = f"calibration images {calibration[0]} are not at hand"
+        raise SrqError(f"suite '{spec.suite.name}': {what}: {library.how_to_get(calibration[0])}")
+    if len(absent) == len(spec.suite.test):
+        first = lacking[absent[0]][0]
+        what = f"no test set is at hand of {', '.join(absent)}"
+        raise SrqError(f"suite '{spec.suite.name}': {what}: {library.how_to_get(first)}")
+    return absent
 
 
 def _check_windows(model: SRModel, dataset: Dataset) -> None:
@@ -141,6 +168,7 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         scope=_scope(student),
         complexity=complexity,
         scores=scores,
+        not_scored=run.not_scored,
         references=references,
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in figures.items()},
         environment=describe(run.method, str(student.device)),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from platformdirs import user_cache_path
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -24,16 +22,11 @@ from .schema import Record, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
-HOME = "SRQ_HOME"
 _SCORES: TypeAdapter[Scores] = TypeAdapter(Scores)
-
-
-def default_home() -> Path:
-    """The folder that the environment variable SRQ_HOME names, or the platform's own for caches."""
-    return Path(os.environ.get(HOME) or user_cache_path("srq"))
 
 
 class Cache:

@@ -11,20 +11,35 @@ from .records import record_name
 from .rows import DIGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .schema import Record, Scores
 
 
 def fitting(records: Iterable[Record]) -> list[Record]:
-    """The records in an order of their own; raises SrqError where they do not fit into one table."""
-    ordered = sorted(records, key=lambda record: record.key)
-    if not ordered:
+    """The records in an order of their own; raises SrqError where they do not fit into one table.
+
+    Runs for which fewer of the suite's test sets were at hand than for others are left out.
+    """
+    known = sorted(records, key=lambda record: record.key)
+    if not known:
         raise SrqError("a table needs at least one record")
+    fewest = min(len(record.not_scored) for record in known)
+    ordered = [record for record in known if len(record.not_scored) == fewest]
     for record in ordered[1:]:
         _check_fit(ordered[0], record)
     _check_pairs(ordered)
     return ordered
+
+
+def left_out(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str]:
+    """Which test sets of the suite have no column, and how many records have no row."""
+    if ordered[0].not_scored:
+        yield f"Not scored, because the images were not at hand: {', '.join(ordered[0].not_scored)}."
+    missing = len(known) - len(ordered)
+    if missing:
+        runs = "1 run" if missing == 1 else f"{missing} runs"
+        yield f"Left out: {runs} on fewer test sets; measure again."
 
 
 def _name(record: Record) -> str:

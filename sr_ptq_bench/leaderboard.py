@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import cells
 from .bootstrap import LEVEL, RESAMPLES, SEED
-from .fit import fitting
+from .fit import fitting, left_out
 from .formats import NONE, Column, Page, Sheet
 from .labels import REFERENCES, labels, notes
 from .rows import DIGITS, best_other, rows_of
@@ -42,7 +42,8 @@ def groups(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 def page(records: Iterable[Record]) -> Page:
     """One table, of records that share suite, model, scale, weights and data; raises SrqError otherwise."""
-    ordered = fitting(records)
+    known = list(records)
+    ordered = fitting(known)
     first, named = ordered[0], labels(ordered)
     rows = rows_of(ordered, named)
     others = [best_other(row, rows) for row in rows]
@@ -51,7 +52,7 @@ def page(records: Iterable[Record]) -> Page:
         made=made_from(ordered, "srq table"),
         title=f"{first.spec.model} x{first.spec.scale}, suite {first.spec.suite}",
         sheets=sheets,
-        notes=list(notes(ordered, named)),
+        notes=[*notes(ordered, named), *left_out(ordered, known)],
         lines=[{**place_of(first), **line} for line in (*_reference_lines(first), *_lines(rows, others))],
     )
 

@@ -217,6 +217,8 @@ class Record(_Part):
     complexity: Complexity | None = None
     """Counted on the network of the run; records made before there was a count have none."""
     scores: Scores
+    not_scored: tuple[Text, ...] = ()
+    """The suite's test sets that were not at hand."""
     references: References
     figures: dict[Text, Figure]
     """What the calibrator tells of itself; `checkpoint` says which one was kept."""
@@ -232,6 +234,8 @@ class Record(_Part):
     def _same_images(self) -> Self:
         if self.hashes.test.keys() != self.scores.keys():
             raise ValueError("hashes.test and scores name different test sets")
+        if set(self.not_scored) & self.scores.keys():
+            raise ValueError("not_scored names a test set that has scores")
         for name, reference in self.references:
             if _images(reference) != _images(self.scores):
                 raise ValueError(f"references.{name} and scores name different images")

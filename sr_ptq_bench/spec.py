@@ -51,21 +51,28 @@ class Bits(_Frozen):
         return f"w{self.weight}a{self.activation}"
 
 
-class DataSource(_Frozen):
-    """Where images come from: sample photos by name, an HR folder (LR generated), or an HR and LR pair.
+class Download(_Frozen):
+    """Weights of a published release, by the name under which `srq data get` knows them."""
 
-    `hr` and `lr` are folders of images, or folders ending in `.lmdb` in BasicSR's format. `{scale}` in `lr` is
-    replaced by the scale of the run.
+    download: str
+
+
+class DataSource(_Frozen):
+    """Where images come from: sample photos or image sets by name, an HR folder (LR generated), or an HR and LR pair.
+
+    `datasets` are sets that `srq data import` or `srq data get` has put at hand. `hr` and `lr` are folders of images,
+    or folders ending in `.lmdb` in BasicSR's format. `{scale}` in `lr` is replaced by the scale of the run.
     """
 
     photos: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
     hr: Path | None = None
     lr: str | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if bool(self.photos) == (self.hr is not None):
-            raise ValueError("name either photos or an hr folder")
+        if bool(self.photos) + bool(self.datasets) + (self.hr is not None) != 1:
+            raise ValueError("name photos, datasets or an hr folder, and only one of them")
         if self.lr is not None and self.hr is None:
             raise ValueError("an lr folder needs its hr folder")
         return self
@@ -98,7 +105,7 @@ def _flat(table: Any) -> Any:
     return {key: value for key, value in table.items() if not isinstance(value, dict)} | nested
 
 
-WeightFiles = Annotated[dict[Scale, Path], BeforeValidator(_scales)]
+WeightFiles = Annotated[dict[Scale, Path | Download], BeforeValidator(_scales)]
 
 
 class Suite(_Frozen):
@@ -147,15 +154,16 @@ class Suite(_Frozen):
         calibration = self.calibration.model_copy(update={"source": self.calibration.source.relative_to(folder)})
         return self.model_copy(
             update={
-                "weights": {scale: folder / path for scale, path in self.weights.items()},
-                "networks": {
-                    name: {scale: folder / path for scale, path in weights.items()}
-                    for name, weights in self.networks.items()
-                },
+                "weights": _files_in(folder, self.weights),
+                "networks": {name: _files_in(folder, weights) for name, weights in self.networks.items()},
                 "calibration": calibration,
                 "test": {name: source.relative_to(folder) for name, source in self.test.items()},
             }
         )
+
+
+def _files_in(folder: Path, weights: WeightFiles) -> WeightFiles:
+    return {scale: folder / file if isinstance(file, Path) else file for scale, file in weights.items()}
 
 
 def suite_names() -> list[str]:
@@ -175,8 +183,8 @@ class RunSpec(_Frozen):
     options: dict[str, OptionValue] = {}
 
     @property
-    def weights(self) -> Path:
-        """The weights file of this run's scale; raises SrqError where the suite has none."""
+    def weights(self) -> Path | Download:
+        """The weights of this run's scale; raises SrqError where the suite has none."""
         if self.scale not in self.suite.weights:
             have = ", ".join(f"x{scale}" for scale in sorted(self.suite.weights))
             raise SrqError(f"suite '{self.suite.name}' has no weights for x{self.scale}; it has {have}")

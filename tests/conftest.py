@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tiny import TinySuite
+    from webserver import Web
 
 # Tensors are tiny here, and threads would only wait for each other; torch reads this when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -42,6 +43,16 @@ def tiny_suite(tmp_path: Path) -> TinySuite:
     from tiny import TinySuite
 
     return TinySuite.write(tmp_path / "tiny")
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A web server on this machine, reached without any proxy."""
+    from webserver import running
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with running() as server:
+        yield server
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "basicsr_compat": set(),
     "complexity": set(),
     "files": {"errors"},
+    "home": set(),
     "spec": {"errors"},
     "checkpoint": {"errors"},
     "quantizer": {"errors", "fakequant"},
@@ -33,7 +34,7 @@ MAY_IMPORT = {
     "observation": {"distribution", "errors", "model"},
     "backbones": {"basicsr_compat", "checkpoint", "errors", "hookspecs", "model", "quantizer"},
     "metrics": {"basicsr_compat", "hookspecs"},
-    "data": {"basicsr_compat", "errors", "files"},
+    "data": {"basicsr_compat", "errors", "files", "home"},
     "method": {"errors"},
     "manager": {"errors", "files", "hookspecs", "method"},
     "schema": {"complexity", "errors", "spec"},
@@ -55,8 +56,8 @@ MAY_IMPORT = {
         "records", "schema", "spec",
     },
     "cli": {
-        "bench", "cache", "comparison", "data", "environment", "errors", "files", "formats", "leaderboard", "manager",
-        "published", "records", "spec",
+        "bench", "cache", "comparison", "data", "environment", "errors", "files", "formats", "home", "leaderboard",
+        "manager", "published", "records", "spec",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {
@@ -67,7 +68,10 @@ IN_ONE_MODULE = {
     "lmdb": "data/lmdb_store.py",
     "pandas": "formats.py",
     "tabulate": "formats.py",
-    "platformdirs": "cache.py",
+    "platformdirs": "home.py",
+    "pooch": "data/fetch.py",
+    "requests": "data/fetch.py",
+    "filelock": "data/fetch.py",
     "rich": "cli/display.py",
     "pluggy": None,
 }
@@ -258,7 +262,20 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
 # What a command loads
 
-SLOW = ("torch", "basicsr", "pandas", "cv2", "pydantic", "numpy", "lmdb", "PIL", "safetensors", "skimage")
+SLOW = (
+    "torch",
+    "basicsr",
+    "pandas",
+    "cv2",
+    "pydantic",
+    "numpy",
+    "lmdb",
+    "PIL",
+    "safetensors",
+    "skimage",
+    "pooch",
+    "requests",
+)
 
 
 def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
@@ -274,7 +291,9 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
     return int(status), set(modules), done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("command", ["", "run", "table", "methods", "data", "data lmdb", "data lr"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "table", "methods", "data", "data get", "data import", "data lmdb", "data lr"]
+)
 def test_help_loads_nothing_slow(command):
     status, modules, text = loaded_by(*command.split(), "--help")
     assert (status, modules) == (0, set())

@@ -13,6 +13,8 @@ from tiny import FILE, SITES, plugin, plugins, run, silent, write_images
 from sr_ptq_bench import Bounds, Quantizer, SrqError, bench
 from sr_ptq_bench.bench import Stages, bounds_sha256, measure, prepare
 from sr_ptq_bench.cache import Cache
+from sr_ptq_bench.data.library import Library
+from sr_ptq_bench.data.registry import ImageSet, Registry, Weights
 from sr_ptq_bench.files import sha256_of
 from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.records import comparable, record_name
@@ -490,3 +492,72 @@ def test_a_stage_that_fails_is_closed(tiny_suite):
     with pytest.raises(ZeroDivisionError):
         measure(prepared, Cache(tiny_suite.folder / "home"), show)
     assert events[-2:] == ["calibrate begins", "calibrate ends"]
+
+
+# What is named and not at hand
+
+
+@pytest.fixture
+def library(tmp_path, tiny_suite):
+    """A library with the set `Near`, which is the tiny suite's test images, and without `Far`."""
+    names = {"first": r"\d+x\d+", "second": r"\d+x\d+"}
+    entry = ImageSet(count=2, home="https://home", what="the images", terms="free", names=names)
+    library = Library(tmp_path / "library", registry=Registry(weights={}, images={"Near": entry, "Far": entry}))
+    library.add("Near", tiny_suite.folder / "test")
+    return library
+
+
+def test_a_set_by_name_is_scored_as_its_folder_is(tiny_suite, library, tmp_path):
+    expected = run(tiny_suite, home=tmp_path / "a")
+    tiny_suite.change(test={"noise": {"datasets": ["Near"]}})
+    record = measure(prepare(tiny_suite.spec(), plugins(), library=library), Cache(tmp_path / "b"), silent)
+    assert comparable(record) == comparable(expected)
+    assert record.not_scored == ()
+
+
+def test_sets_that_are_not_at_hand_are_not_scored(tiny_suite, library, tmp_path):
+    tiny_suite.change(test={"far": {"datasets": ["Far"]}, "near": {"datasets": ["Near"]}})
+    prepared = prepare(tiny_suite.spec(), plugins(), library=library)
+    assert prepared.not_scored == ("far",)
+    record = measure(prepared, Cache(tmp_path / "home"), silent)
+    assert list(record.scores) == list(record.hashes.test) == ["near"]
+    assert record.not_scored == ("far",)
+
+
+def test_a_set_that_has_come_gives_another_record(tiny_suite, library):
+    tiny_suite.change(test={"far": {"datasets": ["Far"]}, "near": {"datasets": ["Near"]}})
+    before = prepare(tiny_suite.spec(), plugins(), library=library).record_name
+    library.add("Far", tiny_suite.folder / "test")
+    assert prepare(tiny_suite.spec(), plugins(), library=library).record_name != before
+
+
+def test_nothing_to_score_is_refused(tiny_suite, library):
+    tiny_suite.change(test={"far": {"datasets": ["Far"]}, "both": {"datasets": ["Near", "Far"]}})
+    assert error_of(prepare, tiny_suite.spec(), plugins(), library=library) == (
+        "suite 'tiny': no test set is at hand of far, both: take the images from https://home (free), "
+        "then `srq data import Far DIR`"
+    )
+
+
+def test_missing_calibration_images_are_refused(tiny_suite, library):
+    tiny_suite.change(calibration={"source": {"datasets": ["Far"]}, "patches": 4, "size": 8})
+    assert error_of(prepare, tiny_suite.spec(), plugins(), library=library) == (
+        "suite 'tiny': calibration images Far are not at hand: take the images from https://home (free), "
+        "then `srq data import Far DIR`"
+    )
+
+
+def test_calibration_images_by_name(tiny_suite, library):
+    tiny_suite.change(calibration={"source": {"datasets": ["Near"]}, "patches": 4, "size": 8})
+    by_name = prepare(tiny_suite.spec(), plugins(), library=library)
+    tiny_suite.change(calibration={"source": {"hr": "test"}, "patches": 4, "size": 8})
+    assert by_name.record_name == ready(tiny_suite).record_name
+
+
+def test_published_weights_are_fetched_at_first_use(tiny_suite, web, tmp_path):
+    url = web.serve("/tiny.safetensors", (tiny_suite.folder / "weights.safetensors").read_bytes())
+    library = Library(tmp_path / "library", registry=Registry(weights={"tiny-x2": Weights(url=url)}, images={}))
+    expected = ready(tiny_suite).record_name
+    tiny_suite.change(weights={"2": {"download": "tiny-x2"}})
+    assert [prepare(tiny_suite.spec(), plugins(), library=library).record_name for _ in range(2)] == [expected] * 2
+    assert len(web.requests) == 1

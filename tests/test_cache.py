@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from platformdirs import user_cache_path
 from safetensors.torch import load_file, save_file
 from tiny import run
 
 from sr_ptq_bench import Distribution, cache
-from sr_ptq_bench.cache import Cache, default_home
+from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.distribution import BINS
 from sr_ptq_bench.records import record_name
 from sr_ptq_bench.schema import DatasetScores
@@ -213,11 +212,3 @@ def test_a_record_that_cannot_be_remembered_does_no_harm(tmp_path, record):
     kept = Cache(tmp_path / "home")
     kept.keep_record(record)
     assert kept.record(record_name(record.spec, record.hashes)) is None
-
-
-def test_home_is_what_the_environment_names(monkeypatch, tmp_path):
-    monkeypatch.setenv("SRQ_HOME", str(tmp_path))
-    assert default_home() == tmp_path
-    for unset in ("", None):
-        monkeypatch.setenv("SRQ_HOME", unset) if unset is not None else monkeypatch.delenv("SRQ_HOME")
-        assert default_home() == user_cache_path("srq")

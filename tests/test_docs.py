@@ -18,10 +18,11 @@ import sr_ptq_bench
 from sr_ptq_bench import Bits, Distribution, Site, Suite, hookspecs
 from sr_ptq_bench.cli import COMMANDS, srq
 from sr_ptq_bench.data.batches import Batches
+from sr_ptq_bench.data.registry import Registry
 from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.model import quantize
 from sr_ptq_bench.observation import observe
-from sr_ptq_bench.spec import parse_options
+from sr_ptq_bench.spec import parse_options, suite_names
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -196,6 +197,15 @@ def test_the_model_card_names_the_files() -> None:
     folder = ROOT / "sr_ptq_bench/weights"
     rows = dict(re.findall(r"`(\w+\.safetensors)` .*`([0-9a-f]{64})`", (folder / "README.md").read_text()))
     assert rows == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.safetensors")}
+
+
+def test_the_data_page_names_every_suite_and_every_published_thing() -> None:
+    page = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    registry = Registry.load()
+    for name in [*suite_names(), *registry.images]:
+        assert f"`{name}`" in page, name
+    for name in registry.weights:
+        assert f"`{name}`" in page or f"`-{name.rpartition('-')[2]}`" in page, name
 
 
 def test_every_place_has_the_same_version() -> None:

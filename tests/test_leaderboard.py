@@ -75,6 +75,7 @@ def record(
         "spec": PortableSpec.model_validate(spec | {k: v for k, v in others.items() if k in spec}),
         "scope": Scope.model_validate(LINEAR | {"quantized_weights": 691200, "parameters": 910152} | (scope or {})),
         "scores": scores,
+        "not_scored": (),
         "references": References.model_validate(
             {name: like(scores, psnr) for name, psnr in (("fp", 38.15), ("bicubic", 33.68), ("bilinear", 32.25))}
             | (references or {})
@@ -188,6 +189,30 @@ def test_the_best_of_each_bit_width_and_column_is_bold_judged_as_printed() -> No
         "**30.00** / **0.9000**",
         "**20.00** / **0.9000**",
     ]
+
+
+def test_test_sets_that_were_not_at_hand_are_named() -> None:
+    text = render([record(not_scored=("B100", "Urban100"))])
+    assert text.endswith("\n- Not scored, because the images were not at hand: B100, Urban100.\n")
+    assert "Not scored" not in render([record()])
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 run"), (2, "2 runs")])
+def test_runs_on_fewer_test_sets_are_left_out_and_counted(count: int, said: str) -> None:
+    names = ("Set5", "B100")
+    more = record("dobi", scores=scored(31.0, names=names), not_scored=("Urban100",))
+    fewer = [record("minmax", seed=seed, not_scored=("B100", "Urban100")) for seed in range(count)]
+    text = render([*fewer, more])
+    assert methods(*fewer, more) == ["dobi"]
+    assert text.splitlines()[0].endswith("from 1 record; do not edit. -->")
+    assert text.endswith(f"at hand: Urban100.\n- Left out: {said} on fewer test sets; measure again.\n")
+
+
+def test_runs_on_other_test_sets_are_refused() -> None:
+    one = record("a", not_scored=("B100",))
+    other = record("b", scores=scored(31.0, names=("B100",)), not_scored=("Set5",))
+    with pytest.raises(SrqError, match="they differ in test images"):
+        render([one, other])
 
 
 def test_test_sets_are_columns_in_the_records_order() -> None:

@@ -56,6 +56,7 @@ def content() -> dict[str, Any]:
             "parameters": 910152,
         },
         "scores": scores(37.5),
+        "not_scored": [],
         "references": {"fp": scores(38.0), "bicubic": scores(33.68), "bilinear": scores(32.25)},
         "figures": {"checkpoint": "last", "loss": [0.5, 0.25], "iterations": 3000},
         "environment": {
@@ -114,6 +115,18 @@ def test_what_is_written_is_read_again(tmp_path: Path, record: Record) -> None:
     path = write_record(record, tmp_path)
     assert read_record(path) == record
     assert read_records(tmp_path) == [record]
+
+
+def test_a_record_from_before_absent_sets_were_told_has_none() -> None:
+    value = content()
+    del value["not_scored"]
+    assert parsed(value) == parsed(content())
+
+
+def test_absent_sets_do_not_change_the_name(tmp_path: Path) -> None:
+    """The sets that were scored are in it already."""
+    partial = parsed(changed("not_scored", to=["B100"]))
+    assert write_record(partial, tmp_path) == write_record(parsed(content()), tmp_path)
 
 
 def test_the_file_holds_the_content_in_its_order_and_ends_in_a_newline(tmp_path: Path, record: Record) -> None:
@@ -277,6 +290,7 @@ def test_scores_may_be_infinite_in_python_but_not_nan() -> None:
         ),
         (changed("hashes", "weights", to="a"), "hashes.weights: String should match"),
         (changed("references", "fp", "Set5", to=OTHER), "references.fp and scores name different images"),
+        (changed("not_scored", to=["Set5"]), "not_scored names a test set that has scores"),
         (changed("created", to="2025-01-31T12:00:00+02:00"), "created: expected a time in UTC"),
         (changed("created", to="2025-01-31T12:00:00"), "created: Input should have timezone info"),
         (

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 from tiny import toml
 
+from sr_ptq_bench.data.registry import Registry
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.spec import (
     Bits,
     Calibration,
     DataSource,
+    Download,
     Options,
     RunSpec,
     Suite,
@@ -104,7 +106,16 @@ def test_any_option_text_is_split_or_an_error_of_srq(text):
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"photos": ("coffee",), "hr": "x"}, {"lr": "x"}, {"photos": ("coffee",), "lr": "x"}, {"hd": "x"}],
+    [
+        {},
+        {"photos": ("coffee",), "hr": "x"},
+        {"photos": ("coffee",), "datasets": ("Set5",)},
+        {"datasets": ("Set5",), "hr": "x"},
+        {"datasets": ("Set5",), "lr": "x"},
+        {"lr": "x"},
+        {"photos": ("coffee",), "lr": "x"},
+        {"hd": "x"},
+    ],
 )
 def test_a_source_is_photos_or_folders(fields):
     with pytest.raises(ValidationError):
@@ -137,9 +148,41 @@ def test_every_built_in_suite_loads():
         assert Suite.load(name).name == name
 
 
-def test_the_sample_suite_has_weights_for_every_scale():
-    assert all(path.is_file() for path in Suite.load("sample").weights.values())
-    assert {*Suite.load("sample").weights} == {2, 3, 4}
+@pytest.mark.parametrize("name", ["sample", "set5-set14"])
+def test_the_packaged_weights_are_there_for_every_scale(name):
+    assert all(path.is_file() for path in Suite.load(name).weights.values())
+    assert {*Suite.load(name).weights} == {2, 3, 4}
+
+
+def test_every_name_in_a_built_in_suite_is_in_the_registry():
+    registry = Registry.load()
+    for suite in map(Suite.load, suite_names()):
+        for weights in suite.weights.values():
+            assert isinstance(weights, Path) or registry.release(weights.download)
+        for source in (suite.calibration.source, *suite.test.values()):
+            assert all(registry.image_set(name) for name in source.datasets)
+
+
+def test_set5_set14_is_sample_on_other_images():
+    sample, other = Suite.load("sample"), Suite.load("set5-set14")
+    assert {name: source.datasets for name, source in other.test.items()} == {"Set5": ("Set5",), "Set14": ("Set14",)}
+    kept = {"name", "description", "test"}
+    assert other.model_dump(exclude=kept) == sample.model_dump(exclude=kept)
+
+
+def test_the_paper_suite_scores_what_the_paper_scores():
+    suite = Suite.load("paper")
+    assert list(suite.test) == ["Set5", "Set14", "B100", "Urban100", "Manga109"]
+    assert suite.weights == {scale: Download(download=f"swinir-light-x{scale}") for scale in (2, 3, 4)}
+    assert suite.calibration == Calibration(source=DataSource(datasets=("DIV2K", "Flickr2K")), patches=32, size=64)
+
+
+def test_downloads_and_image_sets_are_no_paths(tiny_suite):
+    """They stay as they are when a suite's paths are read from its folder."""
+    path = tiny_suite.change(weights={"2": {"download": "x"}}, test={"mine": {"datasets": ["a", "b"]}})
+    suite = Suite.load(str(path))
+    assert suite.weights == {2: Download(download="x")}
+    assert suite.test == {"mine": DataSource(datasets=("a", "b"))}
 
 
 def test_no_sample_photo_is_in_both_sets():
@@ -187,12 +230,14 @@ def test_a_broken_suite_file_is_named(tmp_path, content):
         ),
         (
             {"calibration": {"source": {"hr": "x", "folder": "y"}}},
-            "no key 'calibration.source.folder'; there is: hr, lr, photos",
+            "no key 'calibration.source.folder'; there is: datasets, hr, lr, photos",
         ),
         ({"test": {"mine": {"HR": "x"}}}, "no key 'test.mine.HR'; did you mean 'hr'?"),
         ({"model": None}, "model: Field required"),
         ({"test": {}}, "test: Dictionary should have at least 1 item"),
-        ({"test": {"mine": {}}}, "test.mine: name either photos or an hr folder"),
+        ({"test": {"mine": {}}}, "test.mine: name photos, datasets or an hr folder, and only one of them"),
+        ({"test": {"mine": {"datasets": ["Set5"], "hr": "x"}}}, "test.mine: name photos, datasets or an hr folder"),
+        ({"weights": {"2": {"downlaod": "x"}}}, "weights.2"),
         ({"test": {"mine": {"photos": ["coffee"], "lr": "x"}}}, "test.mine: an lr folder needs its hr folder"),
         ({"calibration": {"source": {"hr": "x"}, "patches": 0}}, "calibration.patches: "),
         ({"calibration": {"source": {"hr": "x"}, "size": 4}}, "calibration.size: "),

@@ -1,17 +1,71 @@
-"""`srq data`: prepare image folders for a benchmark of one's own."""
+"""`srq data`: fetch or bring weights and images, and prepare image folders for a benchmark of one's own."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from ..data.library import Library
 
 _PATH = click.Path(path_type=Path)
 
 
 @click.group()
 def data() -> None:
-    """Prepare image folders: make LR images, pack a folder into an LMDB."""
+    """Bring weights and images: fetch or import those of the suites, make LR images, pack a folder into an LMDB."""
+
+
+@data.command()
+@click.argument("name", required=False)
+def get(name: str | None) -> None:
+    """Fetch the published weights or the image set NAME; without NAME, list what there is.
+
+    Files are fetched once, into the folder that SRQ_HOME names or the platform's own for caches, and checked by
+    SHA-256. A download that broke off goes on where it stopped. Where a request or a login stands between, this says
+    what to download and from where; bring it with `srq data import`.
+
+    Example: srq data get swinir-light-x2
+    """
+    library = _library()
+    if name is not None:
+        library.get(name)
+        return
+    width = max(map(len, library.names()))
+    for known in library.names():
+        state = "at hand" if library.has(known) else _how_to_get(library, known)
+        click.echo(f"{known:<{width}}  {state}")
+
+
+def _how_to_get(library: Library, name: str) -> str:
+    if name in library.registry.weights:
+        return f"`srq data get {name}` fetches it, as does its first use"
+    return library.how_to_get(name)
+
+
+@data.command("import")
+@click.argument("name")
+@click.argument("path", metavar="DIR", type=_PATH)
+def import_(name: str, path: Path) -> None:
+    """Bring the image set or the weights NAME from files that you have, in the folder DIR.
+
+    Images: DIR holds the HR images, or a folder HR and, if you have them, LR images in LR_bicubic/X2, X3 and X4;
+    an archive of them will do as well. Names, number and sizes are checked, missing LR images are made, and all is
+    packed into LMDBs. Weights: DIR holds the published file, or is the file; its SHA-256 is checked.
+
+    Example: srq data import Set5 ~/datasets/Set5
+    """
+    _library().add(name, path.expanduser())
+
+
+def _library() -> Library:
+    from ..data.library import Library
+    from ..home import default_home
+    from .display import Display
+
+    return Library(default_home(), Display().stage, click.echo)
 
 
 @data.command()

@@ -72,6 +72,12 @@ class Display:
         with live:
             yield show
 
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Report]:
+        """A stage that stands alone."""
+        with self.stages() as show, show(name) as report:
+            yield report
+
     def record(self, record: Record, path: Path) -> None:
         """The scores of one run beside its references."""
         spec = record.spec

@@ -12,10 +12,10 @@ import click
 from . import options as shared
 
 if TYPE_CHECKING:
+    from ..bench import Run
     from ..cache import Cache
-    from ..manager import Plugins
     from ..schema import Record
-    from ..spec import RunSpec, ScopeName, Suite
+    from ..spec import ScopeName, Suite
     from .display import Display
 
 
@@ -128,25 +128,31 @@ def run(
     folder = out / "results" / spec.suite.name
     _check_writable(folder)
 
-    from ..cache import Cache, default_home
+    from ..bench import prepare
+    from ..cache import Cache
+    from ..data.library import Library
     from ..environment import choose_device
+    from ..home import default_home
     from ..manager import Plugins
     from ..records import write_record
     from .display import Display
 
-    plugins, display, cache = Plugins(plugin_files), Display(), Cache(default_home())
+    plugins, display, home = Plugins(plugin_files), Display(), default_home()
+    cache, library = Cache(home), Library(home, display.stage, display.print)
     device = choose_device(device)
     for each in range(seed, seed + seeds):
-        record = _measured(spec.model_copy(update={"seed": each}), plugins, device, display, cache, force)
+        prepared = prepare(spec.model_copy(update={"seed": each}), plugins, device, library)
+        record = _measured(prepared, display, cache, force)
         display.record(record, write_record(record, folder))
 
 
-def _measured(spec: RunSpec, plugins: Plugins, device: str, display: Display, cache: Cache, force: bool) -> Record:
+def _measured(prepared: Run, display: Display, cache: Cache, force: bool) -> Record:
     """The record of a run, measured unless this machine has done so."""
-    from ..bench import measure, prepare
+    from ..bench import measure
     from ..environment import describe
 
-    prepared = prepare(spec, plugins, device)
+    if prepared.not_scored:
+        display.print(f"Not at hand, so not scored: {', '.join(prepared.not_scored)}; see `srq data get`.")
     record = None if force else cache.record(prepared.record_name)
     if record is not None and record.environment == describe(prepared.method, str(prepared.model.device)):
         display.print("Measured already on this machine; --force measures again.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -11,9 +11,17 @@ import torch
 from ..errors import SrqError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from torch import Tensor
+
+
+class Images(Protocol):
+    """A list of images, or what reads them as they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Batches:
     """
 
     patches: np.ndarray
-    images: Sequence[np.ndarray]
+    images: Images
     seed: int = 0
     device: str = "cpu"
 
@@ -36,7 +44,7 @@ class Batches:
 
     def random(self, batch: int, size: int) -> Iterator[Tensor]:
         """Endless random crops of `size` pixels, flipped and rotated; the same seed gives the same sequence."""
-        small = min((min(image.shape[:2]) for image in self.images), default=0)
+        small = min((min(self.images[index].shape[:2]) for index in range(len(self.images))), default=0)
         if small < size:
             raise SrqError(f"a calibration image is {small} pixels wide, too small for patches of {size}")
         generator = np.random.default_rng([self.seed, batch, size])

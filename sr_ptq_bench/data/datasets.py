@@ -1,4 +1,4 @@
-"""Datasets of LR and HR images, from sample photos, an HR folder, or folders and LMDBs of both."""
+"""Datasets of LR and HR images, from sample photos, image sets at hand, an HR folder, or folders and LMDBs of both."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import SrqError
 from .images import Image, Size, check_image, list_images, read_image, size_of
+from .imported import list_imported
 from .lmdb_store import SUFFIX
 from .pairs import Listing, by_stem, list_folders, list_lmdbs
 from .photos import photo_path
@@ -41,6 +42,8 @@ class Dataset:
     names: tuple[str, ...]
     lr_sizes: tuple[Size, ...]
     read: Callable[[int], tuple[Image, Image]]
+    read_lr: Callable[[int], Image]
+    known_sha256: str | None = None
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -50,19 +53,36 @@ class Dataset:
         """Read one pair; raises SrqError where its pixels are damaged or not what its header said."""
         index = range(len(self))[index]
         lr, hr = self.read(index)
-        expected = self.lr_sizes[index]
-        if size_of(lr) != expected or size_of(hr) != tuple(self.scale * length for length in expected):
-            where = f"dataset '{self.name}': image '{self.names[index]}'"
-            raise SrqError(f"{where} is {size_of(lr)}, its header said {expected}; it changed while in use")
+        self._check_size(index, lr)
+        self._check_size(index, hr, self.scale)
         return Pair(self.names[index], lr, hr)
+
+    def lr(self, index: int) -> Image:
+        """Read one LR image alone; raises SrqError as `dataset[index]` does."""
+        lr = self.read_lr(index)
+        self._check_size(index, lr)
+        return lr
+
+    def _check_size(self, index: int, image: Image, times: int = 1) -> None:
+        expected = Size(*(times * length for length in self.lr_sizes[index]))
+        if size_of(image) != expected:
+            where = f"dataset '{self.name}': image '{self.names[index]}'"
+            raise SrqError(f"{where} is {size_of(image)}, its header said {expected}; it changed while in use")
 
     def __iter__(self) -> Iterator[Pair]:
         """Read the pairs one after the other."""
         return (self[index] for index in range(len(self)))
 
     @cached_property
+    def lr_images(self) -> LrImages:
+        """All LR images, read one by one as they are asked for."""
+        return LrImages(self)
+
+    @cached_property
     def sha256(self) -> str:
-        """64 hexadecimal digits over names, shapes and pixels; the first access reads every image."""
+        """64 hexadecimal digits over names, shapes and pixels; unless known, the first access reads every image."""
+        if self.known_sha256 is not None:
+            return self.known_sha256
         digest = hashlib.sha256()
         for pair in self:
             digest.update(f"{pair.name}\n{pair.lr.shape} {pair.hr.shape}\n".encode(errors="surrogateescape"))
@@ -71,16 +91,43 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load_dataset(name: str, source: DataSource, scale: int) -> Dataset:
-    """Check all names and headers of a source and return its pairs, whose pixels are read when asked for."""
-    return Dataset(name, scale, *_list(source, scale))
+class LrImages:
+    """The LR images of a dataset, each read when it is first asked for and kept from then on."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._kept: dict[int, Image] = {}
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Image:
+        """One image (H, W, 3) uint8; raises SrqError where it is damaged."""
+        index = range(len(self))[index]
+        if index not in self._kept:
+            self._kept[index] = self._dataset.lr(index)
+        return self._kept[index]
 
 
-def _list(source: DataSource, scale: int) -> Listing:
+def load_dataset(name: str, source: DataSource, scale: int, images: Path | None = None) -> Dataset:
+    """Check all names and headers of a source and return its pairs, whose pixels are read when asked for.
+
+    `images` is the folder of the image sets at hand, for a source that names some.
+    """
+    return Dataset(name, scale, *_list(source, scale, images))
+
+
+def _list(source: DataSource, scale: int, images: Path | None) -> Listing:
+    for kind, names in (("photo", source.photos), ("dataset", source.datasets)):
+        if len(set(names)) < len(names):
+            raise SrqError(f"{kind}s {', '.join(names)}: a {kind} is named twice; name each once")
+    if source.datasets:
+        if images is None:
+            raise SrqError(f"datasets {', '.join(source.datasets)} are named, but no folder that holds them")
+        return list_imported(source.datasets, images, scale)
     if source.hr is None:
-        if len(set(source.photos)) < len(source.photos):
-            raise SrqError(f"photos {', '.join(source.photos)}: a photo is named twice; name each once")
-        return _list_generated({name: photo_path(name) for name in source.photos}, scale)
+        return list_generated({name: photo_path(name) for name in source.photos}, scale)
     lr = None if source.lr is None else Path(source.lr.replace("{scale}", str(scale)))
     stores = [path for path in (source.hr, lr) if path is not None and path.suffix == SUFFIX]
     if lr is not None and len(stores) == 2:
@@ -88,11 +135,11 @@ def _list(source: DataSource, scale: int) -> Listing:
     if stores:
         raise SrqError(f"{stores[0]}: an LMDB goes with an LMDB; name one of HR and one of LR images")
     if lr is None:
-        return _list_generated(by_stem(list_images(source.hr)), scale)
+        return list_generated(by_stem(list_images(source.hr)), scale)
     return list_folders(source.hr, lr, scale)
 
 
-def _list_generated(files: dict[str, Path], scale: int) -> Listing:
+def list_generated(files: dict[str, Path], scale: int) -> Listing:
     """HR images alone, cropped to a multiple of the scale, and LR images made from them."""
     paths = list(files.values())
 
@@ -100,7 +147,7 @@ def _list_generated(files: dict[str, Path], scale: int) -> Listing:
         hr = np.ascontiguousarray(crop_to_multiple(read_image(paths[index]), scale))
         return downscale(hr, scale), hr
 
-    return Listing(tuple(files), tuple(lr_size(path, scale) for path in paths), read)
+    return Listing(tuple(files), tuple(lr_size(path, scale) for path in paths), read, lambda index: read(index)[0])
 
 
 def lr_size(hr: Path, scale: int) -> Size:
@@ -125,7 +172,7 @@ def crops(dataset: Dataset, count: int, size: int, seed: int) -> Image:
     corners = generator.integers(room + 1)
     patches = np.empty((count, size, size, 3), dtype=np.uint8)
     for index in np.unique(chosen):
-        lr = dataset[int(index)].lr
+        lr = dataset.lr_images[int(index)]
         for patch in np.flatnonzero(chosen == index):
             top, left = corners[patch]
             patches[patch] = lr[top : top + size, left : left + size]

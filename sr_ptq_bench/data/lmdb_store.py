@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError
-from .images import MAX_PIXELS, Size, check_bytes, check_image, encode_png, list_images, read_image, size_of
+from .images import MAX_PIXELS, Image, Size, check_bytes, check_image, encode_png, list_images, read_image, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 SUFFIX = ".lmdb"
 
@@ -96,39 +96,48 @@ def _reader(folder: Path) -> Iterator[Callable[[str], memoryview]]:
 
 
 def write_lmdb(source: Path, destination: Path) -> int:
-    """Write a folder of images as an LMDB in BasicSR's format and return their number.
+    """Write a folder of images as an LMDB in BasicSR's format and return their number; raises as `pack` does."""
+    _check_destination(destination)
+    images = _keyed(list_images(source))
+    pack(destination, {key: check_image(path) for key, path in images.items()}, lambda key: read_image(images[key]))
+    return len(images)
+
+
+def pack(destination: Path, sizes: Mapping[str, Size], read: Callable[[str], Image]) -> None:
+    """Write images, given their sizes by key and a function that reads them, as an LMDB in BasicSR's format.
 
     The destination appears when it is complete. BasicSR's own function ends the process where it exists
     already, sizes the map by the first image, and lets equal base names overwrite each other.
     """
+    _check_destination(destination)
+    try:
+        with TemporaryDirectory(prefix=".srq-", dir=destination.parent) as folder:
+            part = Path(folder) / destination.name
+            _fill(part, sizes, read)
+            part.rename(destination)
+    except OSError as error:
+        raise SrqError(f"cannot write {destination}: {error.strerror or error}") from error
+
+
+def _check_destination(destination: Path) -> None:
     if destination.suffix != SUFFIX:
         raise SrqError(f"{destination}: BasicSR wants LMDBs to end in {SUFFIX}; use {destination.name}{SUFFIX}")
     if destination.exists() or destination.is_symlink():
         raise SrqError(f"{destination} exists already; remove it or choose another name")
     if not destination.parent.is_dir():
         raise SrqError(f"{destination.parent}: no such folder; make it first")
-    images = _keyed(list_images(source))
-    sizes = [check_image(path) for path in images.values()]
-    try:
-        with TemporaryDirectory(prefix=".srq-", dir=destination.parent) as folder:
-            part = Path(folder) / destination.name
-            _fill(part, images, _map_size(sizes))
-            part.rename(destination)
-    except OSError as error:
-        raise SrqError(f"cannot write {destination}: {error.strerror or error}") from error
-    return len(images)
 
 
-def _fill(folder: Path, images: dict[str, Path], map_size: int) -> None:
+def _fill(folder: Path, sizes: Mapping[str, Size], read: Callable[[str], Image]) -> None:
     import lmdb
 
     from ..basicsr_compat import LmdbMaker
 
     try:
-        maker = LmdbMaker(str(folder), map_size, batch=_IMAGES_PER_COMMIT, compress_level=_COMPRESSION)
+        maker = LmdbMaker(str(folder), _map_size(sizes.values()), batch=_IMAGES_PER_COMMIT, compress_level=_COMPRESSION)
         try:
-            for key, path in images.items():
-                image = read_image(path)
+            for key in sizes:
+                image = read(key)
                 maker.put(encode_png(image, _COMPRESSION), key, (*size_of(image), 3))
             maker.txn.commit()
         finally:
@@ -138,7 +147,7 @@ def _fill(folder: Path, images: dict[str, Path], map_size: int) -> None:
         raise SrqError(f"cannot write {folder.name}: {error}") from error
 
 
-def _map_size(sizes: list[Size]) -> int:
+def _map_size(sizes: Collection[Size]) -> int:
     """Bytes enough for every image: a PNG is hardly larger than its pixels, and pages are rounded up."""
     raw = sum((3 * size.width + 1) * size.height for size in sizes)
     return raw + raw // 8 + 2**16 * len(sizes) + 2**24

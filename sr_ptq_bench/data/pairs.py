@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import SrqError
-from .images import Image, Size, check_image, list_images, verify
+from .images import Image, Size, check_image, decode, list_images, read_image, verify
 from .lmdb_store import check_lmdb, read_entry
 
 if TYPE_CHECKING:
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 
 class Listing(NamedTuple):
-    """Checked pairs: names, sizes of the LR images, and a function from an index to the pixels (LR, HR)."""
+    """Checked pairs: names, sizes of the LR images, and functions from an index to the pixels.
+
+    `read` gives (LR, HR), `read_lr` LR alone. `sha256` is the dataset's, where it is known without reading every image.
+    """
 
     names: tuple[str, ...]
     lr_sizes: tuple[Size, ...]
     read: Callable[[int], tuple[Image, Image]]
+    read_lr: Callable[[int], Image]
+    sha256: str | None = None
 
 
 def list_folders(hr: Path, lr: Path, scale: int) -> Listing:
@@ -46,7 +51,7 @@ def list_folders(hr: Path, lr: Path, scale: int) -> Listing:
         options = _options(hr, lr, scale, "disk") | {"meta_info_file": os.devnull}
         return _read(options, {"lq_path": str(lr_path), "gt_path": str(hr_path)})
 
-    return Listing(tuple(hr_files), tuple(sizes), read)
+    return Listing(tuple(hr_files), tuple(sizes), read, lambda index: read_image(pairs[index][0]))
 
 
 def list_lmdbs(hr: Path, lr: Path, scale: int) -> Listing:
@@ -63,7 +68,10 @@ def list_lmdbs(hr: Path, lr: Path, scale: int) -> Listing:
             verify(read_entry(folder, name), f"{folder}[{name}]")
         return _read(_options(hr, lr, scale, "lmdb"), {"lq_path": name, "gt_path": name})
 
-    return Listing(names, tuple(lr_sizes[name] for name in names), read)
+    def read_lr(index: int) -> Image:
+        return decode(read_entry(lr, names[index]), f"{lr}[{names[index]}]")
+
+    return Listing(names, tuple(lr_sizes[name] for name in names), read, read_lr)
 
 
 def by_stem(paths: list[Path]) -> dict[str, Path]:

@@ -149,6 +149,10 @@ def test_a_suite_without_metrics(bench, monkeypatch):
         ({"calibration": {"source": {"hr": "calibration"}, "patches": 0}}, "calibration.patches: Input should be"),
         ({"options": {"dqc.lr": [1]}}, "options.dqc.lr"),
         ({"weights": {"2": "nowhere.safetensors"}}, "no weights file"),
+        ({"weights": {"2": {"download": "swinir-light"}}}, "no published weights 'swinir-light'; did you mean"),
+        ({"test": {"mine": {"datasets": ["set5"]}}}, "no image set 'set5'; did you mean 'Set5'?"),
+        ({"test": {"mine": {"datasets": ["Set5"]}}}, "no test set is at hand of mine: `srq data get Set5`"),
+        ({"calibration": {"source": {"datasets": ["DIV2K"]}}}, "calibration images DIV2K are not at hand"),
     ],
 )  # fmt: skip
 def test_a_suite_that_cannot_be(bench, changes, expected):

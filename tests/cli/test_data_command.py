@@ -1,10 +1,11 @@
-"""`srq data lmdb` and `srq data lr`."""
+"""`srq data get`, `import`, `lmdb` and `lr`."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tiny import toml
 
 from sr_ptq_bench.cli.data import data
 from sr_ptq_bench.data.images import read_image, write_image
@@ -32,7 +33,7 @@ def error_of(*arguments):
     return str(result.exception)
 
 
-@pytest.mark.parametrize("command", [(), ("lmdb",), ("lr",)])
+@pytest.mark.parametrize("command", [(), ("get",), ("import",), ("lmdb",), ("lr",)])
 def test_help_shows_an_example(command):
     result = run(*command, "--help")
     assert result.exit_code == 0
@@ -93,3 +94,73 @@ def test_lmdb_writes_a_store(hr, tmp_path):
 def test_missing_folders_are_named(tmp_path):
     assert "missing: cannot be read" in error_of("lmdb", tmp_path / "missing", tmp_path / "x.lmdb")
     assert "missing: cannot be read" in error_of("lr", tmp_path / "missing", tmp_path / "LR", "--scale", 3)
+
+
+@pytest.fixture
+def registry(web, monkeypatch, tmp_path):
+    """srq knows weights `w` and the image sets `Near` (two images) and `Far`, from the local server."""
+    common = {"count": 2, "home": "https://home", "what": "the images", "names": {"a": "12x9", "b": "8x8"}}
+    known = {
+        "weights": {"w": {"url": f"{web.url}/w.pth"}},
+        "images": {
+            "Near": {**common, "terms": "free", "archive": f"{web.url}/near.zip"},
+            "Far": {**common, "terms": "on request"},
+        },
+    }
+    (tmp_path / "registry.toml").write_text(toml(known))
+    monkeypatch.setattr("sr_ptq_bench.data.registry.FILE", tmp_path / "registry.toml")
+
+
+def test_get_without_a_name_lists_what_there_is(registry, srq, hr):
+    assert srq("data", "import", "Near", hr.parent).status == 0
+    assert srq("data", "get").out.splitlines() == [
+        "w     `srq data get w` fetches it, as does its first use",
+        "Near  at hand",
+        "Far   take the images from https://home (on request), then `srq data import Far DIR`",
+    ]
+
+
+def test_get_fetches_weights(registry, srq, web, own_home):
+    web.serve("/w.pth", b"weights")
+    outcome = srq("data", "get", "w")
+    assert (outcome.status, outcome.err) == (0, "Fetch w\n")
+    assert outcome.out.splitlines()[-1] == f"w is at hand: {own_home / 'downloads' / 'w.pth'}"
+    assert (own_home / "downloads" / "w.pth").read_bytes() == b"weights"
+
+
+def test_get_without_a_network_is_one_line(registry, srq, web):
+    outcome = srq("data", "get", "w")
+    assert outcome.status == 2
+    said = outcome.err.removeprefix("Fetch w\n")
+    assert said.count("\n") == 1
+    assert said.startswith(f"srq: cannot fetch w.pth from {web.url}/w.pth: ")
+    assert "`srq data import w FILE`" in said
+
+
+def test_get_says_what_must_be_asked_for(registry, srq):
+    outcome = srq("data", "get", "Far")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == (
+        "srq: Far cannot be fetched by srq: take the images from https://home (on request), "
+        "then `srq data import Far DIR`\n"
+    )
+
+
+def test_import_brings_a_set_once(registry, srq, hr, own_home):
+    folder = own_home / "images" / "Near"
+    made = [f"Near LR x{scale}: made" for scale in (2, 3, 4)]
+    assert srq("data", "import", "Near", hr).out.splitlines() == [*made, f"Near is at hand: 2 images in {folder}"]
+    again = srq("data", "import", "Near", hr)
+    assert again.status == 2
+    assert again.err.splitlines()[-1].startswith(f"srq: Near is at hand already, in {folder}; remove that folder")
+
+
+def test_import_expands_a_home_folder(registry, srq, hr, monkeypatch):
+    monkeypatch.setenv("HOME", str(hr.parent))
+    assert srq("data", "import", "Near", "~/HR").status == 0
+
+
+@pytest.mark.parametrize("words", [("get", "Neer"), ("import", "Neer", ".")])
+def test_an_unknown_name_has_a_nearest_one(registry, srq, words):
+    outcome = srq("data", *words)
+    assert (outcome.status, outcome.err) == (2, "srq: no weights or image set 'Neer'; did you mean 'Near'?\n")

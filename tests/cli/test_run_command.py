@@ -220,6 +220,14 @@ def test_a_terminal_sees_the_stage_at_which_a_run_fails(capsys, monkeypatch):
     assert "[/red]x" in shown
 
 
+def test_test_sets_that_are_not_at_hand_are_said_in_one_line(run, records, tiny_suite):
+    tiny_suite.change(test={"noise": {"hr": "test"}, "B": {"datasets": ["B100"]}, "U": {"datasets": ["Urban100"]}})
+    outcome = run()
+    assert outcome.status == 0, outcome.err
+    assert outcome.err.splitlines()[0] == "Not at hand, so not scored: B, U; see `srq data get`."
+    assert read_record(records()[0]).not_scored == ("B", "U")
+
+
 def test_records_go_where_out_says(run, records, tmp_path):
     assert run(out=tmp_path / "a" / "b").status == 0
     assert len(records(tmp_path / "a")) == 1

@@ -67,6 +67,39 @@ def test_all_kinds_give_the_same_pixels_and_checksum(pair, stores):
     assert len(kinds[0].sha256) == 64
 
 
+def test_an_lr_image_alone_is_the_pair_s(pair, stores):
+    for source in (pair, stores, DataSource(hr=pair.hr)):
+        dataset = load_dataset("set", source, 2)
+        assert len(dataset.lr_images) == 3
+        for index, whole in enumerate(dataset):
+            assert np.array_equal(dataset.lr(index), whole.lr)
+            assert np.array_equal(dataset.lr_images[index], whole.lr)
+
+
+def test_lr_images_are_read_when_asked_for_and_kept(pair):
+    dataset = load_dataset("set", pair, 2)
+    (pair.hr / "b.png").unlink()  # no HR image is needed
+    last = dataset.lr_images[-1]
+    assert dataset.lr_images[2] is last
+    for path in (pair.hr.parent / "LR" / "X2").iterdir():
+        path.unlink()
+    assert dataset.lr_images[2] is last
+    with pytest.raises(SrqError, match=r"a\.png"):
+        dataset.lr_images[0]
+    with pytest.raises(IndexError):
+        dataset.lr_images[3]
+
+
+def test_an_image_set_is_named_once_only(tmp_path):
+    with pytest.raises(SrqError, match="datasets Set5, Set5: a dataset is named twice"):
+        load_dataset("set", DataSource(datasets=("Set5", "Set5")), 2, tmp_path)
+
+
+def test_image_sets_lie_in_a_folder():
+    with pytest.raises(SrqError, match="datasets Set5, B100 are named, but no folder that holds them"):
+        load_dataset("set", DataSource(datasets=("Set5", "B100")), 2)
+
+
 def test_pixels_pass_through_basicsr_unchanged(folder, tmp_path):
     levels = np.arange(256 * 3, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)
     write_image(tmp_path / "H" / "a.png", np.repeat(np.repeat(levels, 2, axis=0), 2, axis=1))
@@ -205,6 +238,8 @@ def test_an_image_that_changes_in_use_is_noticed(pair, noise):
     write_image(pair.hr / "b.png", noise(6, 6))
     with pytest.raises(SrqError, match="image 'b' is 3x3, its header said 5x10; it changed"):
         dataset[1]
+    with pytest.raises(SrqError, match="image 'b' is 3x3, its header said 5x10; it changed"):
+        dataset.lr(1)
 
 
 def test_turned_jpegs_are_turned_in_every_kind(tmp_path, noise):
