@@ -146,7 +146,7 @@ def test_a_histogram_of_fine_bins_falls_into_coarse_ones_exactly():
     fine = torch.zeros(FINE_BINS)
     fine[:32], fine[-32:], fine[32:-32] = 3 / 32, 3 / 32, 1000
     share = 5 / float(fine.sum())
-    bounds = dual_clipping(Distribution.of_histogram(-4.0, 12.0, fine), share)
+    bounds = dual_clipping(Distribution(-4.0, 12.0, fine), share)
     assert pair(bounds) == (-4.0 + 16 / BINS, 12.0 - 16 / BINS)
 
 
