@@ -132,14 +132,14 @@ def run(
 
 def _measured(spec: RunSpec, plugins: Plugins, device: str, display: Display, cache: Cache, force: bool) -> Record:
     """The record of a run, measured unless this machine has done so."""
-    from ..bench import measure, prepare
+    from ..bench import measure, prepare, with_count
     from ..environment import describe
 
     prepared = prepare(spec, plugins, device)
     record = None if force else cache.record(prepared.record_name)
     if record is not None and record.environment == describe(prepared.method, str(prepared.model.device)):
         display.print("Measured already on this machine; --force measures again.")
-        return record
+        return with_count(record, prepared.model, prepared.method)
     with display.stages() as show:
         record = measure(prepared, cache, show)
     cache.keep_record(record)

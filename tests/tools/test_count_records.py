@@ -76,4 +76,5 @@ def test_other_sites_are_refused(main: Any, tiny_suite: tiny.TinySuite, folder: 
     record = old(tiny.run(tiny_suite))
     path = write_record(record.model_copy(update={"scope": record.scope.model_copy(update={"sites": 7})}), folder)
     result = call(main, tiny_suite, folder)
-    assert result.output == f"Error: {path.name} quantizes other sites than its method does today\n"
+    message = f"record {path.name} quantizes other sites than its method does today; measure it again"
+    assert result.output == f"Error: {message}\n"
