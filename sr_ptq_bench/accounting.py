@@ -62,10 +62,9 @@ def count_as_2dquant(student: Student) -> Complexity:
     Parameters: without the tables of relative-position biases. MACs: of Linear layers and matrix products at 128 x 128
     LR pixels as they are; of all else what Table 2 prints. Its convolutions are three quarters of the network's.
     """
-    if (student.name, student.scale, student.scope) != ("swinir-light", 4, "linear"):
-        raise SrqError(
-            "the 2DQuant paper counts swinir-light x4, quantized in Linear layers and matrix products, alone"
-        )
+    layers = [module.layer for module in student.network.modules() if isinstance(module, QuantizedLayer)]
+    if (student.name, student.scale) != ("swinir-light", 4) or any(isinstance(of, nn.Conv2d) for of in layers):
+        raise SrqError("the 2DQuant paper counts swinir-light x4 alone, with its convolutions in full precision")
     exact = count(student)
     tables = sum(p.numel() for name, p in student.network.named_parameters() if name.endswith("bias_table"))
     area = TABLE_2_SIDE**2

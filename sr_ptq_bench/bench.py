@@ -180,6 +180,20 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     )
 
 
+def with_count(record: Record, model: SRModel, method: Method) -> Record:
+    """A record as it is, or with the count that it lacks, on the student that `method` makes of `model`.
+
+    Raises SrqError where that is another student than the record's.
+    """
+    if record.complexity is not None:
+        return record
+    student = quantize(model, record.spec.bits, method.make_quantizer)
+    if (method.parts, _scope(student)) != (record.spec.parts, record.scope):
+        name = record_name(record.spec, record.hashes)
+        raise SrqError(f"record {name} quantizes other sites than its method does today; measure it again")
+    return _record(**record.model_dump() | {"complexity": count(student)})
+
+
 def _record(**values: Any) -> Record:
     try:
         return Record(**values)

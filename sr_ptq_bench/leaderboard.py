@@ -10,13 +10,13 @@ from .bootstrap import LEVEL, RESAMPLES, SEED
 from .fit import fitting, left_out
 from .formats import NONE, Column, Page, Sheet
 from .labels import REFERENCES, labels, notes
-from .rows import DIGITS, best_other, rows_of
+from .rows import DIGITS, comparisons, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from .formats import Cell
-    from .rows import Row, Score
+    from .rows import Comparison, Row, Score
     from .schema import Record
     from .spec import Bits
 
@@ -46,14 +46,14 @@ def page(records: Iterable[Record]) -> Page:
     ordered = fitting(known)
     first, named = ordered[0], labels(ordered)
     rows = rows_of(ordered, named)
-    others = [best_other(row, rows) for row in rows]
-    sheets = [_scores(first, rows), *([_differences(rows, others)] if any(others) else [])]
+    compared = comparisons(rows)
+    sheets = [_scores(first, rows), *([_differences(compared)] if any(each.other for each in compared) else [])]
     return Page(
         made=made_from(ordered, "srq table"),
         title=f"{first.spec.model} x{first.spec.scale}, suite {first.spec.suite}",
         sheets=sheets,
         notes=[*notes(ordered, named), *left_out(ordered, known)],
-        lines=[{**place_of(first), **line} for line in (*_reference_lines(first), *_lines(rows, others))],
+        lines=[{**place_of(first), **line} for line in (*_reference_lines(first), *_lines(compared))],
     )
 
 
@@ -96,17 +96,18 @@ def _all_scores(rows: Iterable[Row]) -> Iterator[tuple[Row, str, str, Score]]:
                 yield row, dataset, metric, score
 
 
-def _differences(rows: Sequence[Row], others: Sequence[Row | None]) -> Sheet:
+def _differences(compared: Sequence[Comparison]) -> Sheet:
     """How much better each row is than the best one that is no relative."""
+    datasets = compared[0].row.scores
     lines = [
         [
-            *cells.start(row),
-            cells.called(other) if other else NONE,
-            *(cells.difference(row.difference(other, dataset) if other else None) for dataset in row.scores),
+            *cells.start(of.row),
+            cells.called(of.other) if of.other else NONE,
+            *(cells.difference(of.differences.get(dataset)) for dataset in datasets),
         ]
-        for row, other in zip(rows, others, strict=True)
+        for of in compared
     ]
-    head = [*cells.HEAD, Column("Against"), *_columns(f"{{}} PSNR difference [{LEVEL:.0%}]", rows[0].scores)]
+    head = [*cells.HEAD, Column("Against"), *_columns(f"{{}} PSNR difference [{LEVEL:.0%}]", datasets)]
     return Sheet(head, lines, "Differences", DIFFERENCES)
 
 
@@ -132,10 +133,13 @@ def _reference_lines(first: Record) -> Iterator[dict[str, Any]]:
             }
 
 
-def _lines(rows: Sequence[Row], others: Sequence[Row | None]) -> Iterator[dict[str, Any]]:
+def _lines(compared: Iterable[Comparison]) -> Iterator[dict[str, Any]]:
     """A line per row and test set."""
-    for row, other in zip(rows, others, strict=True):
+    for of in compared:
+        row = of.row
         for dataset, scores in row.scores.items():
+            difference = of.differences.get(dataset)
+            lower, upper = (difference and difference.interval) or (None, None)
             yield {
                 "method": row.label,
                 "weight_bits": row.bits.weight,
@@ -148,16 +152,8 @@ def _lines(rows: Sequence[Row], others: Sequence[Row | None]) -> Iterator[dict[s
                 "images": len(row.psnr[dataset]),
                 **{metric: score.mean for metric, score in scores.items()},
                 **{f"{metric}_std": score.std for metric, score in scores.items()},
-                **(_difference_line(row, other, dataset) if other else {}),
+                "against": of.other.label if of.other else None,
+                "psnr_difference": difference.mean if difference else None,
+                "psnr_difference_lower": lower,
+                "psnr_difference_upper": upper,
             }
-
-
-def _difference_line(row: Row, other: Row, dataset: str) -> dict[str, Any]:
-    difference = row.difference(other, dataset)
-    lower, upper = difference.interval or (None, None)
-    return {
-        "against": other.label,
-        "psnr_difference": difference.mean,
-        "psnr_difference_lower": lower,
-        "psnr_difference_upper": upper,
-    }

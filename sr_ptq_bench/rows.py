@@ -42,8 +42,11 @@ class Difference:
 
     @property
     def is_real(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
+        """Whether the interval leaves out zero, judged by what is printed."""
+        if self.interval is None:
+            return False
+        lower, upper = (round(end, DIGITS["psnr"]) for end in self.interval)
+        return lower > 0 or upper < 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +71,14 @@ class Row:
         """Whether another row is of the same bits and scope and of no relative: the two share no plugin."""
         return (self.bits, self.scope) == (other.bits, other.scope) and not self.parts & other.parts
 
-    def difference(self, other: Row, dataset: str) -> Difference:
-        """The PSNR of this row less that of another on a test set, image by image."""
-        with np.errstate(invalid="ignore"):  # of two infinite scores
-            differences = self.psnr[dataset] - other.psnr[dataset]
-        return Difference(float(differences.mean()), interval(differences))
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A row, the best other one that it compares with, and how much better it is, by test set."""
+
+    row: Row
+    other: Row | None
+    differences: Mapping[str, Difference]
 
 
 def rows_of(records: Iterable[Record], labels: Mapping[str, str]) -> list[Row]:
@@ -86,10 +92,21 @@ def rows_of(records: Iterable[Record], labels: Mapping[str, str]) -> list[Row]:
     return sorted((_row(label, of) for (_, label, _), of in groups.items()), key=_place)
 
 
-def best_other(row: Row, rows: Iterable[Row]) -> Row | None:
-    """The row with the best PSNR on the first test set among those that a row compares with; of equals the first."""
-    others = [other for other in rows if row.compares_with(other) and not math.isnan(_first_psnr(other))]
-    return max(others, key=_first_psnr, default=None)
+def comparisons(rows: Sequence[Row]) -> list[Comparison]:
+    """Each row against the one with the best PSNR on the first test set, of equals the first; without PSNR none."""
+
+    def compared(row: Row) -> Comparison:
+        others = [other for other in rows if row.compares_with(other) and not math.isnan(_first_psnr(other))]
+        best = max(others, key=_first_psnr, default=None)
+        return Comparison(row, best, {name: _difference(row, best, name) for name in row.scores} if best else {})
+
+    return [compared(row) for row in rows]
+
+
+def _difference(row: Row, other: Row, dataset: str) -> Difference:
+    with np.errstate(invalid="ignore"):  # of two infinite scores
+        differences = row.psnr[dataset] - other.psnr[dataset]
+    return Difference(float(differences.mean()), interval(differences))
 
 
 def _row(label: str, seeds: Sequence[Record]) -> Row:

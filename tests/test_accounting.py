@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -268,7 +269,14 @@ def test_where_the_paper_s_count_and_the_exact_one_differ() -> None:
     assert round(TABLE_2_CONV / (per_pixel[0][32] * paper.lr_pixels), 3) == 0.75
 
 
-@pytest.mark.parametrize("student", [swinir_light(2), quantize(tiny_teacher(scale=4), Bits.parse("4"))])
-def test_the_paper_counts_one_network(student: Student) -> None:
+def with_convolutions() -> Student:
+    teacher = open_sites(swinir((1,), scale=4), "swinir-light", 4)
+    return quantize(replace(teacher, producers={**teacher.producers, "conv_first": "image"}), Bits.parse("4"))
+
+
+@pytest.mark.parametrize(
+    "student", [swinir_light(2), quantize(tiny_teacher(scale=4), Bits.parse("4")), with_convolutions()]
+)
+def test_the_paper_counts_one_network_and_no_quantized_convolutions(student: Student) -> None:
     with pytest.raises(SrqError, match="swinir-light x4"):
         count_as_2dquant(student)

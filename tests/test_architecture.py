@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "fit": {"errors", "labels", "records", "rows"},
     "leaderboard": {"bootstrap", "cells", "fit", "formats", "labels", "rows"},
     "published": {"complexity", "errors", "schema", "spec"},
-    "comparison": {"cells", "complexity", "fit", "formats", "labels", "leaderboard", "published", "rows"},
+    "reproduction": {"cells", "complexity", "fit", "formats", "labels", "leaderboard", "published", "rows"},
     "environment": {"errors", "schema"},
     "evaluate": {"data", "errors", "schema"},
     "cache": {"distribution", "errors", "files", "records", "schema"},
@@ -56,8 +56,8 @@ MAY_IMPORT = {
         "records", "schema", "spec",
     },
     "cli": {
-        "bench", "cache", "comparison", "data", "environment", "errors", "files", "formats", "home", "leaderboard",
-        "manager", "published", "records", "spec",
+        "bench", "cache", "data", "environment", "errors", "files", "formats", "home", "leaderboard", "manager",
+        "published", "records", "reproduction", "spec",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {
@@ -332,6 +332,13 @@ def test_an_impossible_value_loads_neither_torch_nor_basicsr(arguments):
     assert status == 2
     assert modules <= {"pydantic"}, text
     assert "srq: " in text
+
+
+def test_tables_are_made_without_torch():
+    leaderboards = Path(__file__).parents[1] / "leaderboards"
+    status, modules, text = loaded_by("table", "--format", "csv", "--out", str(leaderboards))
+    assert status == 0, text
+    assert modules & {"torch", "basicsr", "cv2", "lmdb"} == set()
 
 
 def test_the_public_names_load_when_they_are_used():

@@ -7,15 +7,19 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 import pytest
 import torch
+from oracle import swinir
 from safetensors.torch import save_file
 
 import sr_ptq_bench
-from sr_ptq_bench import Bits, Distribution, Site, Suite, hookspecs
+from sr_ptq_bench import Bits, Distribution, Site, Student, Suite, hookspecs
+from sr_ptq_bench.accounting import count, count_as_2dquant
+from sr_ptq_bench.backbones.swinir import open_sites
 from sr_ptq_bench.cli import COMMANDS, srq
 from sr_ptq_bench.data.batches import Batches
 from sr_ptq_bench.data.registry import Registry
@@ -23,6 +27,11 @@ from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.model import quantize
 from sr_ptq_bench.observation import observe
 from sr_ptq_bench.spec import parse_options, suite_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sr_ptq_bench.complexity import Complexity
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,8 +72,29 @@ def test_readme_shows_the_generated_table() -> None:
     table = ROOT / block["path"]
     if not table.is_file():
         pytest.skip(f"no {block['path']} yet")
-    rows = [line for line in table.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    scores, _, _ = table.read_text(encoding="utf-8").partition("\n## ")
+    rows = [line for line in scores.splitlines() if line.startswith("|")]
     assert block["text"].split("\n") == ["", *rows, "", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "counter"),
+    [("x2", 2, count), ("x3", 3, count), ("x4", 4, count), ("x4, as 2DQuant counts", 4, count_as_2dquant)],
+)
+def test_the_counts_of_swinir_light(name: str, scale: int, counter: Callable[[Student], Complexity]) -> None:
+    page = (ROOT / "docs/efficiency.md").read_text(encoding="utf-8")
+    (line,) = (line for line in page.splitlines() if re.match(rf"\| {name} +\|", line))
+    teacher = open_sites(swinir((6,) * 4, 60, 6, scale), "swinir-light", scale)
+    counts = {bits: counter(quantize(teacher, Bits.parse(str(bits)))) for bits in (4, 3, 2)}
+    of = counts[4]
+    assert [cell.strip() for cell in line.split("|")[2:-1]] == [
+        f"{sum(of.parameters.values()):,}",
+        f"{of.parameters[4]:,}",
+        f"{sum(of.macs.values()) / of.lr_pixels:,.0f}",
+        f"{of.macs[4] / of.lr_pixels:,.0f}",
+        " ".join(f"{each.compression:.2f}" for each in counts.values()),
+        " ".join(f"{each.speedup:.2f}" for each in counts.values()),
+    ]
 
 
 def test_readme_names_every_hook_and_every_command() -> None:

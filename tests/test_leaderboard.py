@@ -378,6 +378,11 @@ def test_a_difference_that_other_images_may_turn_round_is_not_bold() -> None:
     assert by["a"] == ["b", "+0.00 [-1.00, +1.00]"]
 
 
+def test_an_interval_that_is_printed_with_a_zero_is_not_bold() -> None:
+    by = differences(record("a", scores=images(31.004, 33.02)), record("b", scores=images(31, 33)))
+    assert by == {"a": ["b", "+0.01 [+0.00, +0.02]"], "b": ["a", "-0.01 [-0.02, +0.00]"]}
+
+
 def test_images_are_paired_by_their_names() -> None:
     turned = {"Set5": DatasetScores.of({str(i): {"psnr": 30.0 + i, "ssim": 0.9} for i in (2, 1, 0)})}
     assert differences(record("a", scores=images(30.5, 31.5, 32.5)), record("b", scores=turned))["a"] == [

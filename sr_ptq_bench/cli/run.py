@@ -148,7 +148,7 @@ def run(
 
 def _measured(prepared: Run, display: Display, cache: Cache, force: bool) -> Record:
     """The record of a run, measured unless this machine has done so."""
-    from ..bench import measure
+    from ..bench import measure, with_count
     from ..environment import describe
 
     if prepared.not_scored:
@@ -156,7 +156,7 @@ def _measured(prepared: Run, display: Display, cache: Cache, force: bool) -> Rec
     record = None if force else cache.record(prepared.record_name)
     if record is not None and record.environment == describe(prepared.method, str(prepared.model.device)):
         display.print("Measured already on this machine; --force measures again.")
-        return record
+        return with_count(record, prepared.model, prepared.method)
     with display.stages() as show:
         record = measure(prepared, cache, show)
     cache.keep_record(record)

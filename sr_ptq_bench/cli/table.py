@@ -105,13 +105,13 @@ def _pages(records: list[Record]) -> dict[str, Page]:
 
 def _published(records: list[Record], out: Path) -> dict[str, Page]:
     """The same beside published scores, where there are any; raises SrqError where there are none at all."""
-    from ..comparison import comparison
     from ..leaderboard import groups
     from ..published import read_published
+    from ..reproduction import page
 
     known = read_published(out / "published.csv")
-    pages = {path: comparison(of, known) for path, of in groups(records).items()}
-    compared = {path: page for path, page in pages.items() if page}
+    pages = {path: page(of, known) for path, of in groups(records).items()}
+    compared = {path: made for path, made in pages.items() if made}
     if not compared:
         sets = ", ".join(dict.fromkeys(row.dataset for row in known)) or "none"
         raise SrqError(f"nothing published is of the networks and test sets measured here; published are: {sets}")

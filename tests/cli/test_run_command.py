@@ -79,6 +79,18 @@ def test_the_same_run_is_recognised(run, records):
     assert path.read_bytes() == before
 
 
+def test_a_recognised_run_of_the_time_before_networks_were_counted_is_completed(run, records, own_home):
+    run()
+    (path,) = records()
+    whole = path.read_bytes()
+    (kept,) = own_home.rglob("minmax-*.json")
+    old = json.loads(kept.read_text())
+    del old["complexity"]
+    kept.write_text(json.dumps(old))
+    assert "Measured already" in run().err
+    assert path.read_bytes() == whole
+
+
 def test_force_measures_again(run, records):
     run()
     (path,) = records()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from test_leaderboard import record, rows, scored
 
-from sr_ptq_bench.comparison import comparison
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.formats import markdown
 from sr_ptq_bench.published import OFFICIAL_WEIGHTS, Published
+from sr_ptq_bench.reproduction import page
 from sr_ptq_bench.schema import DatasetScores, Record
 
 SET5 = "## Set5"
@@ -26,9 +26,9 @@ def score(row: str, psnr: float, bits: int = 4, **others: Any) -> Published:
 
 
 def text_of(records: list[Record], *published: Published) -> str:
-    page = comparison(records, published)
-    assert page is not None
-    return markdown(page)
+    made = page(records, published)
+    assert made is not None
+    return markdown(made)
 
 
 def body(records: list[Record], *published: Published) -> list[list[str]]:
@@ -76,9 +76,9 @@ def test_official_weights_are_said_to_be_so() -> None:
 
 @pytest.mark.parametrize(("weights", "official"), [("a" * 64, False), (OFFICIAL, True)])
 def test_every_line_for_programs_says_whose_weights(weights: str, official: bool) -> None:
-    page = comparison([record(weights=weights)], [score("minmax", 34.5)])
-    assert page is not None
-    assert {(line["weights_sha256"], line["official_weights"]) for line in page.lines} == {(weights, official)}
+    made = page([record(weights=weights)], [score("minmax", 34.5)])
+    assert made is not None
+    assert {(line["weights_sha256"], line["official_weights"]) for line in made.lines} == {(weights, official)}
 
 
 def test_what_is_published_and_not_measured_has_a_row_and_the_other_way_round() -> None:
@@ -144,20 +144,20 @@ def test_a_table_per_test_set_whatever_the_case_of_its_name() -> None:
 def test_nothing_of_the_same_network_scale_and_sets_is_no_page() -> None:
     records = [record(), record("dobi")]
     others = [score("minmax", 30.0, **of) for of in ({"scale": 3}, {"model": "edsr"}, {"dataset": "B100"})]
-    assert comparison(records, []) is None
-    assert comparison(records, others) is None
+    assert page(records, []) is None
+    assert page(records, others) is None
 
 
 def test_records_that_do_not_fit_are_refused() -> None:
     with pytest.raises(SrqError, match=r"they differ in weights$"):
-        comparison([record(), record("dobi", weights="e" * 64)], [score("minmax", 30.0)])
+        page([record(), record("dobi", weights="e" * 64)], [score("minmax", 30.0)])
 
 
 def test_lines_for_programs_hold_the_numbers_in_full() -> None:
     only = {"Set5": DatasetScores.of({"a": {"psnr": 30.0}, "b": {"psnr": 31.001}})}
-    page = comparison([record(scores=only)], [score("minmax", 34.5)])
-    assert page is not None
-    line = page.lines[-1]
+    made = page([record(scores=only)], [score("minmax", 34.5)])
+    assert made is not None
+    line = made.lines[-1]
     said = {"suite": "sample", "scale": 2, "test_set": "Set5", "method": "minmax", "weight_bits": 4}
     assert said.items() <= line.items()
     assert line["psnr_measured"] == pytest.approx(30.5005)

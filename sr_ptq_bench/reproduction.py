@@ -1,4 +1,4 @@
-"""Measured beside published: what was scored here, what a paper prints for it, and whose weights each belongs to."""
+"""Measured beside published: what was scored here, what a paper prints for it, and on whose weights each was scored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FULL = (FULL_PRECISION, FULL_PRECISION)
 OFFICIAL = "official weights"
 
 
-def comparison(records: Iterable[Record], published: Iterable[Published]) -> Page | None:
+def page(records: Iterable[Record], published: Iterable[Published]) -> Page | None:
     """A page with a table per test set, of records that share a table; None where nothing published is of their sets.
 
     Raises SrqError for records that do not fit into one table.
