@@ -108,7 +108,8 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
 ) -> None:
     monkeypatch.setattr(tool, "CHECKPOINT_EVERY", 1)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    run(tool, photos, whole, "--scales", "2")
+    few = ("--network", "edsr-baseline", "--scales", "2")
+    run(tool, photos, whole, *few)
     advance = tool.Training.advance
 
     def interrupted(training: Any, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
@@ -118,12 +119,12 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         return loss
 
     monkeypatch.setattr(tool.Training, "advance", interrupted)
-    result = CliRunner().invoke(tool.main, [str(photos), str(stopped), "--scales", "2", *FEW])
+    result = CliRunner().invoke(tool.main, [str(photos), str(stopped), *few, *FEW])
     assert result.exit_code != 0
-    assert {path.name for path in stopped.iterdir()} == {"swinir_light_x2.checkpoint", "swinir_light_x2.safetensors"}
+    assert {path.name for path in stopped.iterdir()} == {"edsr_baseline_x2.checkpoint", "edsr_baseline_x2.safetensors"}
     monkeypatch.setattr(tool.Training, "advance", advance)
-    run(tool, photos, stopped, "--scales", "2")
-    name = "swinir_light_x2.safetensors"
+    run(tool, photos, stopped, *few)
+    name = "edsr_baseline_x2.safetensors"
     assert (whole / name).read_bytes() == (stopped / name).read_bytes()
     assert [path.name for path in stopped.iterdir()] == [name]
 
