@@ -38,7 +38,7 @@ class Display:
 
     def print(self, text: str) -> None:
         """A line for the user's eyes."""
-        self.err.print(text)
+        self.err.print(text, soft_wrap=True)
 
     @contextmanager
     def stages(self) -> Iterator[Callable[[str], AbstractContextManager[Report]]]:

@@ -92,7 +92,8 @@ class Library:
         if name in self.registry.weights:
             entry = self.registry.weights[name]
             file = path / file_name(entry.url) if path.is_dir() else path
-            kept = self._downloads().keep(file, file_name(entry.url), entry.sha256)
+            with self._telling_of_a_new_checksum(file_name(entry.url), entry.sha256) as downloads:
+                kept = downloads.keep(file, file_name(entry.url), entry.sha256)
             self.say(f"{name} is at hand: {kept}")
         elif path.is_dir():
             self._import(name, path)
@@ -109,18 +110,23 @@ class Library:
         return f"take {entry.what} from {entry.home} ({entry.terms}), then `srq data import {name} DIR`"
 
     def _fetch(self, name: str, url: str, sha256: str | None) -> Path:
-        downloads = self._downloads()
         file = file_name(url)
-        new = sha256 is None and downloads.recorded(file) is None
         stage = silent if (self.downloads / file).is_file() else self.stage
-        with stage(f"Fetch {name}") as report:
+        with self._telling_of_a_new_checksum(file, sha256) as downloads, stage(f"Fetch {name}") as report:
             try:
-                path = downloads.fetch(url, sha256, report)
+                return downloads.fetch(url, sha256, report)
             except SrqError as error:
                 raise SrqError(f"{error}; get the file by other means, then `srq data import {name} FILE`") from error
+
+    @contextmanager
+    def _telling_of_a_new_checksum(self, file: str, published: str | None) -> Iterator[Downloads]:
+        from .fetch import Downloads  # imports requests, which few commands need
+
+        downloads = Downloads(self.downloads)
+        new = published is None and downloads.recorded(file) is None
+        yield downloads
         if new:
             self.say(f"{file}: no sha256 is published; recorded, and checked from now on: {downloads.recorded(file)}")
-        return path
 
     def _import(self, name: str, folder: Path) -> None:
         from .importing import import_images
@@ -136,23 +142,21 @@ class Library:
         from .archives import unpack
 
         inside = self.registry.image_set(name).folder
-        self.home.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".srq-", dir=self.home) as temporary:
-            folder = Path(temporary) / "unpacked"
-            with self.stage(f"Unpack {archive.name}"):
-                count = unpack(archive, folder, inside)
-            if not count:
-                raise SrqError(f"{archive} holds no folder {inside}; unpack it, then `srq data import {name} DIR`")
-            self._import(name, folder / inside)
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(prefix=".srq-", dir=self.home) as temporary:
+                folder = Path(temporary) / "unpacked"
+                with self.stage(f"Unpack {archive.name}"):
+                    count = unpack(archive, folder, inside)
+                if not count:
+                    raise SrqError(f"{archive} holds no folder {inside}; unpack it, then `srq data import {name} DIR`")
+                self._import(name, folder / inside)
+        except OSError as error:
+            raise SrqError(f"cannot unpack {archive} in {self.home}: {error.strerror or error}") from error
 
     def _described(self, name: str) -> str:
         folder = self.images / name
         return f"{name} is at hand: {ImportedSet.read(folder).images} images in {folder}"
-
-    def _downloads(self) -> Downloads:
-        from .fetch import Downloads  # imports requests, which few commands need
-
-        return Downloads(self.downloads)
 
     def _check(self, name: str) -> None:
         if name not in self.names():

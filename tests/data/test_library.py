@@ -101,7 +101,11 @@ def test_without_a_network_the_file_the_url_and_the_command_are_named(web, libra
 def test_weights_are_brought(library, told, tmp_path, as_folder):
     (tmp_path / "w.pth").write_bytes(b"weights")
     library.add("w", tmp_path if as_folder else tmp_path / "w.pth")
-    assert told.lines == [f"w is at hand: {library.downloads / 'w.pth'}"]
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    assert told.lines == [
+        f"w.pth: no sha256 is published; recorded, and checked from now on: {sha256}",
+        f"w is at hand: {library.downloads / 'w.pth'}",
+    ]
     assert library.weights("w").read_bytes() == b"weights"
 
 
@@ -157,6 +161,14 @@ def test_an_image_set_is_brought_as_an_archive(library, folder, tmp_path):
         archive.add(folder, ".")
     library.add("Far", tmp_path / "far.tar.gz")
     assert library.has("Far")
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive", "weights"])
+def test_a_home_that_cannot_be_written_is_named(library, folder, tmp_path, kind):
+    library.home.write_text("a file")
+    (tmp_path / "far.zip").write_bytes(zipped({"a.png": b""}))
+    path = {"folder": folder, "archive": tmp_path / "far.zip", "weights": folder / "a.png"}[kind]
+    assert str(library.home) in error_of(library.add, "w" if kind == "weights" else "Far", path)
 
 
 def test_nothing_to_bring_is_named(library, tmp_path):
