@@ -453,7 +453,9 @@ def test_an_interrupted_run_leaves_nothing(tiny_suite, tmp_path):
         f"@hookimpl\ndef srq_calibrate():\n    pathlib.Path({str(ready)!r}).touch()\n    time.sleep(300)\n"
     )
     words = ["run", "-m", "minmax+slow", "-b", "4", "-s", "2", "--suite", tiny_suite.path, "--out", tmp_path / "out"]
-    start = [sys.executable, "-c", "from sr_ptq_bench.cli import main; main()"]
+    # A shell starts its background jobs deaf to SIGINT, and their children inherit that.
+    hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    start = [sys.executable, "-c", hear + "from sr_ptq_bench.cli import main; main()"]
     process = subprocess.Popen(
         [*start, *map(str, words), "--plugin", str(FILE), "--plugin", str(slow)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
