@@ -271,7 +271,7 @@ def test_where_the_paper_s_count_and_the_exact_one_differ() -> None:
 
 def with_convolutions() -> Student:
     teacher = open_sites(swinir((1,), scale=4), "swinir-light", 4)
-    return quantize(replace(teacher, producers={**teacher.producers, "conv_first": "image"}), Bits.parse("4"))
+    return quantize(replace(teacher, scope="all"), Bits.parse("4"))
 
 
 @pytest.mark.parametrize(

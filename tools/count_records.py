@@ -15,6 +15,7 @@ from sr_ptq_bench import SrqError, Suite
 from sr_ptq_bench.bench import with_count
 from sr_ptq_bench.files import sha256_of
 from sr_ptq_bench.manager import Plugins
+from sr_ptq_bench.model import with_scope
 from sr_ptq_bench.records import read_records, record_name, write_record
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ def main(suite: str, files: tuple[Path, ...], folder: Path) -> None:
 def completed(record: Record, suite: Suite, plugins: Plugins) -> Record:
     """The record with its count; raises SrqError where suite or plugins make another student today."""
     spec = record.spec
-    weights = suite.weights.get(spec.scale)
-    if weights is None or sha256_of(weights) != record.hashes.weights:
+    weights = suite.with_model(spec.model).weights.get(spec.scale)
+    if not isinstance(weights, Path) or sha256_of(weights) != record.hashes.weights:
         raise SrqError(f"{record_name(spec, record.hashes)} is of other weights than suite '{suite.name}' has")
     options = {f"{part}.{key}": value for part, values in spec.options.items() for key, value in values.items()}
     method = plugins.method(spec.method, {}, options)  # type: ignore[arg-type]
-    return with_count(record, plugins.load_model(spec.model, spec.scale, weights), method)
+    model = with_scope(plugins.load_model(spec.model, spec.scale, weights), record.spec.scope)
+    return with_count(record, model, method)
 
 
 if __name__ == "__main__":
