@@ -19,7 +19,7 @@ from .errors import SrqError, unknown
 from .quantizer import Quantizer, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from .quantizer import Layer, Producer
     from .spec import Bits, Padding, ScopeName
@@ -232,11 +232,6 @@ def pad(x: Tensor, window: int, mode: Padding) -> Tensor:
     for axis, more in ((2, extra[0]), (3, extra[1])):
         x = torch.cat([x, x.flip(axis).narrow(axis, 0, more)], axis) if more else x
     return x
-
-
-def sites_of(student: Student) -> Sequence[Site]:
-    """All sites in the network's own order."""
-    return [quantizer.site for quantizer in student.quantizers.values()]
 
 
 def with_scope(model: SRModel, scope: ScopeName | None) -> SRModel:

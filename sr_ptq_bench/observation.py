@@ -96,7 +96,7 @@ class _Ranges:
     def _claim(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Room for a minimum and a maximum of one shape, () or (C,), that any value replaces."""
         size = like.numel()
-        if self._room.shape[1] < size:
+        if self._room.shape[1] < size or self._room.dtype != like.dtype:
             self._room = torch.empty(2, max(size, _ROOM), dtype=like.dtype, device=like.device)
         taken, self._room = self._room.split([size, self._room.shape[1] - size], dim=1)
         low, high = taken[0].fill_(torch.inf).view(like.shape), taken[1].fill_(-torch.inf).view(like.shape)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
 from .complexity import FULL_PRECISION
+from .data.registry import Registry, file_name
 from .errors import SrqError
 from .schema import complaint
 from .spec import Scale
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OFFICIAL_WEIGHTS = {
-    "193b229909ca89cd8b55de9c9e7fce146ae759d59dfcd78d8feb9dd1d6fa0fd7": "002_lightweightSR_DIV2K_s64w8_SwinIR-S_x2.pth",
+    release.sha256: file_name(release.url) for release in Registry.load().weights.values() if release.sha256
 }
 """Checkpoints that published scores belong to, by their SHA-256: those whose hash is known."""
 

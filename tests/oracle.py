@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sr_ptq_bench.backbones.swinir import open_sites
 from sr_ptq_bench.basicsr_compat import EDSR, MSRResNet, SwinIR
 from sr_ptq_bench.model import SRModel, Student, quantize
-from sr_ptq_bench.quantizer import Bounds
+from sr_ptq_bench.quantizer import Bounds, Site
 from sr_ptq_bench.spec import Bits
 
 if TYPE_CHECKING:
@@ -122,3 +122,8 @@ def images(count: int, height: int, width: int | None = None, seed: int = 0) -> 
     """Random images (count, 3, height, width) in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, 3, height, width or height, generator=generator)
+
+
+def sites_of(student: Student) -> list[Site]:
+    """All sites in the network's own order."""
+    return [quantizer.site for quantizer in student.quantizers.values()]

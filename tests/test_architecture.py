@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "cells": {"formats", "rows"},
     "fit": {"errors", "labels", "records", "rows"},
     "leaderboard": {"bootstrap", "cells", "fit", "formats", "labels", "rows"},
-    "published": {"complexity", "errors", "schema", "spec"},
+    "published": {"complexity", "data", "errors", "schema", "spec"},
     "reproduction": {"cells", "complexity", "fit", "formats", "labels", "leaderboard", "published", "rows"},
     "environment": {"errors", "schema"},
     "evaluate": {"data", "errors", "schema"},

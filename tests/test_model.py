@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from oracle import bounded, images, quantized, swinir, tiny_teacher
+from oracle import bounded, images, quantized, sites_of, swinir, tiny_teacher
 from torch import Tensor, nn
 
 from sr_ptq_bench.backbones.swinir import open_sites
@@ -20,7 +20,6 @@ from sr_ptq_bench.model import (
     pad,
     quantize,
     quantizers_off,
-    sites_of,
     weights_quantized_once,
     with_padding,
     with_scope,

@@ -6,14 +6,14 @@ import copy
 
 import pytest
 import torch
-from oracle import bounded, edsr, images, msrresnet
+from oracle import bounded, edsr, images, msrresnet, sites_of
 from safetensors.torch import save_file
 from torch import nn
 
 from sr_ptq_bench.backbones.edsr import NAMES, edsr_pytorch_names, new_network, open_sites, srq_load_model
 from sr_ptq_bench.basicsr_compat import EDSR, MSRResNet
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.model import quantize, quantizers_off, sites_of
+from sr_ptq_bench.model import quantize, quantizers_off
 from sr_ptq_bench.spec import Bits
 
 W4A4 = Bits(weight=4, activation=4)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracle import edsr, images, msrresnet, swinir
+from oracle import edsr, images, msrresnet, sites_of, swinir
 
 from sr_ptq_bench import Batches, Bits
 from sr_ptq_bench.backbones.edsr import open_sites as open_edsr
 from sr_ptq_bench.backbones.swinir import open_sites as open_swinir
 from sr_ptq_bench.manager import Plugins, option_values
-from sr_ptq_bench.model import quantize, sites_of, with_scope
+from sr_ptq_bench.model import quantize, with_scope
 from sr_ptq_bench.observation import observe
 
 BACKBONES = {
