@@ -24,9 +24,10 @@ from .files import sha256_of
 from .manager import option_values
 from .model import quantize, quantizers_off, weights_quantized_once, with_padding, with_scope
 from .observation import observe
-from .records import record_name
+from .records import Measured, record_name
 from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope
 from .spec import Download, first_complaint
+from .stored_bounds import bounds_sha256, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,7 +150,7 @@ def _smaller(model: SRModel) -> str:
     return f"smaller than one window of {model.window}x{model.window}"
 
 
-def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager[Progress]]) -> Record:
+def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager[Progress]]) -> Measured:
     """Do the run; the same spec on the same machine gives the same record apart from its times."""
     keep_freed_memory()
     torch.manual_seed(run.spec.seed)
@@ -162,7 +163,7 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         figures = run.method.calibrate(student, run.model, run.batches, progress)
     with stages("evaluate") as progress, weights_quantized_once(student):
         scores = score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
-    return _record(
+    record = _record(
         schema_version=SCHEMA_VERSION,
         spec=run.portable,
         scope=_scope(student),
@@ -178,20 +179,7 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         peak_memory_bytes=peak_memory(),
         created=datetime.now(UTC).replace(microsecond=0),
     )
-
-
-def with_count(record: Record, model: SRModel, method: Method) -> Record:
-    """A record as it is, or with the count that it lacks, on the student that `method` makes of `model`.
-
-    Raises SrqError where that is another student than the record's.
-    """
-    if record.complexity is not None:
-        return record
-    student = quantize(model, record.spec.bits, method.make_quantizer)
-    if (method.parts, _scope(student)) != (record.spec.parts, record.scope):
-        name = record_name(record.spec, record.hashes)
-        raise SrqError(f"record {name} quantizes other sites than its method does today; measure it again")
-    return _record(**record.model_dump() | {"complexity": count(student)})
+    return Measured(record, packed(student))
 
 
 def _record(**values: Any) -> Record:
@@ -266,13 +254,3 @@ def _scope(student: Student) -> Scope:
         quantized_weights=weights,
         parameters=parameters(student.network),
     )
-
-
-def bounds_sha256(student: Student) -> str:
-    """Identifies the bounds of all sites to the last bit."""
-    digest = hashlib.sha256()
-    for name, quantizer in student.quantizers.items():
-        digest.update(name.encode())
-        for end in quantizer.bounds.tensors():
-            digest.update(end.numpy().tobytes())
-    return digest.hexdigest()

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save
 from .distribution import Distribution
 from .errors import SrqError
 from .files import write_atomically
-from .records import read_record, write_record
-from .schema import Record, Scores
+from .records import Measured, bounds_path, read_record
+from .schema import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,17 +57,18 @@ class Cache:
         _keep(path, save(_packed(distributions)))
         return distributions
 
-    def record(self, name: str) -> Record | None:
-        """The record of a run that this machine has made, by its file name."""
+    def measured(self, name: str) -> Measured | None:
+        """What this machine has measured, by the file name of the record."""
+        path = self.folder / "records" / name
         try:
-            return read_record(self.folder / "records" / name)
-        except SrqError:
+            return Measured(read_record(path), bounds_path(path).read_bytes())
+        except (SrqError, OSError):
             return None
 
-    def keep_record(self, record: Record) -> None:
+    def keep(self, measured: Measured) -> None:
         """Remember that this machine has made a run; records that came with a repository do not count."""
         with suppress(SrqError):
-            write_record(record, self.folder / "records")
+            measured.write(self.folder / "records")
 
     def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
         text = json.dumps({**key, "torch": torch.__version__, "code": _own_code()}, sort_keys=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -19,9 +20,28 @@ if TYPE_CHECKING:
 LARGEST_FILE = 16 * 2**20
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a run leaves: its record, and the bounds that its scores were made with as a safetensors file."""
+
+    record: Record
+    bounds: bytes
+
+    def write(self, folder: Path) -> Path:
+        """Write both into `folder`, the bounds first; the record's path. Raises SrqError where the system refuses."""
+        name = record_name(self.record.spec, self.record.hashes)
+        write_atomically(bounds_path(folder / name), self.bounds)
+        return write_record(self.record, folder)
+
+
 def record_name(spec: PortableSpec, hashes: Hashes) -> str:
     """The file name of a run's record, known before the run: `dobi+dqc-w4a4-x2-s0-0123456789ab.json`."""
     return f"{spec.method}-{spec.bits}-x{spec.scale}-s{spec.seed}-{fingerprint(spec, hashes)[:12]}.json"
+
+
+def bounds_path(record: Path) -> Path:
+    """Where the bounds of a record are: beside it, `dobi+dqc-w4a4-x2-s0-0123456789ab.safetensors`."""
+    return record.with_suffix(".safetensors")
 
 
 def write_record(record: Record, folder: Path) -> Path:

@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "manager": {"errors", "files", "hookspecs", "method"},
     "schema": {"complexity", "errors", "spec"},
     "records": {"errors", "files", "schema"},
+    "stored_bounds": {"checkpoint", "errors", "quantizer"},
     "formats": set(),
     "labels": {"formats"},
     "bootstrap": set(),
@@ -53,7 +54,7 @@ MAY_IMPORT = {
     "cache": {"distribution", "errors", "files", "records", "schema"},
     "bench": {
         "accounting", "data", "environment", "errors", "evaluate", "files", "manager", "model", "observation",
-        "records", "schema", "spec",
+        "records", "schema", "spec", "stored_bounds",
     },
     "cli": {
         "bench", "cache", "data", "environment", "errors", "files", "formats", "home", "leaderboard", "manager",

@@ -11,13 +11,14 @@ from safetensors.torch import load_file, save_file
 from tiny import FILE, SITES, plugin, plugins, run, silent, write_images
 
 from sr_ptq_bench import Bounds, Quantizer, SrqError, bench
-from sr_ptq_bench.bench import Stages, bounds_sha256, measure, prepare
+from sr_ptq_bench.bench import Stages, measure, prepare
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.data.library import Library
 from sr_ptq_bench.data.registry import ImageSet, Registry, Weights
 from sr_ptq_bench.files import sha256_of
 from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.records import comparable, record_name
+from sr_ptq_bench.stored_bounds import bounds_sha256
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
 STAGES = ["score fp", "score bicubic", "score bilinear", "observe", "bounds", "calibrate", "evaluate", "total"]
@@ -76,7 +77,7 @@ def test_2dquant_measures_what_dobi_and_dqc_measure(tiny_suite):
 
 def test_the_name_is_known_before_the_run(tiny_suite):
     prepared = ready(tiny_suite, method="percentile", p="0.01")
-    record = measure(prepared, Cache(tiny_suite.folder / "home"), silent)
+    record = measure(prepared, Cache(tiny_suite.folder / "home"), silent).record
     assert prepared.record_name == record_name(record.spec, record.hashes)
     assert prepared.record_name.startswith("percentile-w4a4-x2-s0-")
 
@@ -510,7 +511,7 @@ def library(tmp_path, tiny_suite):
 def test_a_set_by_name_is_scored_as_its_folder_is(tiny_suite, library, tmp_path):
     expected = run(tiny_suite, home=tmp_path / "a")
     tiny_suite.change(test={"noise": {"datasets": ["Near"]}})
-    record = measure(prepare(tiny_suite.spec(), plugins(), library=library), Cache(tmp_path / "b"), silent)
+    record = measure(prepare(tiny_suite.spec(), plugins(), library=library), Cache(tmp_path / "b"), silent).record
     assert comparable(record) == comparable(expected)
     assert record.not_scored == ()
 
@@ -519,7 +520,7 @@ def test_sets_that_are_not_at_hand_are_not_scored(tiny_suite, library, tmp_path)
     tiny_suite.change(test={"far": {"datasets": ["Far"]}, "near": {"datasets": ["Near"]}})
     prepared = prepare(tiny_suite.spec(), plugins(), library=library)
     assert prepared.not_scored == ("far",)
-    record = measure(prepared, Cache(tmp_path / "home"), silent)
+    record = measure(prepared, Cache(tmp_path / "home"), silent).record
     assert list(record.scores) == list(record.hashes.test) == ["near"]
     assert record.not_scored == ("far",)
 

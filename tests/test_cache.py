@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import run
+from tiny import plugins, silent
 
 from sr_ptq_bench import Distribution, cache
+from sr_ptq_bench.bench import measure, prepare
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.distribution import BINS
-from sr_ptq_bench.records import record_name
+from sr_ptq_bench.records import bounds_path, record_name
 from sr_ptq_bench.schema import DatasetScores
 
 SCORES = {"Set5": DatasetScores.of({"baby": {"psnr": 1 / 3, "ssim": 0.1}, "bird": {"psnr": float("inf"), "ssim": 1.0}})}
@@ -188,27 +189,31 @@ def test_no_temporary_file_is_left(kept):
 
 
 @pytest.fixture
-def record(tiny_suite, tmp_path):
-    return run(tiny_suite, home=tmp_path / "elsewhere")
+def measured(tiny_suite, tmp_path):
+    prepared = prepare(tiny_suite.spec(), plugins())
+    return measure(prepared, Cache(tmp_path / "elsewhere"), silent)
 
 
-def test_a_record_is_remembered_by_its_name(kept, record, tmp_path):
-    name = record_name(record.spec, record.hashes)
-    assert kept.record(name) is None
-    kept.keep_record(record)
-    assert Cache(tmp_path).record(name) == record
-    assert kept.record("another.json") is None
+def name_of(measured):
+    return record_name(measured.record.spec, measured.record.hashes)
 
 
-def test_a_damaged_memory_of_a_record_is_none(kept, record):
-    name = record_name(record.spec, record.hashes)
-    kept.keep_record(record)
-    (kept.folder / "records" / name).write_text("{")
-    assert kept.record(name) is None
+def test_a_run_is_remembered_by_its_name_with_its_bounds(kept, measured, tmp_path):
+    assert kept.measured(name_of(measured)) is None
+    kept.keep(measured)
+    assert Cache(tmp_path).measured(name_of(measured)) == measured
+    assert kept.measured("another.json") is None
 
 
-def test_a_record_that_cannot_be_remembered_does_no_harm(tmp_path, record):
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: bounds_path(path).unlink()])
+def test_a_damaged_memory_of_a_run_is_none(kept, measured, damage):
+    kept.keep(measured)
+    damage(kept.folder / "records" / name_of(measured))
+    assert kept.measured(name_of(measured)) is None
+
+
+def test_a_run_that_cannot_be_remembered_does_no_harm(tmp_path, measured):
     (tmp_path / "home").write_text("a file")
     kept = Cache(tmp_path / "home")
-    kept.keep_record(record)
-    assert kept.record(record_name(record.spec, record.hashes)) is None
+    kept.keep(measured)
+    assert kept.measured(name_of(measured)) is None

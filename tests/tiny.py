@@ -163,7 +163,7 @@ def run(suite: TinySuite, *more: Any, home: Path | None = None, method: str = "m
     from sr_ptq_bench.cache import Cache
 
     prepared = prepare(suite.spec(method, **spec), plugins(*more))
-    return measure(prepared, Cache(home or suite.folder / "home"), silent)
+    return measure(prepared, Cache(home or suite.folder / "home"), silent).record
 
 
 @contextmanager

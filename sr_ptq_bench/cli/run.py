@@ -14,7 +14,7 @@ from . import options as shared
 if TYPE_CHECKING:
     from ..bench import Run
     from ..cache import Cache
-    from ..schema import Record
+    from ..records import Measured
     from ..spec import ScopeName, Suite
     from .display import Display
 
@@ -134,7 +134,6 @@ def run(
     from ..environment import choose_device
     from ..home import default_home
     from ..manager import Plugins
-    from ..records import write_record
     from .display import Display
 
     plugins, display, home = Plugins(plugin_files), Display(), default_home()
@@ -142,25 +141,25 @@ def run(
     device = choose_device(device)
     for each in range(seed, seed + seeds):
         prepared = prepare(spec.model_copy(update={"seed": each}), plugins, device, library)
-        record = _measured(prepared, display, cache, force)
-        display.record(record, write_record(record, folder))
+        measured = _measured(prepared, display, cache, force)
+        display.record(measured.record, measured.write(folder))
 
 
-def _measured(prepared: Run, display: Display, cache: Cache, force: bool) -> Record:
-    """The record of a run, measured unless this machine has done so."""
-    from ..bench import measure, with_count
+def _measured(prepared: Run, display: Display, cache: Cache, force: bool) -> Measured:
+    """The record and the bounds of a run, measured unless this machine has done so."""
+    from ..bench import measure
     from ..environment import describe
 
     if prepared.not_scored:
         display.print(f"Not at hand, so not scored: {', '.join(prepared.not_scored)}; see `srq data get`.")
-    record = None if force else cache.record(prepared.record_name)
-    if record is not None and record.environment == describe(prepared.method, str(prepared.model.device)):
+    known = None if force else cache.measured(prepared.record_name)
+    if known and known.record.environment == describe(prepared.method, str(prepared.model.device)):
         display.print("Measured already on this machine; --force measures again.")
-        return with_count(record, prepared.model, prepared.method)
+        return known
     with display.stages() as show:
-        record = measure(prepared, cache, show)
-    cache.keep_record(record)
-    return record
+        measured = measure(prepared, cache, show)
+    cache.keep(measured)
+    return measured
 
 
 def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
