@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -161,8 +161,8 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     complexity = count(student)
     with stages("calibrate") as progress:
         figures = run.method.calibrate(student, run.model, run.batches, progress)
-    with stages("evaluate") as progress, weights_quantized_once(student):
-        scores = score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
+    with stages("evaluate") as progress:
+        scores = scores_of(run, student, progress)
     record = _record(
         schema_version=SCHEMA_VERSION,
         spec=run.portable,
@@ -180,6 +180,21 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         created=datetime.now(UTC).replace(microsecond=0),
     )
     return Measured(record, packed(student))
+
+
+def scores_of(run: Run, student: Student, progress: Progress) -> Scores:
+    """The scores of a student on the test sets of the run."""
+    with weights_quantized_once(student):
+        return score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
+
+
+def bare_student(run: Run) -> Student:
+    """The quantized twin without bounds: weights rewritten where the method does so."""
+    student = quantize(run.model, run.spec.bits, run.method.make_quantizer)
+    if run.method.transforms():
+        with quantizers_off(student):
+            run.method.transform(student, run.batches)
+    return student
 
 
 def _record(**values: Any) -> Record:
@@ -219,10 +234,8 @@ def _network_key(run: Run) -> dict[str, Any]:
 
 def _student(run: Run, cache: Cache, stages: Stages) -> Student:
     """The quantized twin with its first bounds."""
-    student = quantize(run.model, run.spec.bits, run.method.make_quantizer)
-    if run.method.transforms():
-        with stages("transform"), quantizers_off(student):
-            run.method.transform(student, run.batches)
+    with stages("transform") if run.method.transforms() else nullcontext():
+        student = bare_student(run)
     with stages("observe"):
         distributions = _distributions(run, student, cache)
     with stages("bounds") as progress:

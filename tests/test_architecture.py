@@ -56,9 +56,11 @@ MAY_IMPORT = {
         "accounting", "data", "environment", "errors", "evaluate", "files", "manager", "model", "observation",
         "records", "schema", "spec", "stored_bounds",
     },
+    "restored": {"bench", "errors", "spec", "stored_bounds"},
+    "verify": {"bench", "errors", "records", "restored", "stored_bounds"},
     "cli": {
         "bench", "cache", "data", "environment", "errors", "files", "formats", "home", "leaderboard", "manager",
-        "published", "records", "reproduction", "spec",
+        "published", "records", "reproduction", "restored", "spec", "verify",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {

@@ -14,6 +14,7 @@ COMMANDS = {
     "table": "Turn records into tables, or set them beside published scores.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
+    "verify": "Score a record's stored bounds anew and compare.",
 }
 EXPECTED_FAILURE = 2
 INTERRUPTED = 130

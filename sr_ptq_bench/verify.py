@@ -1,0 +1,75 @@
+"""Do the scores of a record come back from the bounds that are stored beside it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .bench import scores_of
+from .errors import SrqError
+from .records import bounds_path, read_record, record_name
+from .restored import check_same, student_of
+from .stored_bounds import bounds_sha256
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .bench import Run
+    from .hookspecs import Progress
+    from .schema import Record, Scores
+
+TOLERANCE = {"psnr": 0.005, "ssim": 0.00005}
+"""Half of the last printed digit: another processor or number of threads may change the digits behind it."""
+OF_OTHER_METRICS = 1e-6
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One mean score, recorded and measured again."""
+
+    dataset: str
+    metric: str
+    recorded: float
+    again: float
+
+    @property
+    def difference(self) -> float:
+        """Again minus recorded; 0 where both are infinite."""
+        return 0.0 if self.again == self.recorded else self.again - self.recorded
+
+    @property
+    def holds(self) -> bool:
+        """Whether the printed digits agree but for rounding."""
+        return abs(self.difference) <= TOLERANCE.get(self.metric, OF_OTHER_METRICS)
+
+
+def read_verifiable(path: Path) -> Record:
+    """A record with bounds beside it; raises SrqError where the name, the record or the bounds are missing or wrong."""
+    record = read_record(path)
+    expected = record_name(record.spec, record.hashes)
+    if path.name != expected:
+        raise SrqError(f"record {path} holds the run that belongs into {expected}")
+    if not bounds_path(path).is_file():
+        raise SrqError(f"record {path} has no bounds beside it, {bounds_path(path).name}; measure it again")
+    return record
+
+
+def verify(run: Run, record: Record, path: Path, progress: Progress) -> list[Comparison]:
+    """Score the student of the stored bounds anew, beside the record at `path`.
+
+    Raises SrqError where run or bounds are not those of the record.
+    """
+    check_same(run, record)
+    student = student_of(run, bounds_path(path))
+    if bounds_sha256(student) != record.bounds_sha256:
+        raise SrqError(f"bounds {bounds_path(path)} are not those of the record: their bounds_sha256 differs")
+    return compare(record.scores, scores_of(run, student, progress))
+
+
+def compare(recorded: Scores, again: Scores) -> list[Comparison]:
+    """All mean scores side by side."""
+    return [
+        Comparison(dataset, metric, value, again[dataset].mean[metric])
+        for dataset, scores in recorded.items()
+        for metric, value in scores.mean.items()
+    ]
