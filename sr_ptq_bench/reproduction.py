@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import cells
+from . import cells, order
 from .complexity import FULL_PRECISION
 from .fit import fitting
 from .formats import NONE, Column, Page, Sheet
@@ -50,7 +50,7 @@ def page(records: Iterable[Record], published: Iterable[Published]) -> Page | No
         title=f"{first.spec.model} x{first.spec.scale}, suite {first.spec.suite}: measured beside published",
         lead=_lead(first),
         sheets=[_sheet(dataset, of, _weights(first)) for dataset, of in pairs.items()],
-        notes=list(_notes(list(missing))),
+        notes=[*_notes(list(missing)), *filter(None, (order.note(name, _standings(of)) for name, of in pairs.items()))],
         lines=[line for dataset, of in pairs.items() for line in _lines(first, dataset, of)],
     )
 
@@ -149,6 +149,15 @@ def _pairs(measured: Sequence[Entry], published: Sequence[Entry]) -> Iterator[Pa
                 found = [of for of in measured if of.key == printed.key]
                 yield from [Pair(of, printed) for of in found] or [Pair(None, printed)]
         yield from (Pair(of, None) for of in measured if of.bits == bits and of.key not in known)
+
+
+def _standings(pairs: Iterable[Pair]) -> list[order.Standing]:
+    """The rows whose PSNR is known on both sides; references are no methods."""
+    return [
+        order.Standing(pair.measured.label, (pair.measured.bits, pair.measured.scope), *pair.scores("psnr"))
+        for pair in pairs
+        if pair.measured and pair.published and pair.measured.bits != FULL
+    ]
 
 
 # Tables
