@@ -151,7 +151,10 @@ def _smaller(model: SRModel) -> str:
 
 
 def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager[Progress]]) -> Measured:
-    """Do the run; the same spec on the same machine gives the same record apart from its times."""
+    """Do the run; the same spec on the same machine gives the same record apart from its times.
+
+    A run that was killed continues from its last checkpoint, and so to the same record.
+    """
     keep_freed_memory()
     torch.manual_seed(run.spec.seed)
     start = time.perf_counter()
@@ -159,10 +162,16 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     references = _references(run, cache, stages)
     student = _student(run, cache, stages)
     complexity = count(student)
+    environment = describe(run.method, str(student.device))
+    unfinished = cache.unfinished(run.record_name, _software_key(run) | environment.model_dump())
     with stages("calibrate") as progress:
-        figures = run.method.calibrate(student, run.model, run.batches, progress)
+        figures = unfinished.calibrate(
+            student, lambda checkpoint: run.method.calibrate(student, run.model, run.batches, progress, checkpoint)
+        )
+    stages.seconds["calibrate"] += unfinished.seconds_before
+    known = unfinished.scores(student)
     with stages("evaluate") as progress, weights_quantized_once(student):
-        scores = score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
+        scores = score(of_network(student), run.tests, run.spec.scale, run.plugins, progress, known)
     record = _record(
         schema_version=SCHEMA_VERSION,
         spec=run.portable,
@@ -172,10 +181,10 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         not_scored=run.not_scored,
         references=references,
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in figures.items()},
-        environment=describe(run.method, str(student.device)),
+        environment=environment,
         hashes=run.hashes,
         bounds_sha256=bounds_sha256(student),
-        timings=stages.seconds | {"total": time.perf_counter() - start},
+        timings=stages.seconds | {"total": time.perf_counter() - start + unfinished.seconds_before},
         peak_memory_bytes=peak_memory(),
         created=datetime.now(UTC).replace(microsecond=0),
     )
@@ -206,6 +215,11 @@ def _references(run: Run, cache: Cache, stages: Stages) -> References:
             compute = partial(score, upscaler, run.tests, run.spec.scale, run.plugins, progress)
             scores[name] = cache.scores(key, compute)
     return References(**scores)
+
+
+def _software_key(run: Run) -> dict[str, Any]:
+    """The code of the method's parts: a checkpoint that another code has written is not continued."""
+    return {"parts": {part: run.plugins.plugins[part].source_sha256() for part in run.method.parts}}
 
 
 def _network_key(run: Run) -> dict[str, Any]:
