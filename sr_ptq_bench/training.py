@@ -59,7 +59,7 @@ class Training:
 
         def joined(name: str) -> Tensor:
             pairs = zip(states, trained, strict=True)
-            return torch.cat([state.get(name, torch.zeros_like(bound)).flatten() for state, bound in pairs])
+            return torch.cat([(state[name] if state else torch.zeros_like(bound)).flatten() for state, bound in pairs])
 
         return {
             "bounds": torch.cat([bound.detach().flatten() for bound in self._bounds]),
