@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from .distribution import Distribution
     from .errors import SrqError
     from .fakequant import fake_quantize
-    from .hookspecs import Figures, Progress, hookimpl
+    from .hookspecs import Checkpoint, Figures, Progress, hookimpl
     from .model import Operand, SRModel, Student
     from .quantizer import Bounds, Quantizer, Site
     from .spec import Bits, Options, RunSpec, Suite
+    from .training import Training
 
 _HOME = {
     "Batches": "data.batches",
     "Bits": "spec",
     "Bounds": "quantizer",
+    "Checkpoint": "hookspecs",
     "Distribution": "distribution",
     "Figures": "hookspecs",
     "Operand": "model",
@@ -35,6 +37,7 @@ _HOME = {
     "SrqError": "errors",
     "Student": "model",
     "Suite": "spec",
+    "Training": "training",
     "fake_quantize": "fakequant",
     "fill": "checkpoint",
     "hookimpl": "hookspecs",
@@ -46,6 +49,7 @@ __all__ = [
     "Batches",
     "Bits",
     "Bounds",
+    "Checkpoint",
     "Distribution",
     "Figures",
     "Operand",
@@ -58,6 +62,7 @@ __all__ = [
     "SrqError",
     "Student",
     "Suite",
+    "Training",
     "fake_quantize",
     "fill",
     "hookimpl",

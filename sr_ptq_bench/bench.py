@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .model import SRModel, Student
     from .schema import Scores
     from .spec import RunSpec, ScopeName
+    from .unfinished import KeptScores
 
 
 SCOPES: dict[ScopeName, tuple[str, str]] = {
@@ -151,7 +152,10 @@ def _smaller(model: SRModel) -> str:
 
 
 def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager[Progress]]) -> Measured:
-    """Do the run; the same spec on the same machine gives the same record apart from its times."""
+    """Do the run; the same spec on the same machine gives the same record apart from its times.
+
+    A run that was killed continues from its last checkpoint, and so to the same record.
+    """
     keep_freed_memory()
     torch.manual_seed(run.spec.seed)
     start = time.perf_counter()
@@ -159,10 +163,16 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     references = _references(run, cache, stages)
     student = _student(run, cache, stages)
     complexity = count(student)
+    environment = describe(run.method, str(student.device))
+    unfinished = cache.unfinished(run.record_name, _software_key(run) | environment.model_dump())
     with stages("calibrate") as progress:
-        figures = run.method.calibrate(student, run.model, run.batches, progress)
+        figures = unfinished.calibrate(
+            student, lambda checkpoint: run.method.calibrate(student, run.model, run.batches, progress, checkpoint)
+        )
+    stages.seconds["calibrate"] += unfinished.seconds_before
+    known = unfinished.scores(student)
     with stages("evaluate") as progress:
-        scores = scores_of(run, student, progress)
+        scores = scores_of(run, student, progress, known)
     record = _record(
         schema_version=SCHEMA_VERSION,
         spec=run.portable,
@@ -172,20 +182,20 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         not_scored=run.not_scored,
         references=references,
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in figures.items()},
-        environment=describe(run.method, str(student.device)),
+        environment=environment,
         hashes=run.hashes,
         bounds_sha256=bounds_sha256(student),
-        timings=stages.seconds | {"total": time.perf_counter() - start},
+        timings=stages.seconds | {"total": time.perf_counter() - start + unfinished.seconds_before},
         peak_memory_bytes=peak_memory(),
         created=datetime.now(UTC).replace(microsecond=0),
     )
     return Measured(record, packed(student))
 
 
-def scores_of(run: Run, student: Student, progress: Progress) -> Scores:
-    """The scores of a student on the test sets of the run."""
+def scores_of(run: Run, student: Student, progress: Progress, kept: KeptScores | None = None) -> Scores:
+    """The scores of a student on the test sets of the run; those that were `kept` are not measured again."""
     with weights_quantized_once(student):
-        return score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
+        return score(of_network(student), run.tests, run.spec.scale, run.plugins, progress, kept)
 
 
 def bare_student(run: Run) -> Student:
@@ -221,6 +231,11 @@ def _references(run: Run, cache: Cache, stages: Stages) -> References:
             compute = partial(score, upscaler, run.tests, run.spec.scale, run.plugins, progress)
             scores[name] = cache.scores(key, compute)
     return References(**scores)
+
+
+def _software_key(run: Run) -> dict[str, Any]:
+    """The code of the method's parts: a checkpoint that another code has written is not continued."""
+    return {"parts": {part: run.plugins.plugins[part].source_sha256() for part in run.method.parts}}
 
 
 def _network_key(run: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from .errors import SrqError
 from .schema import DatasetScores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     import numpy as np
 
@@ -46,20 +46,27 @@ def score(
     scale: int,
     plugins: Plugins,
     progress: Progress,
+    kept: MutableMapping[tuple[str, str], dict[str, float]] | None = None,
 ) -> dict[str, DatasetScores]:
-    """Upscale every image of every test set and score it with all metric plugins."""
+    """Upscale every image of every test set and score it with all metric plugins.
+
+    An image whose scores are in `kept`, by test set and name, is not scored again; the others are put there.
+    """
+    kept = {} if kept is None else kept
     total = sum(len(dataset) for dataset in datasets.values())
     done = 0
     scores: dict[str, DatasetScores] = {}
     for name, dataset in datasets.items():
-        images: dict[str, dict[str, float]] = {}
-        for pair in dataset:
-            progress(done, total, pair.name)
-            try:
-                images[pair.name] = plugins.evaluate(upscaler(pair.lr), pair.hr, scale)
-            except SrqError as error:
-                raise SrqError(f"dataset '{name}', image '{pair.name}': {error}") from error
+        for index, image in enumerate(dataset.names):
+            progress(done, total, image)
+            if (name, image) not in kept:
+                pair = dataset[index]
+                try:
+                    kept[name, image] = plugins.evaluate(upscaler(pair.lr), pair.hr, scale)
+                except SrqError as error:
+                    raise SrqError(f"dataset '{name}', image '{image}': {error}") from error
             done += 1
+        images = {image: kept[name, image] for image in dataset.names}
         _check_metrics(name, images)
         scores[name] = DatasetScores.of(images)
     progress(total, total)

@@ -1,10 +1,12 @@
-"""Files that are either whole or not there, and their checksums."""
+"""Files that are either whole or not there, their checksums, and what becomes of damaged ones."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import secrets
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,18 @@ from .errors import SrqError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+Say = Callable[[str], None]
+"""Tells the user a line."""
+ABANDONED = 3600.0
+"""Seconds after which a temporary file cannot be of a process that is still writing it."""
+SEALED = 8 * 2**30
+"""Bytes of the largest sealed file that is read."""
+_DIGITS = 64
+
+
+def say_nothing(_text: str) -> None:
+    """Where nobody listens."""
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -34,6 +48,49 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+    _remove_abandoned(path.parent)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left."""
+    for temporary in folder.glob(".srq-*.tmp"):
+        with suppress(OSError):
+            if time.time() - temporary.stat().st_mtime > ABANDONED:
+                temporary.unlink()
+
+
+def write_sealed(path: Path, data: bytes) -> None:
+    """Write a file that ends with the SHA-256 of what is before; raises SrqError where the system refuses."""
+    write_atomically(path, data + hashlib.sha256(data).hexdigest().encode())
+
+
+def read_sealed(path: Path, say: Say) -> bytes | None:
+    """The content of a sealed file; None where there is none, or none that is whole, which is then set aside."""
+    try:
+        if path.stat().st_size <= SEALED:
+            content = path.read_bytes()
+            data, digits = content[:-_DIGITS], content[-_DIGITS:]
+            if hashlib.sha256(data).hexdigest().encode() == digits:
+                return data
+    except FileNotFoundError:
+        return None
+    except IsADirectoryError:
+        pass
+    except OSError as error:
+        say(f"cannot read {path}: {error.strerror or error}; going on without it")
+        return None
+    say(f"{path} is damaged; {set_aside(path)}")
+    return None
+
+
+def set_aside(path: Path) -> str:
+    """Rename a damaged file, so that it is neither read again nor lost; what was done, to end a line with."""
+    bad = path.with_name(f"{path.name}.bad")
+    try:
+        path.replace(bad)
+    except OSError as error:
+        return f"it cannot be renamed: {error.strerror or error}"
+    return f"it is now {bad.name}"
 
 
 def sha256_of(path: Path) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
+    from torch import Tensor
 
     from .data.batches import Batches
     from .distribution import Distribution
@@ -35,6 +36,19 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Report that `done` of `total` steps are finished; `note` may carry the present loss."""
+
+
+class Checkpoint(Protocol):
+    """Keeps the state of a calibration, so that a run that was killed continues where it was.
+
+    A calibrator that asks for it promises to change nothing of the student but tensors of its network.
+    """
+
+    def load(self) -> dict[str, Tensor] | None:
+        """The tensors saved last by this very calibration, on the CPU; None where it begins anew."""
+
+    def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Keep the tensors that `make` returns. Call it after every step: it calls `make` every few seconds."""
 
 
 @hookspec(firstresult=True)
@@ -90,11 +104,12 @@ def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: 
 
 @hookspec(firstresult=True)
 def srq_calibrate(
-    student: Student, teacher: SRModel, batches: Batches, options: Any, progress: Progress
+    student: Student, teacher: SRModel, batches: Batches, options: Any, progress: Progress, checkpoint: Checkpoint
 ) -> Figures | None:
     """Refine the student in place, with the teacher as the target.
 
     Called once, after the bounds are set. Return figures worth keeping in the record: losses, the checkpoint kept.
+    Without `checkpoint` a killed run calibrates again from the start. `Training` does its work for Adam.
     """
 
 

@@ -216,8 +216,8 @@ class Plugins:
         return merged
 
     def identities(self, hook: str) -> list[str]:
-        """Name, distribution and version of every plugin that implements `hook`."""
-        return sorted(f"{p.name} {p.distribution} {p.version}" for p in self._with_hook(hook))
+        """Name, distribution, version and code of every plugin that implements `hook`."""
+        return sorted(f"{p.name} {p.distribution} {p.version} {p.source_sha256()}" for p in self._with_hook(hook))
 
     def _with_hook(self, hook: str) -> list[Plugin]:
         return [plugin for plugin in self.plugins.values() if hook in plugin.hooks()]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .data.batches import Batches
     from .distribution import Distribution
-    from .hookspecs import Figures, Progress
+    from .hookspecs import Checkpoint, Figures, Progress
     from .manager import Plugins
     from .model import SRModel, Student
     from .quantizer import Bounds, Quantizer, Site
@@ -58,11 +58,18 @@ class Method:
                 return bounds  # type: ignore[no-any-return]
         raise SrqError(f"method '{self.name}' gives no bounds for site {site.name}")
 
-    def calibrate(self, student: Student, teacher: SRModel, batches: Batches, progress: Progress) -> Figures:
+    def calibrate(
+        self, student: Student, teacher: SRModel, batches: Batches, progress: Progress, checkpoint: Checkpoint
+    ) -> Figures:
         """Refine the student; the figures of the calibrator, none where the method has no calibrator."""
         for part, hook, options in self._calls:
             figures: Figures | None = hook.srq_calibrate(
-                student=student, teacher=teacher, batches=batches, options=options, progress=progress
+                student=student,
+                teacher=teacher,
+                batches=batches,
+                options=options,
+                progress=progress,
+                checkpoint=checkpoint,
             )
             for site, quantizer in student.quantizers.items():
                 with blamed_on(part, site):

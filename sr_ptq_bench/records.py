@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from .errors import SrqError
-from .files import write_atomically
-from .schema import Record, complaint, fingerprint
+from .files import say_nothing, set_aside, write_atomically
+from .schema import Record, complaint, fingerprint, is_newer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from .files import Say
     from .schema import Hashes, PortableSpec
 
 LARGEST_FILE = 16 * 2**20
+
+
+class NewerRecordError(SrqError):
+    """A record of a schema version that only a later srq knows."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +32,14 @@ class Measured:
     record: Record
     bounds: bytes
 
-    def write(self, folder: Path) -> Path:
-        """Write both into `folder`, the bounds first; the record's path. Raises SrqError where the system refuses."""
-        name = record_name(self.record.spec, self.record.hashes)
-        write_atomically(bounds_path(folder / name), self.bounds)
+    def write(self, folder: Path, say: Say = say_nothing) -> Path:
+        """Write both into `folder`, the bounds first; the record's path. Raises SrqError where the system refuses.
+
+        A damaged record of that name is set aside before, which `say` tells.
+        """
+        path = folder / record_name(self.record.spec, self.record.hashes)
+        make_room(path, say)
+        write_atomically(bounds_path(path), self.bounds)
         return write_record(self.record, folder)
 
 
@@ -63,21 +72,46 @@ def read_record(path: Path) -> Record:
     except OSError as error:
         raise SrqError(f"cannot read record {path}: {error.strerror or error}") from error
     except ValidationError as error:
-        raise SrqError(f"record {path}: {complaint(error, Record)}") from error
+        kind = NewerRecordError if is_newer(error) else SrqError
+        raise kind(f"record {path}: {complaint(error, Record)}") from error
 
 
-def read_records(folder: Path) -> list[Record]:
+def read_records(folder: Path, skip: Say | None = None) -> list[Record]:
     """All records of a folder in the order of their file names; none where there is no such folder.
 
-    A file that does not bear the name of its contents was edited or renamed by hand and raises SrqError.
+    A file that is damaged, of another schema version, or does not bear the name of its contents raises SrqError; with
+    `skip` it is left out, and `skip` is told why.
     """
-    paths = sorted(folder.glob("*.json"))
-    records = [read_record(path) for path in paths]
-    for path, record in zip(paths, records, strict=True):
-        expected = record_name(record.spec, record.hashes)
-        if path.name != expected:
-            raise SrqError(f"record {path} holds the run that belongs into {expected}")
+    records = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            records.append(_named_record(path))
+        except SrqError as error:
+            if skip is None:
+                raise
+            skip(str(error))
     return records
+
+
+def _named_record(path: Path) -> Record:
+    """One that bears another name was edited or renamed by hand."""
+    record = read_record(path)
+    expected = record_name(record.spec, record.hashes)
+    if path.name != expected:
+        raise SrqError(f"record {path} holds the run that belongs into {expected}")
+    return record
+
+
+def make_room(path: Path, say: Say) -> None:
+    """Set a damaged record aside before a new one takes its name; raises SrqError for one of a later srq."""
+    if not path.exists():
+        return
+    try:
+        read_record(path)
+    except NewerRecordError as error:
+        raise SrqError(f"{error}; it is not overwritten: use a newer srq, or another --out") from error
+    except SrqError as error:
+        say(f"{error}; {set_aside(path)}")
 
 
 def comparable(record: Record) -> dict[str, Any]:

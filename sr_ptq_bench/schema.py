@@ -268,6 +268,12 @@ def fingerprint(spec: PortableSpec, hashes: Hashes) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def is_newer(error: ValidationError) -> bool:
+    """Whether a record is refused because its schema version is a later one."""
+    first = error.errors(include_url=False)[0]
+    return first["loc"] == ("schema_version",) and type(first["input"]) is int and first["input"] > SCHEMA_VERSION
+
+
 def complaint(error: ValidationError, model: type[BaseModel]) -> str:
     """One printable line of bounded length, whatever the file holds."""
     first = error.errors(include_url=False)[0]

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from tiny import plugins, silent
 
 from sr_ptq_bench import Distribution, cache
 from sr_ptq_bench.bench import measure, prepare
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.distribution import BINS
+from sr_ptq_bench.files import read_sealed, write_sealed
 from sr_ptq_bench.records import bounds_path, record_name
 from sr_ptq_bench.schema import DatasetScores
 
@@ -26,7 +27,7 @@ class Counter:
     def __init__(self, result):
         self.result, self.calls = result, 0
 
-    def __call__(self):
+    def __call__(self, *known):
         self.calls += 1
         return self.result
 
@@ -148,9 +149,9 @@ def test_damaged_distributions_are_computed_again(kept, damage):
 def test_distributions_that_lack_a_tensor_are_computed_again(kept, missing):
     kept.distributions(KEY, Counter(distributions()))
     (path,) = files(kept)
-    tensors = load_file(path)
+    tensors = load(read_sealed(path, print))
     del tensors[missing]
-    save_file(tensors, path)
+    write_sealed(path, save(tensors))
     compute = Counter(distributions())
     kept.distributions(KEY, compute)
     assert compute.calls == 1
@@ -173,7 +174,7 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path):
 
 
 def test_an_error_of_the_computation_is_not_swallowed(kept):
-    def fail():
+    def fail(*known):
         raise ValueError("in the computation")
 
     for keep in (kept.scores, kept.distributions):

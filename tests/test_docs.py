@@ -15,6 +15,7 @@ import pytest
 import torch
 from oracle import swinir
 from safetensors.torch import save_file
+from training import Forgetful
 
 import sr_ptq_bench
 from sr_ptq_bench import Bits, Distribution, Site, Student, Suite, hookspecs
@@ -199,7 +200,7 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
         quantizer = student.quantizers[name]
         quantizer.set_bounds(method.init_bounds(quantizer.site, distribution, quantizer.bits))
     assert student.quantizers["0.weight"].lower.shape == (12,)
-    figures = method.calibrate(student, teacher, batches, lambda *_: None)
+    figures = method.calibrate(student, teacher, batches, lambda *_: None, Forgetful())
     assert figures["checkpoint"] == "last"
     assert plugins.evaluate(photo, photo, 2)["mae"] == 0
 

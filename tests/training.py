@@ -22,8 +22,8 @@ def supply(seed: int = 0) -> Batches:
 class Exact(Batches):
     """The same patches in float64."""
 
-    def random(self, batch, size):
-        return (x.double() for x in super().random(batch, size))
+    def random(self, batch, size, skip=0):
+        return (x.double() for x in super().random(batch, size, skip))
 
 
 def exact_supply() -> Exact:
@@ -33,6 +33,36 @@ def exact_supply() -> Exact:
 
 def quiet(done: int, total: int, note: str = "") -> None:
     """No progress."""
+
+
+class Forgetful:
+    """A checkpoint that keeps nothing."""
+
+    def load(self):
+        return None
+
+    def save(self, make):
+        pass
+
+
+class Memory(Forgetful):
+    """A checkpoint that keeps what it is given last, and raises `Killed` once it has been given `steps` of them."""
+
+    def __init__(self, steps: int) -> None:
+        self.left, self.kept = steps, None
+
+    def load(self):
+        return self.kept
+
+    def save(self, make):
+        self.kept = {name: tensor.clone() for name, tensor in make().items()}
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+class Killed(Exception):  # noqa: N818
+    """The end of a process, as far as a test in one process can have it."""
 
 
 def teacher_and_student(bits: str = "3") -> tuple[SRModel, Student]:

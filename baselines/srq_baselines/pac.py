@@ -6,7 +6,6 @@ the features of both networks are strong.
 
 from __future__ import annotations
 
-from itertools import islice
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from sr_ptq_bench import Batches, Figures, Options, Progress, SRModel, Student, hookimpl
+from sr_ptq_bench import Batches, Checkpoint, Figures, Options, Progress, SRModel, Student, Training, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,12 +51,18 @@ def srq_options(values: Mapping[str, Any]) -> PacOptions:
 
 @hookimpl
 def srq_calibrate(
-    student: Student, teacher: SRModel, batches: Batches, options: PacOptions, progress: Progress
+    student: Student,
+    teacher: SRModel,
+    batches: Batches,
+    options: PacOptions,
+    progress: Progress,
+    checkpoint: Checkpoint,
 ) -> Figures:
     """Train all activation bounds, then all weight bounds, and keep the last ones."""
-    patches = batches.random(options.batch, options.patch or HR_PATCH // teacher.scale)
-    scales = gradient_scales(student, next(patches))
-    losses: list[Tensor] = []
+    training = Training(student, checkpoint)
+    size = options.patch or HR_PATCH // teacher.scale
+    scales = gradient_scales(student, next(batches.random(options.batch, size)))
+    patches = batches.random(options.batch, size, skip=1 + len(training.losses))
     for role, rate, last_rate in (
         ("activation", options.activation_lr, options.activation_lr_last),
         ("weight", options.weight_lr, options.weight_lr_last),
@@ -70,16 +75,16 @@ def srq_calibrate(
         }
         adam = torch.optim.Adam(list(scale_of), rate, foreach=True)
         cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, options.iterations, last_rate)
-        for lr in islice(patches, options.iterations):
-            loss = distillation_loss(student, teacher, lr, options)
+        for _ in training.steps(adam, cosine, options.iterations):
+            loss = distillation_loss(student, teacher, next(patches), options)
             scaled_step(adam, loss, scale_of)
             cosine.step()
             student.keep_ordered()
-            losses.append(loss.detach())
-            progress(len(losses), 2 * options.iterations, role)
+            training.losses.append(loss.detach())
+            progress(len(training.losses), 2 * options.iterations, role)
         for bound in scale_of:
             bound.requires_grad_(False)
-    history = torch.stack(losses).tolist()
+    history = torch.stack(training.losses).tolist()
     return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
 
 

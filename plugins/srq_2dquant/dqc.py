@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from sr_ptq_bench import Batches, Figures, Options, Progress, SRModel, Student, hookimpl
+from sr_ptq_bench import Batches, Checkpoint, Figures, Options, Progress, SRModel, Student, Training, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,27 +56,33 @@ def srq_options(values: Mapping[str, Any]) -> DqcOptions:
 
 @hookimpl
 def srq_calibrate(
-    student: Student, teacher: SRModel, batches: Batches, options: DqcOptions, progress: Progress
+    student: Student,
+    teacher: SRModel,
+    batches: Batches,
+    options: DqcOptions,
+    progress: Progress,
+    checkpoint: Checkpoint,
 ) -> Figures:
     """Train all bounds and keep the last ones."""
+    training = Training(student, checkpoint)
     bounds = student.bound_parameters()
-    losses = []
     for bound in bounds:
         bound.requires_grad_()
     adam = torch.optim.Adam(bounds, options.lr, (options.beta1, options.beta2), foreach=True)
     decay = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: learning_rate(step, options))
-    for step, lr in zip(range(options.iterations), batches.random(options.batch, options.patch), strict=False):
-        loss = distillation_loss(student, teacher, lr, options)
+    patches = batches.random(options.batch, options.patch, skip=len(training.losses))
+    for step in training.steps(adam, decay, options.iterations):
+        loss = distillation_loss(student, teacher, next(patches), options)
         adam.zero_grad()
         loss.backward()
         adam.step()
         decay.step()
         student.keep_ordered()
-        losses.append(loss.detach())
+        training.losses.append(loss.detach())
         progress(step + 1, options.iterations)
     for bound in bounds:
         bound.requires_grad_(False)
-    history = torch.stack(losses).tolist()
+    history = torch.stack(training.losses).tolist()
     return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
 
 

@@ -108,7 +108,8 @@ def run(
     srq run --method 2dquant --bits 2 --scale 2 --seeds 3
 
     The network is quantized, its bounds are chosen and calibrated, and it is scored beside its full-precision (FP)
-    twin and bicubic. A run that this machine has made already is not made again.
+    twin and bicubic. A run that this machine has made already is not made again, and one that was interrupted
+    continues where it was.
     """
     if seed + seeds - 1 > LARGEST_SEED:
         raise click.BadParameter(f"the last of {seeds} seeds is larger than {LARGEST_SEED}", param_hint="--seeds")
@@ -134,15 +135,18 @@ def run(
     from ..environment import choose_device
     from ..home import default_home
     from ..manager import Plugins
+    from ..records import make_room
     from .display import Display
 
     plugins, display, home = Plugins(plugin_files), Display(), default_home()
-    cache, library = Cache(home), Library(home, display.stage, display.print)
+    cache, library = Cache(home, display.print), Library(home, display.stage, display.print)
     device = choose_device(device)
     for each in range(seed, seed + seeds):
         prepared = prepare(spec.model_copy(update={"seed": each}), plugins, device, library)
-        measured = _measured(prepared, display, cache, force)
-        display.record(measured.record, measured.write(folder))
+        make_room(folder / prepared.record_name, display.print)
+        with cache.locked(prepared.record_name, "makes the same run"):
+            measured = _measured(prepared, display, cache, force)
+            display.record(measured.record, measured.write(folder, display.print))
 
 
 def _measured(prepared: Run, display: Display, cache: Cache, force: bool) -> Measured:

@@ -42,21 +42,31 @@ class Batches:
         for start in range(0, len(self.patches), batch):
             yield to_tensor(self.patches[start : start + batch]).to(self.device)
 
-    def random(self, batch: int, size: int) -> Iterator[Tensor]:
-        """Endless random crops of `size` pixels, flipped and rotated; the same seed gives the same sequence."""
+    def random(self, batch: int, size: int, skip: int = 0) -> Iterator[Tensor]:
+        """Endless random crops of `size` pixels, flipped and rotated; the same seed gives the same sequence.
+
+        `skip` leaves out that many batches of it without cutting them.
+        """
         small = min((min(self.images[index].shape[:2]) for index in range(len(self.images))), default=0)
         if small < size:
             raise SrqError(f"a calibration image is {small} pixels wide, too small for patches of {size}")
         generator = np.random.default_rng([self.seed, batch, size])
+        for _ in range(skip * batch):
+            self._draw(generator, size)
         while True:
-            yield to_tensor(np.stack([self._crop(generator, size) for _ in range(batch)])).to(self.device)
+            draws = [self._draw(generator, size) for _ in range(batch)]
+            yield to_tensor(np.stack([self._cut(draw, size) for draw in draws])).to(self.device)
 
-    def _crop(self, generator: np.random.Generator, size: int) -> np.ndarray:
-        image = self.images[int(generator.integers(len(self.images)))]
-        top, left = (int(generator.integers(length - size + 1)) for length in image.shape[:2])
-        patch = image[top : top + size, left : left + size]
-        patch = np.rot90(patch, int(generator.integers(4)))
-        return patch[:, ::-1] if generator.integers(2) else patch
+    def _draw(self, generator: np.random.Generator, size: int) -> tuple[int, int, int, int, bool]:
+        """Image, top, left, quarter turns, and whether mirrored."""
+        index = int(generator.integers(len(self.images)))
+        top, left = (int(generator.integers(length - size + 1)) for length in self.images[index].shape[:2])
+        return index, top, left, int(generator.integers(4)), bool(generator.integers(2))
+
+    def _cut(self, draw: tuple[int, int, int, int, bool], size: int) -> np.ndarray:
+        index, top, left, turns, mirrored = draw
+        patch = np.rot90(self.images[index][top : top + size, left : left + size], turns)
+        return patch[:, ::-1] if mirrored else patch
 
 
 def to_tensor(images: np.ndarray) -> Tensor:

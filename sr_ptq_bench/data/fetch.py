@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pooch
 import requests
-from filelock import FileLock
 
 from ..errors import SrqError
-from ..files import sha256_of, write_atomically
+from ..files import say_nothing, sha256_of, write_atomically
+from ..locks import locked
 from .registry import file_name
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class Downloads:
         name = file_name(url)
         pooch.get_logger().setLevel("ERROR")  # progress and failures are told by srq
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):
+            with locked(self.folder / ".lock", "fetches files", say_nothing):
                 known = published or self.recorded(name)
                 downloader = Resuming(self.folder / f"{name}.part", report, self.stall)
                 pooch.retrieve(url, known, name, self.folder, downloader=downloader)

@@ -19,7 +19,7 @@ from srq_2dquant.dqc import (
 )
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from training import exact_supply, quiet, supply, teacher_and_student
+from training import Forgetful, exact_supply, quiet, supply, teacher_and_student
 
 from sr_ptq_bench import Batches, SrqError, quantizer
 
@@ -207,7 +207,9 @@ def test_the_training_is_adam_on_all_bounds(preset):
     for model in (*one, *other):
         model.network.double()
     batches = exact_supply()
-    figures = srq_calibrate(student=one[1], teacher=one[0], batches=batches, options=chosen, progress=quiet)
+    figures = srq_calibrate(
+        student=one[1], teacher=one[0], batches=batches, options=chosen, progress=quiet, checkpoint=Forgetful()
+    )
     losses = by_hand(other[1], other[0], chosen, batches)
     assert figures["losses"] == pytest.approx(losses, rel=1e-6)
     for own, reference in zip(one[1].bound_parameters(), other[1].bound_parameters(), strict=True):
@@ -217,7 +219,14 @@ def test_the_training_is_adam_on_all_bounds(preset):
 def calibrated(seed: int = 0, progress=quiet, **values):
     teacher, student = teacher_and_student()
     chosen = options(**{**QUICK, **values})
-    figures = srq_calibrate(student=student, teacher=teacher, batches=supply(seed), options=chosen, progress=progress)
+    figures = srq_calibrate(
+        student=student,
+        teacher=teacher,
+        batches=supply(seed),
+        options=chosen,
+        progress=progress,
+        checkpoint=Forgetful(),
+    )
     return student, teacher, figures
 
 
@@ -229,7 +238,14 @@ def test_only_the_bounds_change():
     teacher, student = teacher_and_student()
     before = {name: v.clone() for name, v in student.network.state_dict().items()}
     whole = {name: v.clone() for name, v in teacher.network.state_dict().items()}
-    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=options(**QUICK), progress=quiet)
+    srq_calibrate(
+        student=student,
+        teacher=teacher,
+        batches=supply(),
+        options=options(**QUICK),
+        progress=quiet,
+        checkpoint=Forgetful(),
+    )
     bounds = {id(bound) for bound in student.bound_parameters()}
     changed = {name for name, p in student.network.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {name for name, p in student.network.named_parameters() if id(p) in bounds}
@@ -242,7 +258,9 @@ def test_the_first_step_is_as_long_as_the_learning_rate():
     teacher, student = teacher_and_student()
     before = numbers(student.bound_parameters())
     chosen = options(**{**QUICK, "iterations": 1, "lr": 1e-3})
-    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=chosen, progress=quiet)
+    srq_calibrate(
+        student=student, teacher=teacher, batches=supply(), options=chosen, progress=quiet, checkpoint=Forgetful()
+    )
     moves = [abs(a - b) for a, b in zip(numbers(student.bound_parameters()), before, strict=True)]
     assert max(moves) <= 1.001e-3
     assert sum(move > 0.9e-3 for move in moves) > 0.8 * len(moves)
@@ -270,7 +288,9 @@ def test_the_loss_goes_down():
     lr, chosen = torch.cat(list(islice(supply().random(4, 8), 2))), options(**{**QUICK, "iterations": 30, "batch": 4})
     with torch.no_grad():
         before = float(distillation_loss(student, teacher, lr, chosen))
-    figures = srq_calibrate(student=student, teacher=teacher, batches=supply(), options=chosen, progress=quiet)
+    figures = srq_calibrate(
+        student=student, teacher=teacher, batches=supply(), options=chosen, progress=quiet, checkpoint=Forgetful()
+    )
     with torch.no_grad():
         after = float(distillation_loss(student, teacher, lr, chosen))
     assert after < 0.9 * before
@@ -300,6 +320,13 @@ def test_per_channel_bounds_learn_as_well():
     name = "layers.0.residual_group.blocks.0.mlp.fc1.weight"
     rows = student.weights[name].amin(1), student.weights[name].amax(1)
     student.quantizers[name].set_bounds(quantizer.Bounds(*rows))
-    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=options(**QUICK), progress=quiet)
+    srq_calibrate(
+        student=student,
+        teacher=teacher,
+        batches=supply(),
+        options=options(**QUICK),
+        progress=quiet,
+        checkpoint=Forgetful(),
+    )
     assert student.quantizers[name].lower.shape == rows[0].shape
     assert not torch.equal(student.quantizers[name].lower, rows[0])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from oracle import edsr, images, msrresnet, sites_of, swinir
+from training import Forgetful
 
 from sr_ptq_bench import Batches, Bits
 from sr_ptq_bench.backbones.edsr import open_sites as open_edsr
@@ -75,7 +76,7 @@ def test_a_calibrator(name, backbone, scope, batches):
     method, teacher = resolved(f"minmax+{name}"), with_scope(BACKBONES[backbone](4), scope)
     student = student_of(method, teacher, "4", batches)
     before = [bound.detach().clone() for bound in student.bound_parameters()]
-    figures = method.calibrate(student, teacher, batches, lambda *_: None)
+    figures = method.calibrate(student, teacher, batches, lambda *_: None, Forgetful())
     assert figures["checkpoint"]
     moved = [not torch.equal(old, new) for old, new in zip(before, student.bound_parameters(), strict=True)]
     assert sum(moved) > len(moved) // 2

@@ -22,7 +22,7 @@ from srq_baselines.pac import (
 )
 from tiny import run
 from torch import Tensor
-from training import convolutional_teacher, exact_supply, quiet, supply, teacher_and_student, with_student
+from training import Forgetful, convolutional_teacher, exact_supply, quiet, supply, teacher_and_student, with_student
 
 from sr_ptq_bench import Batches, Bounds, SrqError, Student
 from sr_ptq_bench.spec import Suite
@@ -180,7 +180,9 @@ def test_the_training_is_adam_in_two_phases(kind, preset):
     one, other = network(kind), network(kind)
     for model in (*one, *other):
         model.network.double()
-    figures = srq_calibrate(student=one[1], teacher=one[0], batches=exact_supply(), options=chosen, progress=quiet)
+    figures = srq_calibrate(
+        student=one[1], teacher=one[0], batches=exact_supply(), options=chosen, progress=quiet, checkpoint=Forgetful()
+    )
     losses = by_hand(other[1], other[0], chosen, exact_supply().random(chosen.batch, chosen.patch))
     assert figures["losses"] == pytest.approx(losses, rel=1e-6)
     for own, reference in zip(one[1].bound_parameters(), other[1].bound_parameters(), strict=True):
@@ -190,7 +192,14 @@ def test_the_training_is_adam_in_two_phases(kind, preset):
 def calibrated(kind: str = "tokens", seed: int = 0, progress=quiet, **values):
     teacher, student = network(kind)
     chosen = options(**{**QUICK, **values})
-    figures = srq_calibrate(student=student, teacher=teacher, batches=supply(seed), options=chosen, progress=progress)
+    figures = srq_calibrate(
+        student=student,
+        teacher=teacher,
+        batches=supply(seed),
+        options=chosen,
+        progress=progress,
+        checkpoint=Forgetful(),
+    )
     return student, teacher, figures
 
 
@@ -203,7 +212,14 @@ def test_each_phase_trains_only_its_own_bounds(kind):
         seen.append({role: numbers(bounds_of(student, role)) for role in ROLES})
 
     note(0, 0)
-    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=options(**QUICK), progress=note)
+    srq_calibrate(
+        student=student,
+        teacher=teacher,
+        batches=supply(),
+        options=options(**QUICK),
+        progress=note,
+        checkpoint=Forgetful(),
+    )
     start, first, middle, third, end = seen
     assert start["weight"] == first["weight"] == middle["weight"] != third["weight"] != end["weight"]
     assert (
@@ -215,7 +231,14 @@ def test_only_the_bounds_change():
     teacher, student = network("maps")
     before = {name: v.clone() for name, v in student.network.state_dict().items()}
     whole = {name: v.clone() for name, v in teacher.network.state_dict().items()}
-    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=options(**QUICK), progress=quiet)
+    srq_calibrate(
+        student=student,
+        teacher=teacher,
+        batches=supply(),
+        options=options(**QUICK),
+        progress=quiet,
+        checkpoint=Forgetful(),
+    )
     bounds = {id(bound) for bound in student.bound_parameters()}
     changed = {name for name, p in student.network.named_parameters() if not torch.equal(p, before[name])}
     assert changed == {name for name, p in student.network.named_parameters() if id(p) in bounds}
@@ -232,7 +255,9 @@ def test_the_first_step_of_a_phase_is_as_long_as_its_learning_rate(role, rate):
     teacher.network.double()
     before = numbers(bounds_of(student, role))
     chosen = options(**{**QUICK, "iterations": 1})
-    srq_calibrate(student=student, teacher=teacher, batches=exact_supply(), options=chosen, progress=quiet)
+    srq_calibrate(
+        student=student, teacher=teacher, batches=exact_supply(), options=chosen, progress=quiet, checkpoint=Forgetful()
+    )
     moves = [abs(a - b) for a, b in zip(numbers(bounds_of(student, role)), before, strict=True)]
     assert max(moves) <= 1.001 * rate
     assert sum(move > 0.9 * rate for move in moves) > 0.8 * len(moves)
@@ -243,7 +268,9 @@ def test_the_loss_goes_down():
     lr, chosen = torch.cat(list(islice(supply().random(4, 8), 2))), options(**{**QUICK, "iterations": 25, "batch": 2})
     with torch.no_grad():
         before = float(distillation_loss(student, teacher, lr, chosen))
-    figures = srq_calibrate(student=student, teacher=teacher, batches=supply(), options=chosen, progress=quiet)
+    figures = srq_calibrate(
+        student=student, teacher=teacher, batches=supply(), options=chosen, progress=quiet, checkpoint=Forgetful()
+    )
     with torch.no_grad():
         after = float(distillation_loss(student, teacher, lr, chosen))
     assert after < 0.9 * before
@@ -273,7 +300,14 @@ def test_a_bound_that_a_quantizer_does_not_use_stays(monkeypatch):
     quantizer = student.quantizers[name]
     monkeypatch.setattr(quantizer, "quantize", lambda v: torch.minimum(v, quantizer.upper))
     before = [float(end) for end in quantizer.bounds.tensors()]
-    srq_calibrate(student=student, teacher=teacher, batches=supply(), options=options(**QUICK), progress=quiet)
+    srq_calibrate(
+        student=student,
+        teacher=teacher,
+        batches=supply(),
+        options=options(**QUICK),
+        progress=quiet,
+        checkpoint=Forgetful(),
+    )
     after = [float(end) for end in quantizer.bounds.tensors()]
     assert after[0] == before[0]
     assert after[1] != before[1]
@@ -298,7 +332,7 @@ def test_progress_counts_both_phases_and_names_them():
 class Asked(Batches):
     """Tells the size of the patches that it is asked for."""
 
-    def random(self, batch, size):
+    def random(self, batch, size, skip=0):
         raise SrqError(f"{batch} of {size}")
 
 
@@ -308,7 +342,14 @@ def test_patches_are_of_192_hr_pixels(scale, side):
     nothing = Asked(supply().patches, supply().images)
     for values, expected in (({}, side), ({"patch": 8}, 8)):
         with pytest.raises(SrqError, match=rf"^2 of {expected}$"):
-            srq_calibrate(student=student, teacher=teacher, batches=nothing, options=options(**values), progress=quiet)
+            srq_calibrate(
+                student=student,
+                teacher=teacher,
+                batches=nothing,
+                options=options(**values),
+                progress=quiet,
+                checkpoint=Forgetful(),
+            )
 
 
 def test_patches_larger_than_the_images():

@@ -1,0 +1,146 @@
+"""`srq run` ended by SIGKILL at random times, again and again, beside the same run left alone; and what it costs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from srq_2dquant.dqc import DqcOptions, srq_calibrate
+
+from benchmarks import network
+from benchmarks.compare import Row
+from sr_ptq_bench import Batches
+from sr_ptq_bench.data.images import read_image, write_image
+from sr_ptq_bench.data.photos import photo_path
+from sr_ptq_bench.records import bounds_path, comparable, read_record
+from sr_ptq_bench.unfinished import TimedCheckpoint
+
+METHODS = {
+    "percentile+dqc": ["-o", "dqc.iterations=40", "-o", "dqc.batch=1", "-o", "dqc.patch=16"],
+    "minmax+pac": ["-o", "pac.iterations=20", "-o", "pac.batch=1", "-o", "pac.patch=16"],
+}
+KILLS = 26  # of each method
+SHARE = 0.7  # the latest kill, as a share of the time of a run that is left alone
+STEPS = 30
+SUITE = """name = "kills"
+model = "swinir-light"
+weights = { "2" = "WEIGHTS" }
+calibration = { source = { photos = ["astronaut"] }, patches = 2, size = 16 }
+test = { crops = { hr = "crops" } }
+"""
+
+
+def rows() -> list[Row]:
+    """Whether killed runs end as one that is left alone, and the share of a calibration that checkpoints take."""
+    with TemporaryDirectory() as name:
+        suite = _suite(Path(name))
+        return [*(_killed(suite, method) for method in METHODS), _overhead(Path(name))]
+
+
+def _suite(folder: Path) -> Path:
+    """Two crops of a photo to score, so that a run takes seconds."""
+    spec = find_spec("sr_ptq_bench")
+    assert spec is not None and spec.origin is not None
+    photo = read_image(photo_path("astronaut"))
+    for index in range(2):
+        write_image(folder / "crops" / f"{index}.png", photo[64 * index :][:64, 128:192])
+    path = folder / "suite.toml"
+    path.write_text(SUITE.replace("WEIGHTS", str(Path(spec.origin).parent / "weights/swinir_light_x2.safetensors")))
+    return path
+
+
+class Runs:
+    """One run, made in fresh folders."""
+
+    def __init__(self, suite: Path, method: str) -> None:
+        fixed = ["run", "--suite", str(suite), "--method", method, "--bits", "2", "--scale", "2", *METHODS[method]]
+        self.command = [sys.executable, "-c", "from sr_ptq_bench.cli import main; main()", *fixed]
+        self.folder = suite.parent
+
+    def make(self, name: str, limit: float | None = None) -> str | None:
+        """None where the run ended well, else the stage in which it was killed after `limit` seconds."""
+        home, told = self.folder / name, self.folder / "told"
+        environment = os.environ | {"SRQ_HOME": str(home)}
+        with told.open("w") as err:
+            command = [*self.command, "--out", str(home / "out"), "--device", "cpu"]
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=err)
+            try:
+                status = process.wait(limit)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                status = process.wait()
+        lines = told.read_text().splitlines()
+        if status not in (0, -signal.SIGKILL):
+            raise RuntimeError(f"exit status {status}: {lines}")
+        return None if status == 0 else (lines or ["start"])[-1]
+
+    def result(self, name: str) -> tuple[dict[str, Any], bytes]:
+        """The record without its times, and the bounds."""
+        (path,) = (self.folder / name / "out").rglob("*.json")
+        return comparable(read_record(path)), bounds_path(path).read_bytes()
+
+
+def _killed(suite: Path, method: str) -> Row:
+    runs, draw = Runs(suite, method), random.Random(method)
+    runs.make(f"{method} warm")
+    start = time.perf_counter()
+    runs.make(f"{method} alone")
+    alone = time.perf_counter() - start
+    record, bounds = runs.result(f"{method} alone")
+    stages: Counter[str] = Counter()
+    same, made, start = Counter[str](), 0, time.perf_counter()
+    while stages.total() < KILLS:
+        name = f"{method} {made}"
+        while stage := runs.make(name, draw.uniform(0, SHARE * alone)):
+            stages[stage] += 1
+        found, its_bounds = runs.result(name)
+        same["records"] += found == record
+        same["bounds"] += its_bounds == bounds
+        made += 1
+    each = (time.perf_counter() - start) / made
+    equal = f"records equal: {same['records']} of {made}; bounds equal to the bit: {same['bounds']} of {made}"
+    where = ", ".join(f"{stage} {count}" for stage, count in stages.most_common())
+    work = f"{method}, {made} runs killed {stages.total()} times"
+    ratio = f"{each / alone:.1f}x"
+    return Row(
+        work,
+        "left alone / with all its calls",
+        f"{alone:.0f} s",
+        f"{each:.0f} s",
+        ratio,
+        "",
+        f"{equal}; killed in: {where}",
+    )
+
+
+def _overhead(folder: Path) -> Row:
+    """Seconds in `save` beside those of the whole calibration; a step of this size is shorter than DQC's own."""
+    model = network.teacher()
+    student = network.student(model)
+    photo = read_image(photo_path("astronaut"))
+    batches, spent = Batches(photo[None, :32, :32], [photo]), [0.0]
+
+    class Timed(TimedCheckpoint):
+        def save(self, make: Any) -> None:
+            begin = time.perf_counter()
+            super().save(make)
+            spent[0] += time.perf_counter() - begin
+
+    options = DqcOptions.parse({"iterations": STEPS, "batch": 2, "patch": 32})
+    calibrate = partial(srq_calibrate, student=student, teacher=model, batches=batches, options=options)
+    begin = time.perf_counter()
+    calibrate(progress=lambda *_: None, checkpoint=Timed(folder / "checkpoint", print))
+    whole = time.perf_counter() - begin
+    work = f"{STEPS} DQC steps, batch 2, patch 32"
+    share = f"{spent[0] / whole:.2%}"
+    return Row(work, "the calibration / its checkpoints", f"{whole:.1f} s", f"{spent[0]:.3f} s", share, "< 1 %")

@@ -1,0 +1,33 @@
+"""One process at a time: file locks that die with the process that holds them. The one module that imports filelock."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .files import Say
+
+
+@contextmanager
+def locked(path: Path, what: str, say: Say) -> Iterator[None]:
+    """Hold the lock `path`; `say` that another process `what` holds it, and wait, where one does.
+
+    The system frees the lock of a process that has died. Raises OSError where no lock can be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say(f"Waiting for another srq that {what}.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,134 @@
+"""Runs of the tiny suite that SIGKILL ends at chosen moments: `python tests/killing.py FOLDER writes|anywhere METHOD`.
+
+A process of its own imports everything once and makes each run in a fork of itself. It prints a line of JSON per killed
+and completed run: the stage in which it was killed, and whether its record and its bounds are those of a run that was
+left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from tiny import TinySuite, plugins
+
+from sr_ptq_bench import unfinished
+from sr_ptq_bench.bench import measure, prepare
+from sr_ptq_bench.cache import Cache
+from sr_ptq_bench.records import bounds_path, comparable, read_record
+
+OPTIONS = {
+    "2dquant": {"dqc.iterations": "4", "dqc.batch": "2", "dqc.patch": "8"},
+    "dbdc+pac": {"pac.iterations": "12", "pac.batch": "2", "pac.patch": "8"},
+}
+
+
+class Deadly:
+    """Counts something that a run does, and ends the process at the `last` of it."""
+
+    def __init__(self, last: int | None = None) -> None:
+        self.seen, self.last = 0, last
+
+    def count(self) -> None:
+        self.seen += 1
+        if self.seen == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Writes(Deadly):
+    """Files that are written; the process ends when the content is there and the name is not."""
+
+    def begin(self) -> None:
+        fsync = os.fsync
+
+        def counting(descriptor: int) -> None:
+            fsync(descriptor)
+            self.count()
+
+        os.fsync = counting
+
+
+class Calls(Deadly):
+    """Calls of functions of any kind."""
+
+    def begin(self) -> None:
+        sys.setprofile(lambda _frame, event, _argument: event.endswith("call") and self.count())
+
+
+class Runs:
+    """The same run again and again, each in a process of its own and with a checkpoint after every step."""
+
+    def __init__(self, folder: Path, method: str) -> None:
+        self.folder, self.method = folder, method
+        self.suite = TinySuite.write(folder / "suite")
+        self.plugins = plugins()
+        unfinished.SHARE = math.inf
+
+    def make(self, home: Path, deadly: Deadly) -> str | None:
+        """None where the run ended well, else the stage in which it was killed."""
+        stage = self.folder / "stage"
+        stage.write_text("prepare")
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                deadly.begin()
+                self._run(home, stage)
+                sys.setprofile(None)
+                (self.folder / "seen").write_text(str(deadly.seen))
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        if status == 0:
+            return None
+        assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
+        return stage.read_text()
+
+    def _run(self, home: Path, stage: Path) -> None:
+        @contextmanager
+        def show(name):
+            stage.write_text(name)
+            yield lambda _done, _total, _note="": None
+            stage.write_text(f"after {name}")
+
+        torch.set_num_threads(1)
+        prepared = prepare(self.suite.spec(self.method, bits="3", **OPTIONS[self.method]), self.plugins)
+        cache = Cache(home, every=0)
+        with cache.locked(prepared.record_name, "makes the same run"):
+            measured = cache.measured(prepared.record_name)
+            if measured is None:
+                measured = measure(prepared, cache, show)
+                cache.keep(measured)
+            measured.write(home / "results")
+
+    def result(self, home: Path):
+        """What must be equal: the record without its times, and the bounds to the bit."""
+        (path,) = (home / "results").glob("*.json")
+        return comparable(read_record(path)), bounds_path(path).read_bytes()
+
+
+def main(folder: Path, where: str, method: str) -> None:
+    runs, kind, draw = Runs(folder, method), {"writes": Writes, "anywhere": Calls}[where], random.Random(0)
+    alone = folder / "alone"
+    assert runs.make(alone, kind()) is None
+    seen = int((folder / "seen").read_text())
+    plans = [[n + 1] for n in range(seen)] if where == "writes" else [draw.choices(range(1, seen), k=3) for _ in "four"]
+    for number, plan in enumerate(plans):
+        home = folder / str(number)
+        stages = [runs.make(home, kind(last)) for last in plan]
+        assert runs.make(home, kind()) is None
+        equal = runs.result(home) == runs.result(alone)
+        left = [path.name for path in (home / "cache" / "unfinished").iterdir()]
+        print(json.dumps({"killed": [stage for stage in stages if stage], "equal": equal, "left": left}), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
