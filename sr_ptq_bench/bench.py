@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .cache import Cache
     from .data.datasets import Dataset
     from .distribution import Distribution
-    from .hookspecs import Progress
+    from .hookspecs import Figures, Progress
     from .manager import Plugins
     from .method import Method
     from .model import SRModel, Student
@@ -157,10 +157,8 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     start = time.perf_counter()
     stages = Stages(show)
     references = _references(run, cache, stages)
-    student = _student(run, cache, stages)
+    student, figures = calibrated(run, cache, stages)
     complexity = count(student)
-    with stages("calibrate") as progress:
-        figures = run.method.calibrate(student, run.model, run.batches, progress)
     with stages("evaluate") as progress, weights_quantized_once(student):
         scores = score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
     record = _record(
@@ -217,31 +215,42 @@ def _network_key(run: Run) -> dict[str, Any]:
     }
 
 
-def _student(run: Run, cache: Cache, stages: Stages) -> Student:
-    """The quantized twin with its first bounds."""
+def calibrated(run: Run, cache: Cache, stages: Stages) -> tuple[Student, Figures]:
+    """The student that a run ends with, and what its calibrator tells of itself."""
+    student = new_student(run, stages)
+    observed = distributions(run, student, cache, stages)
+    with stages("bounds") as progress:
+        for done, (name, quantizer) in enumerate(student.quantizers.items()):
+            progress(done, len(student.quantizers))
+            quantizer.set_bounds(run.method.init_bounds(quantizer.site, observed[name], quantizer.bits))
+    with stages("calibrate") as progress:
+        figures = run.method.calibrate(student, run.model, run.batches, progress)
+    return student, figures
+
+
+def new_student(run: Run, stages: Stages) -> Student:
+    """The quantized twin, its weights rewritten where the method does so, its bounds not yet set."""
     student = quantize(run.model, run.spec.bits, run.method.make_quantizer)
     if run.method.transforms():
         with stages("transform"), quantizers_off(student):
             run.method.transform(student, run.batches)
-    with stages("observe"):
-        distributions = _distributions(run, student, cache)
-    with stages("bounds") as progress:
-        for done, (name, quantizer) in enumerate(student.quantizers.items()):
-            progress(done, len(student.quantizers))
-            quantizer.set_bounds(run.method.init_bounds(quantizer.site, distributions[name], quantizer.bits))
     return student
 
 
-def _distributions(run: Run, student: Student, cache: Cache) -> dict[str, Distribution]:
-    """Shared by all methods and bit-widths, except where a method rewrote the weights."""
+def distributions(run: Run, student: Student, cache: Cache, stages: Stages) -> dict[str, Distribution]:
+    """What the calibration pass keeps of every site, by name.
+
+    Shared by all methods and bit-widths, except where a method rewrote the weights.
+    """
 
     def compute() -> dict[str, Distribution]:
         return observe(student, run.batches.fixed)
 
-    if run.method.transforms():
-        return compute()
-    key = _network_key(run) | {"calibration": run.hashes.calibration, "sites": list(student.quantizers)}
-    return cache.distributions(key, compute)
+    with stages("observe"):
+        if run.method.transforms():
+            return compute()
+        key = _network_key(run) | {"calibration": run.hashes.calibration, "sites": list(student.quantizers)}
+        return cache.distributions(key, compute)
 
 
 def _scope(student: Student) -> Scope:

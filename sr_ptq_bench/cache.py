@@ -34,6 +34,7 @@ class Cache:
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "cache"
+        self.records = self.folder / "records"
 
     def scores(self, key: Mapping[str, Any], compute: Callable[[], Scores]) -> Scores:
         """The scores of a network or an interpolation on test sets."""
@@ -59,7 +60,7 @@ class Cache:
 
     def measured(self, name: str) -> Measured | None:
         """What this machine has measured, by the file name of the record."""
-        path = self.folder / "records" / name
+        path = self.records / name
         try:
             return Measured(read_record(path), bounds_path(path).read_bytes())
         except (SrqError, OSError):
@@ -68,7 +69,7 @@ class Cache:
     def keep(self, measured: Measured) -> None:
         """Remember that this machine has made a run; records that came with a repository do not count."""
         with suppress(SrqError):
-            measured.write(self.folder / "records")
+            measured.write(self.records)
 
     def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
         text = json.dumps({**key, "torch": torch.__version__, "code": _own_code()}, sort_keys=True)
