@@ -49,7 +49,7 @@ def draw(
     title: str,
 ) -> Figure:
     """One panel per site: counts on a logarithmic scale over values; `bounds` are by method, then by site."""
-    figure, axes = panels(len(sites), 3, 3.3, 2.1)
+    figure, axes = panels(len(sites), 4, 2.9, 2.0)
     for panel, site in zip(axes, sites, strict=True):
         edges, counts = coarse(distributions[site.name])
         panel.stairs(counts, edges, fill=True, color=FAINT)
@@ -57,7 +57,7 @@ def draw(
         panel.set_ylim(bottom=0.5)
         for index, (method, of) in enumerate(bounds.items()):
             _lines(panel, of[site.name], method, index)
-        panel.set_title(f"{site.name}\n{_kind(site)}", fontsize=7.5, color=NEUTRAL)
+        panel.set_title(f"{site.name}\n{_kind(site)}", fontsize=7, color=NEUTRAL)
         panel.set_xlabel("value", fontsize=8)
         panel.set_ylabel("elements", fontsize=8)
         panel.tick_params(labelsize=8)
