@@ -136,5 +136,6 @@ def test_the_page_says_what_was_measured():
     assert "inf |" in text
     assert "- Everything quantized: 30.00 dB.\n- All columns: PSNR of x.\n- Weights: w.\n" in text
     assert found.lines[0] == {
-        "rank": 1, "layer": "a", "role": "weight", "sites": 2, "psnr_only": 20.0, "psnr_without": 31.239, "psnr_all": 30.0,
+        "rank": 1, "layer": "a", "role": "weight", "sites": 2, "psnr_only": 20.0, "psnr_without": 31.239,
+        "psnr_all": 30.0,
     }  # fmt: skip

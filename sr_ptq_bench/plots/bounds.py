@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .canvas import colour, head, marker, panels
+from .canvas import colour, head, marker, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..quantizer import Bounds, Site
 
 
+@styled
 def draw(
     sites: Sequence[Site],
     distributions: Mapping[str, Distribution],
@@ -40,6 +41,7 @@ def draw(
                 np.arange(1, len(shares) + 1), shares, marker(index), color=colour(index),
                 markersize=2.6, alpha=0.75, markeredgewidth=0, label=method,
             )  # fmt: skip
+        panel.set_ylim(-4, 104)
         panel.set(title=f"{end} bounds of {role}s", xlabel=f"{role}s in network order", ylabel="percentile (%)")
     head(figure, title, axes[0])
     return figure

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import wraps
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from ..errors import SrqError
 from ..files import write_atomically
@@ -17,9 +18,12 @@ except ImportError as missing:
     raise SrqError('figures need matplotlib; install it with `pip install "sr_ptq_bench[plot]"`') from missing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from matplotlib.axes import Axes
+
+P = ParamSpec("P")
 
 SUFFIXES = (".png", ".pdf", ".svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C6D31")
@@ -31,6 +35,8 @@ FAINT = "#B8B8B8"
 _LOOK: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
+    "figure.titlesize": 10,
+    "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -40,7 +46,7 @@ _LOOK: dict[Any, Any] = {
     "lines.linewidth": 1.5,
     "lines.markersize": 5,
     "figure.dpi": 100,
-    "savefig.dpi": 160,
+    "savefig.dpi": 120,
     "pdf.fonttype": 42,  # text stays text
     "svg.fonttype": "none",
     "svg.hashsalt": "srq",  # the same figure gives the same file
@@ -64,14 +70,24 @@ def marker(index: int) -> str:
     return MARKERS[index % len(MARKERS)]
 
 
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw with the look of all figures, and leave matplotlib's settings as they were."""
+
+    @wraps(draw)
+    def inside(*arguments: P.args, **named: P.kwargs) -> Figure:
+        with mpl.rc_context(_LOOK):
+            return draw(*arguments, **named)
+
+    return inside
+
+
 def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure with `count` panels of `width` x `height` inches, in rows of at most `columns`."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    with mpl.rc_context(_LOOK):
-        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-        FigureCanvasAgg(figure)  # draws without a screen
-        places = figure.subplots(rows, columns, squeeze=False).flatten()
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a screen
+    places = figure.subplots(rows, columns, squeeze=False).flatten()
     for place in places[count:]:
         place.remove()
     return figure, list(places[:count])
@@ -88,9 +104,9 @@ def picture(axes: Axes) -> None:
 
 def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
     """Give the figure a title and, at its right side, the legend of one of its panels."""
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title)
     if legend is not None:
-        figure.legend(*legend.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
+        figure.legend(*legend.get_legend_handles_labels(), loc="outside right center")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .canvas import COLOURS, head, panels, picture
+from .canvas import COLOURS, head, panels, picture, styled
 from .views import crop_psnr
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .views import Box, View
 
 
+@styled
 def draw(hr: Image, views: Sequence[View], box: Box, title: str) -> Figure:
     """The HR image with the crop marked, then the crop of HR and of each view with its PSNR in dB.
 

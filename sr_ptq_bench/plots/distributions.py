@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import SrqError
-from .canvas import FAINT, NEUTRAL, colour, head, panels
+from .canvas import FAINT, NEUTRAL, colour, head, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,6 +42,7 @@ def chosen(sites: Sequence[Site], patterns: Iterable[str]) -> list[Site]:
     return found
 
 
+@styled
 def draw(
     sites: Sequence[Site],
     distributions: Mapping[str, Distribution],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import head, panels, picture
+from .canvas import head, panels, picture, styled
 from .crops import caption
 from .views import luma
 
@@ -22,6 +22,7 @@ TOP = 99.5
 """Percentile of all errors at which the scale of colours ends."""
 
 
+@styled
 def draw(hr: Image, views: Sequence[View], box: Box, title: str) -> Figure:
     """|SR - HR| on the Y channel in grey levels of 255, a panel per view."""
     maps = [np.abs(box.of(luma(view.sr)) - box.of(luma(hr))) for view in views]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import colour, head, panels
+from .canvas import colour, head, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ WINDOW = 15
 """Steps of which the strong line is the mean; the faint one is every step."""
 
 
+@styled
 def draw(losses: Mapping[str, Sequence[float]], title: str) -> Figure:
     """Losses by the name of their run; the scale is logarithmic where all are positive."""
     figure, (axes,) = panels(1, 1, 6.4, 3.6)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..labels import REFERENCES
-from .canvas import FAINT, NEUTRAL, colour, head, marker, panels
+from .canvas import FAINT, NEUTRAL, colour, head, marker, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..spec import Bits
 
 
+@styled
 def draw(rows: Sequence[Row], references: References, title: str, lowest: float | None = None) -> Figure:
     """One panel per test set; PSNR in dB, bars of one standard deviation where there are several seeds.
 

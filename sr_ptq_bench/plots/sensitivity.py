@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .canvas import NEUTRAL, colour, head, panels
+from .canvas import NEUTRAL, colour, head, panels, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,6 +15,7 @@ MOST = 30
 """Groups that the figure shows."""
 
 
+@styled
 def draw(found: Sensitivities, title: str) -> Figure:
     """PSNR in dB with only each group quantized, and with all but it; the most sensitive on top."""
     groups = found.groups[:MOST]
@@ -32,6 +33,6 @@ def draw(found: Sensitivities, title: str) -> Figure:
     only.set_yticks(places, [group.name for group in groups], fontsize=7)
     without.set_yticks(places, [""] * len(groups))
     without.axvline(found.all_quantized, color=NEUTRAL, linestyle="--", linewidth=1.2, label="all quantized")
-    without.legend(frameon=False, fontsize=8, loc="best")
+    without.legend(fontsize=8, loc="best")
     head(figure, title)
     return figure
