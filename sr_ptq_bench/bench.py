@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from .cache import Cache
     from .data.datasets import Dataset
     from .distribution import Distribution
-    from .hookspecs import Progress
+    from .hookspecs import Figures, Progress
     from .manager import Plugins
     from .method import Method
     from .model import SRModel, Student
     from .schema import Scores
     from .spec import RunSpec, ScopeName
-    from .unfinished import KeptScores
+    from .unfinished import KeptScores, Unfinished
 
 
 SCOPES: dict[ScopeName, tuple[str, str]] = {
@@ -161,15 +161,9 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     start = time.perf_counter()
     stages = Stages(show)
     references = _references(run, cache, stages)
-    student = _student(run, cache, stages)
+    unfinished = unfinished_of(run, cache)
+    student, figures = calibrated(run, cache, unfinished, stages)
     complexity = count(student)
-    environment = describe(run.method, str(student.device))
-    unfinished = cache.unfinished(run.record_name, _software_key(run) | environment.model_dump())
-    with stages("calibrate") as progress:
-        figures = unfinished.calibrate(
-            student, lambda checkpoint: run.method.calibrate(student, run.model, run.batches, progress, checkpoint)
-        )
-    stages.seconds["calibrate"] += unfinished.seconds_before
     known = unfinished.scores(student)
     with stages("evaluate") as progress:
         scores = scores_of(run, student, progress, known)
@@ -182,7 +176,7 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         not_scored=run.not_scored,
         references=references,
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in figures.items()},
-        environment=environment,
+        environment=describe(run.method, str(student.device)),
         hashes=run.hashes,
         bounds_sha256=bounds_sha256(student),
         timings=stages.seconds | {"total": time.perf_counter() - start + unfinished.seconds_before},
@@ -196,15 +190,6 @@ def scores_of(run: Run, student: Student, progress: Progress, kept: KeptScores |
     """The scores of a student on the test sets of the run; those that were `kept` are not measured again."""
     with weights_quantized_once(student):
         return score(of_network(student), run.tests, run.spec.scale, run.plugins, progress, kept)
-
-
-def bare_student(run: Run) -> Student:
-    """The quantized twin without bounds: weights rewritten where the method does so."""
-    student = quantize(run.model, run.spec.bits, run.method.make_quantizer)
-    if run.method.transforms():
-        with quantizers_off(student):
-            run.method.transform(student, run.batches)
-    return student
 
 
 def _record(**values: Any) -> Record:
@@ -247,29 +232,51 @@ def _network_key(run: Run) -> dict[str, Any]:
     }
 
 
-def _student(run: Run, cache: Cache, stages: Stages) -> Student:
-    """The quantized twin with its first bounds."""
-    with stages("transform") if run.method.transforms() else nullcontext():
-        student = bare_student(run)
-    with stages("observe"):
-        distributions = _distributions(run, student, cache)
+def calibrated(run: Run, cache: Cache, unfinished: Unfinished, stages: Stages) -> tuple[Student, Figures]:
+    """The student that a run ends with, and what its calibrator tells of itself."""
+    student = new_student(run, stages)
+    observed = distributions(run, student, cache, stages)
     with stages("bounds") as progress:
         for done, (name, quantizer) in enumerate(student.quantizers.items()):
             progress(done, len(student.quantizers))
-            quantizer.set_bounds(run.method.init_bounds(quantizer.site, distributions[name], quantizer.bits))
+            quantizer.set_bounds(run.method.init_bounds(quantizer.site, observed[name], quantizer.bits))
+    with stages("calibrate") as progress:
+        figures = unfinished.calibrate(
+            student, lambda checkpoint: run.method.calibrate(student, run.model, run.batches, progress, checkpoint)
+        )
+    stages.seconds["calibrate"] += unfinished.seconds_before
+    return student, figures
+
+
+def unfinished_of(run: Run, cache: Cache) -> Unfinished:
+    """What an earlier call has done of this run on this machine with this software."""
+    environment = describe(run.method, str(run.model.device))
+    return cache.unfinished(run.record_name, _software_key(run) | environment.model_dump())
+
+
+def new_student(run: Run, stages: Stages) -> Student:
+    """The quantized twin, its weights rewritten where the method does so, its bounds not yet set."""
+    student = quantize(run.model, run.spec.bits, run.method.make_quantizer)
+    if run.method.transforms():
+        with stages("transform"), quantizers_off(student):
+            run.method.transform(student, run.batches)
     return student
 
 
-def _distributions(run: Run, student: Student, cache: Cache) -> dict[str, Distribution]:
-    """Shared by all methods and bit-widths, except where a method rewrote the weights."""
+def distributions(run: Run, student: Student, cache: Cache, stages: Stages) -> dict[str, Distribution]:
+    """What the calibration pass keeps of every site, by name.
+
+    Shared by all methods and bit-widths, except where a method rewrote the weights.
+    """
 
     def compute() -> dict[str, Distribution]:
         return observe(student, run.batches.fixed)
 
-    if run.method.transforms():
-        return compute()
-    key = _network_key(run) | {"calibration": run.hashes.calibration, "sites": list(student.quantizers)}
-    return cache.distributions(key, compute)
+    with stages("observe"):
+        if run.method.transforms():
+            return compute()
+        key = _network_key(run) | {"calibration": run.hashes.calibration, "sites": list(student.quantizers)}
+        return cache.distributions(key, compute)
 
 
 def _scope(student: Student) -> Scope:

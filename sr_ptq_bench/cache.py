@@ -44,6 +44,7 @@ class Cache:
 
     def __init__(self, home: Path, say: Say = say_nothing, every: float = EVERY) -> None:
         self.folder = home / "cache"
+        self.records = self.folder / "records"
         self._locks = home / "locks"
         self._say, self._every = say, every
         self._failed = False
@@ -92,7 +93,7 @@ class Cache:
 
     def measured(self, name: str) -> Measured | None:
         """What this machine has measured, by the file name of the record; it is set aside where it is damaged."""
-        path = self.folder / "records" / name
+        path = self.records / name
         if not path.exists():
             return None
         try:
@@ -112,7 +113,7 @@ class Cache:
         """
 
         def write() -> None:
-            path = measured.write(self.folder / "records", self._say)
+            path = measured.write(self.records, self._say)
             for folder in (self.folder / "unfinished").glob(f"{path.stem}-*"):
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,13 +9,12 @@ from .bench import scores_of
 from .errors import SrqError
 from .records import bounds_path, read_record, record_name
 from .restored import check_same, student_of
-from .stored_bounds import bounds_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .bench import Run
-    from .hookspecs import Progress
+    from .restored import Show
     from .schema import Record, Scores
 
 TOLERANCE = {"psnr": 0.005, "ssim": 0.00005}
@@ -54,16 +53,15 @@ def read_verifiable(path: Path) -> Record:
     return record
 
 
-def verify(run: Run, record: Record, path: Path, progress: Progress) -> list[Comparison]:
+def verify(run: Run, record: Record, path: Path, show: Show) -> list[Comparison]:
     """Score the student of the stored bounds anew, beside the record at `path`.
 
     Raises SrqError where run or bounds are not those of the record.
     """
     check_same(run, record)
-    student = student_of(run, bounds_path(path))
-    if bounds_sha256(student) != record.bounds_sha256:
-        raise SrqError(f"bounds {bounds_path(path)} are not those of the record: their bounds_sha256 differs")
-    return compare(record.scores, scores_of(run, student, progress))
+    student = student_of(run, path, show)
+    with show("evaluate") as progress:
+        return compare(record.scores, scores_of(run, student, progress))
 
 
 def compare(recorded: Scores, again: Scores) -> list[Comparison]:

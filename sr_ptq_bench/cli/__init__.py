@@ -12,6 +12,8 @@ from ..errors import SrqError, unknown
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
     "table": "Turn records into tables, or set them beside published scores.",
+    "plot": "Draw figures of records and runs.",
+    "analyze": "Rank sites by what their quantization costs.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
     "verify": "Score a record's stored bounds anew and compare.",

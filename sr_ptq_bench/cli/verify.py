@@ -54,8 +54,8 @@ def verify(
         try:
             protocol: Suite = with_tests(Suite.load(suite or record.spec.suite), tests)
             run = prepare(spec_of(record, protocol), plugins, device, library)
-            with display.stage("evaluate") as progress:
-                comparisons = compared(run, record, path, progress)
+            with display.stages() as show:
+                comparisons = compared(run, record, path, show)
         except SrqError as error:
             raise SrqError(f"{path}: {error}") from error
         click.echo(f"{path}")

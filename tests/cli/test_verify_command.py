@@ -99,7 +99,7 @@ def test_other_bounds_are_refused(measured, verify):
     save_file(stored | {first: stored[first] + torch.tensor([0.0, 1.0])}, bounds_path(path))
     outcome = verify(path)
     assert outcome.status == 2
-    assert "not those of the record: their bounds_sha256 differs" in outcome.err
+    assert "are not those of the record beside them" in outcome.err
 
 
 def test_missing_bounds_are_named(measured, verify):

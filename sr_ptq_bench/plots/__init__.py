@@ -1,0 +1,1 @@
+"""Figures of records, distributions, images and sensitivities; matplotlib is imported by `canvas` alone."""

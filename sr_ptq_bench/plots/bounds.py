@@ -1,0 +1,68 @@
+"""Where the bounds lie within the distribution of their site, in network order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .canvas import colour, head, marker, panels, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from ..distribution import Distribution
+    from ..quantizer import Bounds, Site
+
+
+@styled
+def draw(
+    sites: Sequence[Site],
+    distributions: Mapping[str, Distribution],
+    bounds: Mapping[str, Mapping[str, Bounds]],
+    title: str,
+) -> Figure:
+    """Percentiles of upper (above) and lower bounds (below), weights left and activations right.
+
+    `bounds` are by method, then by site. Of bounds per channel the mean percentile is shown.
+    """
+    figure, axes = panels(4, 2, 4.0, 2.3)
+    for panel, (end, role) in zip(
+        axes, [(e, r) for e in ("upper", "lower") for r in ("weight", "activation")], strict=True
+    ):
+        of_role = [site for site in sites if site.role == role]
+        for index, (method, of) in enumerate(bounds.items()):
+            shares = [percentiles(distributions[site.name], of[site.name])[end] for site in of_role]
+            panel.plot(
+                np.arange(1, len(shares) + 1), shares, marker(index), color=colour(index),
+                markersize=2.6, alpha=0.75, markeredgewidth=0, label=method,
+            )  # fmt: skip
+        panel.set_ylim(-4, 104)
+        panel.set(title=f"{end} bounds of {role}s", xlabel=f"{role}s in network order", ylabel="percentile (%)")
+    head(figure, title, axes[0])
+    return figure
+
+
+def percentiles(distribution: Distribution, bounds: Bounds) -> dict[str, float]:
+    """The percentage of elements below the lower bound, and of those that are not above the upper one.
+
+    A lower bound at or below all elements gives 0, an upper bound at or above all of them 100.
+    """
+    lower, upper = (end.double() for end in bounds.tensors())
+    return {
+        "lower": float(_below(distribution, lower, right=False).mean()),
+        "upper": float(_below(distribution, upper, right=True).mean()),
+    }
+
+
+def _below(distribution: Distribution, ends: Tensor, *, right: bool) -> Tensor:
+    """The percentage of elements below each end; with `right` those at it as well."""
+    shares = torch.nn.functional.pad(distribution.counts.cumsum(0), (1, 0)) * (100 / distribution.count)
+    inside = torch.searchsorted(distribution.values, ends.contiguous(), right=right)
+    # Bin centres lie within the range: the ends of the range itself are known exactly.
+    inside = torch.where(ends >= distribution.maximum, len(shares) - 1, inside) if right else inside
+    return shares[inside]

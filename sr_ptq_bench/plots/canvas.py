@@ -1,0 +1,119 @@
+"""What all figures share: their look, their colours, and how they become files. The one module of matplotlib."""
+
+from __future__ import annotations
+
+import math
+from functools import wraps
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+from ..errors import SrqError
+from ..files import write_atomically
+
+try:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+except ImportError as missing:
+    raise SrqError('figures need matplotlib; install it with `pip install "sr_ptq_bench[plot]"`') from missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+P = ParamSpec("P")
+
+SUFFIXES = (".png", ".pdf", ".svg")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C6D31")
+"""Of series, in their order: Okabe and Ito's, which the colour-blind tell apart, and two more."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""Of series, in their order: a second sign beside the colour."""
+NEUTRAL = "#4D4D4D"
+FAINT = "#B8B8B8"
+_LOOK: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "figure.titlesize": 10,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+    "figure.dpi": 100,
+    "savefig.dpi": 120,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.fonttype": "none",
+    "svg.hashsalt": "srq",  # the same figure gives the same file
+}
+_DATELESS = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+
+
+def check_suffix(path: Path) -> None:
+    """Raise SrqError for a file name whose kind of picture is not known, before any work."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise SrqError(f"no picture can be written to {path}; expected a name that ends in {', '.join(SUFFIXES)}")
+
+
+def colour(index: int) -> str:
+    """The colour of a series by its place."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def marker(index: int) -> str:
+    """The marker of a series by its place."""
+    return MARKERS[index % len(MARKERS)]
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw with the look of all figures, and leave matplotlib's settings as they were."""
+
+    @wraps(draw)
+    def inside(*arguments: P.args, **named: P.kwargs) -> Figure:
+        with mpl.rc_context(_LOOK):
+            return draw(*arguments, **named)
+
+    return inside
+
+
+def panels(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels of `width` x `height` inches, in rows of at most `columns`."""
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a screen
+    places = figure.subplots(rows, columns, squeeze=False).flatten()
+    for place in places[count:]:
+        place.remove()
+    return figure, list(places[:count])
+
+
+def picture(axes: Axes) -> None:
+    """Make a panel one that shows an image: no ticks, no grid, a thin frame."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, linewidth=0.5, color=NEUTRAL)
+
+
+def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
+    """Give the figure a title and, at its right side, the legend of one of its panels."""
+    figure.suptitle(title)
+    if legend is not None:
+        figure.legend(*legend.get_legend_handles_labels(), loc="outside right center")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as PNG, PDF or SVG, by the suffix; the file is there as a whole or not at all."""
+    check_suffix(path)
+    suffix = path.suffix.lower()
+    content = BytesIO()
+    with mpl.rc_context(_LOOK):
+        figure.savefig(content, format=suffix[1:], metadata=_DATELESS[suffix])
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,34 @@
+"""The loss over the steps of a calibrator, a line per run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .canvas import colour, head, panels, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+WINDOW = 15
+"""Steps of which the strong line is the mean; the faint one is every step."""
+
+
+@styled
+def draw(losses: Mapping[str, Sequence[float]], title: str) -> Figure:
+    """Losses by the name of their run; the scale is logarithmic where all are positive."""
+    figure, (axes,) = panels(1, 1, 6.4, 3.6)
+    for index, (name, values) in enumerate(losses.items()):
+        steps = np.arange(1, len(values) + 1)
+        width = min(WINDOW, len(values))
+        axes.plot(steps, values, color=colour(index), alpha=0.25, linewidth=0.7)
+        mean = np.convolve(values, np.ones(width) / width, "valid")
+        axes.plot(steps[width - 1 :], mean, color=colour(index), label=name)
+    if all(value > 0 for values in losses.values() for value in values):
+        axes.set_yscale("log")
+    axes.set(xlabel="step", ylabel=f"loss (strong: mean of {WINDOW} steps)")
+    head(figure, title, axes)
+    return figure

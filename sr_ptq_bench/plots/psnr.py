@@ -1,0 +1,74 @@
+"""PSNR over bits: a line per method, FP and bicubic as horizontal lines."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ..labels import REFERENCES
+from .canvas import FAINT, NEUTRAL, colour, head, marker, panels, styled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..rows import Row
+    from ..schema import References
+    from ..spec import Bits
+
+
+@styled
+def draw(rows: Sequence[Row], references: References, title: str, lowest: float | None = None) -> Figure:
+    """One panel per test set; PSNR in dB, bars of one standard deviation where there are several seeds.
+
+    `rows` are those of one table. What is below `lowest` dB leaves the panel.
+    """
+    datasets = list(rows[0].scores)
+    bits = sorted({row.bits for row in rows}, key=lambda bits: (bits.weight, bits.activation))
+    series = _series(rows)
+    figure, axes = panels(len(datasets), 3, 4.6, 3.4)
+    for panel, dataset in zip(axes, datasets, strict=True):
+        _panel(panel, series, bits, dataset)
+        for name, line, dashes in (("fp", NEUTRAL, "-"), ("bicubic", FAINT, "--")):
+            psnr = getattr(references, name)[dataset].mean.get("psnr", math.nan)
+            panel.axhline(psnr, color=line, linestyle=dashes, linewidth=1.2, label=REFERENCES[name], zorder=1)
+        panel.set(title=dataset, xlabel="bits of weights / activations", ylabel="PSNR (dB)")
+        panel.set_xlim(-0.3, len(bits) - 0.7)
+        if lowest is not None:
+            panel.set_ylim(bottom=lowest)
+    head(figure, title, axes[0])
+    return figure
+
+
+def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by what their line is called; the scope is named where there are several."""
+    scopes = {row.scope for row in rows}
+    series: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row.label, row.scope)):
+        series.setdefault(row.label if len(scopes) == 1 else f"{row.label}, {row.scope}", []).append(row)
+    # The best on average first: the legend then reads in the order of the lines.
+    return dict(sorted(series.items(), key=lambda item: -_mean(item[1])))
+
+
+def _mean(rows: Sequence[Row]) -> float:
+    psnr = [next(iter(row.scores.values()))["psnr"].mean for row in rows]
+    return sum(psnr) / len(psnr)
+
+
+def _panel(panel: Axes, series: dict[str, list[Row]], bits: Sequence[Bits], dataset: str) -> None:
+    for index, (name, rows) in enumerate(series.items()):
+        line = sorted(rows, key=lambda row: bits.index(row.bits))
+        scores = [row.scores[dataset]["psnr"] for row in line]
+        panel.errorbar(
+            [bits.index(row.bits) for row in line],
+            [score.mean for score in scores],
+            [0 if math.isnan(score.std) else score.std for score in scores],
+            color=colour(index),
+            marker=marker(index),
+            capsize=2,
+            label=name,
+            zorder=3,
+        )
+    panel.set_xticks(range(len(bits)), [f"{of.weight}/{of.activation}" for of in bits])

@@ -1,0 +1,88 @@
+"""`srq analyze` ranks sites, as a table and as a figure."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from tiny import FILE, SITES
+
+
+@pytest.fixture
+def analyze(srq, tiny_suite, tmp_path):
+    """`srq analyze` on the tiny suite at x2."""
+
+    def call(*more, method="minmax", bits="2"):
+        fixed = ("--suite", tiny_suite.path, "--plugin", FILE, "--scale", 2, "--results", tmp_path / "none")
+        return srq("analyze", *fixed, "--method", method, "--bits", bits, *more)
+
+    return call
+
+
+def test_all_sites_are_ranked(analyze):
+    outcome = analyze("--format", "json")
+    assert outcome.status == 0, outcome.err
+    lines = json.loads(outcome.out)
+    assert [line["rank"] for line in lines] == list(range(1, 7))
+    assert sorted(line["site"] for line in lines) == sorted(SITES)
+    only = [line["psnr_only"] for line in lines]
+    assert only == sorted(only)
+    assert len({line["psnr_all"] for line in lines}) == 1
+
+
+def test_the_markdown_table_says_what_was_measured(analyze):
+    text = analyze("--patches", 3).out
+    assert "# Sensitivity of tiny x2, w2a2, suite tiny, minmax" in text
+    assert "PSNR against FP output, 3 calibration patches" in text
+    assert "Everything quantized: " in text
+
+
+@pytest.mark.parametrize(("by", "groups"), [("layer", 4), ("producer", 5)])
+def test_groups(analyze, by, groups):
+    outcome = analyze("--by", by, "--format", "csv")
+    lines = list(csv.DictReader(outcome.out.splitlines()))
+    assert len(lines) == groups
+    assert sum(int(line["sites"]) for line in lines) == len(SITES)
+
+
+def test_twice_the_same(analyze):
+    assert analyze().out == analyze().out
+
+
+def test_more_bits_lose_less(analyze):
+    few, many = (json.loads(analyze("--format", "json", bits=bits).out)[0] for bits in ("2", "8"))
+    assert many["psnr_all"] > few["psnr_all"] + 10
+
+
+def test_a_test_set_scores_against_hr(analyze):
+    outcome = analyze("--test", "noise", "--by", "producer")
+    assert outcome.status == 0, outcome.err
+    assert "PSNR against HR, test set noise" in outcome.out
+
+
+@pytest.mark.parametrize("by", ["site", "producer"])
+def test_a_figure(analyze, tmp_path, by):
+    outcome = analyze("--by", by, "--plot", tmp_path / "f.png")
+    assert outcome.err.splitlines()[-1] == f"wrote {tmp_path / 'f.png'}"
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (("--method", "minmx"), "srq: no method 'minmx'; did you mean 'minmax'?"),
+        (("--test", "nose"), "srq: no test set 'nose'; did you mean 'noise'?"),
+        (("--patches", "5"), "srq: 5 patches are more than the 4 of the calibration"),
+        (("--patches", "0"), "srq: Invalid value for '--patches': 0 is not in the range x>=1."),
+        (("--by", "block"), "srq: Invalid value for '--by': 'block' is not one of"),
+        (("--plot", "f.gif"), "srq: no picture can be written to f.gif; expected a name that ends in .png, .pdf, .svg"),
+        (("--scale", "3"), "srq: suite 'tiny' has no weights for x3; it has x2"),
+    ],
+)
+def test_what_cannot_be(analyze, more, line):
+    outcome = analyze(*more)
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith(line)
+    assert len(outcome.err.splitlines()) == 1

@@ -1,0 +1,72 @@
+"""Files of figures: their kinds, the same figure the same file, and no half-written ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from sr_ptq_bench import SrqError
+from sr_ptq_bench.plots.canvas import COLOURS, MARKERS, check_suffix, colour, marker, panels, save, styled
+
+
+@styled
+def drawn():
+    figure, (axes,) = panels(1, 1, 2, 2)
+    axes.plot([0, 1], [0, 1], label="line")
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("name", "magic"), [("a.png", b"\x89PNG"), ("a.pdf", b"%PDF"), ("a.svg", b"<?xml"), ("A.PNG", b"\x89PNG")]
+)
+def test_the_suffix_says_the_kind_and_the_same_figure_is_the_same_file(tmp_path, name, magic):
+    files = [tmp_path / folder / name for folder in "xy"]
+    for path in files:
+        save(drawn(), path)
+    assert files[0].read_bytes().startswith(magic)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "png", ".png.txt"])
+def test_another_suffix_is_refused(tmp_path, name):
+    with pytest.raises(SrqError, match=r"expected a name that ends in \.png, \.pdf, \.svg"):
+        check_suffix(tmp_path / name)
+
+
+def test_nothing_is_left_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SrqError, match="cannot write"):
+        save(drawn(), tmp_path / "file" / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (3, (1, 3)), (4, (2, 3)), (7, (3, 3))])
+def test_panels_fill_rows(count, shape):
+    figure, axes = panels(count, 3, 2, 1)
+    assert len(axes) == len(figure.axes) == count
+    assert tuple(figure.get_size_inches()) == (2 * shape[1], shape[0])
+
+
+def test_series_have_colours_and_markers_of_their_own():
+    assert len(set(COLOURS)) == len(set(MARKERS)) == len(COLOURS) == 8
+    assert (colour(8), marker(9)) == (COLOURS[0], MARKERS[1])
+
+
+def test_figures_change_no_setting_of_the_process():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    drawn()
+    assert dict(mpl.rcParams) == before
+
+
+def test_without_matplotlib_there_is_one_clear_line():
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; from sr_ptq_bench.cli import main; "
+        "sys.argv[1:] = 'plot psnr --scale 2 --out a.png'.split(); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == 'srq: figures need matplotlib; install it with `pip install "sr_ptq_bench[plot]"`\n'
