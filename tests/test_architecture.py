@@ -70,6 +70,7 @@ IN_ONE_MODULE = {
     "pandas": "formats.py",
     "tabulate": "formats.py",
     "platformdirs": "home.py",
+    "spandrel": "backbones/spandrel.py",
     "pooch": "data/fetch.py",
     "requests": "data/fetch.py",
     "filelock": "data/fetch.py",
