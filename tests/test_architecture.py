@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "cells": {"formats", "rows"},
     "fit": {"errors", "labels", "records", "rows"},
     "leaderboard": {"bootstrap", "cells", "fit", "formats", "labels", "rows"},
+    "ablation": {"cells", "errors", "formats", "labels", "leaderboard", "rows"},
     "published": {"complexity", "data", "errors", "schema", "spec"},
     "reproduction": {"cells", "complexity", "fit", "formats", "labels", "leaderboard", "published", "rows"},
     "environment": {"errors", "schema"},
@@ -57,8 +58,8 @@ MAY_IMPORT = {
         "records", "schema", "spec", "stored_bounds",
     },
     "cli": {
-        "bench", "cache", "data", "environment", "errors", "files", "formats", "home", "leaderboard", "manager",
-        "published", "records", "reproduction", "spec",
+        "ablation", "bench", "cache", "data", "environment", "errors", "files", "formats", "home", "leaderboard",
+        "manager", "published", "records", "reproduction", "spec",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {
@@ -294,7 +295,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "table", "methods", "data", "data get", "data import", "data lmdb", "data lr"]
+    "command", ["", "run", "ablate", "table", "methods", "data", "data get", "data import", "data lmdb", "data lr"]
 )
 def test_help_loads_nothing_slow(command):
     status, modules, text = loaded_by(*command.split(), "--help")
@@ -309,6 +310,8 @@ def test_help_loads_nothing_slow(command):
         "run --method minmax --bits 4",
         "run --method minmax --bits 4 --scale two",
         "run --method minmax --bits 4 --scale 2 --seed -1",
+        "ablate",
+        "ablate lrs",
         "rnu",
         "table --chek",
         "data lmdb",
@@ -327,6 +330,8 @@ def test_a_usage_error_loads_nothing_slow(arguments):
         "run --method minmax --bits 4 --scale 5",
         "run --method minmax --bits 4 --scale 2 --suite sampel",
         "run --method minmax --bits 4 --scale 2 -o lr",
+        "ablate lr --bits 9",
+        "ablate lr --suite sampel",
     ],
 )
 def test_an_impossible_value_loads_neither_torch_nor_basicsr(arguments):
