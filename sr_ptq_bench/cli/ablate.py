@@ -68,10 +68,8 @@ def ablate(
     srq ablate stages --bits 2 --scale 4
     srq ablate lr --values 3e-2,1e-2,3e-3
     """
-    from ..ablation import page, settings
     from ..spec import Bits, RunSpec, Suite, parse_scale
 
-    cells = settings(what, values)
     protocol = Suite.load(suite)
     shown = RunSpec(
         method="2dquant",
@@ -80,12 +78,10 @@ def ablate(
         suite=protocol.with_model(model or protocol.model),
         seed=seed,
     )
-    specs = {
-        cell.label: shown.model_copy(update={"method": cell.method, "options": dict(cell.options)}) for cell in cells
-    }
     folder = out / "results" / shown.suite.name
     check_writable(folder)
 
+    from ..ablation import page, settings
     from ..bench import prepare
     from ..cache import Cache
     from ..data.library import Library
@@ -95,6 +91,10 @@ def ablate(
     from ..manager import Plugins
     from .display import Display
 
+    specs = {
+        cell.label: shown.model_copy(update={"method": cell.method, "options": dict(cell.options)})
+        for cell in settings(what, values)
+    }
     plugins, display, home = Plugins(plugin_files), Display(), default_home()
     for spec in specs.values():  # a value that is impossible is refused before the first cell is measured
         plugins.method(spec.method, spec.options, spec.suite.options)
