@@ -40,7 +40,7 @@ def count(student: Student) -> Complexity:
     b bits where it is a quantized layer's or where both its operands come from sites. Biases, norms and interpolations
     are no products.
     """
-    side = student.window * -(-SMALLEST_SIDE // student.window)
+    side = student.smallest(SMALLEST_SIDE)
     lr = torch.zeros(1, 3, side, side, device=student.device)
     # The network itself, because padding at test time may add to an image that needs none.
     with torch.no_grad(), quantizers_off(student), _counted(student.network) as products:

@@ -52,6 +52,11 @@ SCOPES: dict[ScopeName, tuple[str, str]] = {
     "all": ("all", "convolutions, Linear layers and the operands of matrix products; LayerNorm and biases stay FP"),
 }
 """The word and the sentence of a table for each scope."""
+LAYERS_ALONE: dict[ScopeName, tuple[str, str]] = {
+    "linear": ("linear", "Linear layers; convolutions and LayerNorm stay FP"),
+    "all": ("linear+conv", "Linear layers and convolutions; LayerNorm and biases stay FP"),
+}
+"""The same for networks with products at no site."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu", library: Libra
     for dataset in tests.values():
         _check_windows(model, dataset)
     calibration = spec.suite.calibration
-    if calibration.size < model.window:
+    if calibration.size < _least(model):
         raise SrqError(f"calibration patches of {calibration.size} are {_smaller(model)}; choose a larger size")
     images = load_dataset("calibration", calibration.source, spec.scale, library.images)
     patches = crops(images, calibration.patches, calibration.size, spec.seed)
@@ -143,11 +148,17 @@ def _absent(spec: RunSpec, library: Library) -> tuple[str, ...]:
 
 def _check_windows(model: SRModel, dataset: Dataset) -> None:
     for name, size in zip(dataset.names, dataset.lr_sizes, strict=True):
-        if min(size) < model.window:
+        if min(size) < _least(model):
             raise SrqError(f"dataset '{dataset.name}': LR image '{name}' is {size}, {_smaller(model)}; remove it")
 
 
+def _least(model: SRModel) -> int:
+    return max(model.window, model.minimum)
+
+
 def _smaller(model: SRModel) -> str:
+    if model.minimum > model.window:
+        return f"smaller than the {model.minimum} pixels that '{model.name}' needs"
     return f"smaller than one window of {model.window}x{model.window}"
 
 
@@ -176,7 +187,7 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
         not_scored=run.not_scored,
         references=references,
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in figures.items()},
-        environment=describe(run.method, str(student.device)),
+        environment=describe(run.method, str(student.device), student.libraries),
         hashes=run.hashes,
         bounds_sha256=bounds_sha256(student),
         timings=stages.seconds | {"total": time.perf_counter() - start + unfinished.seconds_before},
@@ -281,7 +292,9 @@ def distributions(run: Run, student: Student, cache: Cache, stages: Stages) -> d
 
 def _scope(student: Student) -> Scope:
     weights = sum(weight.numel() for weight in student.weights.values())
-    short, description = SCOPES[student.scope]
+    short, description = (LAYERS_ALONE if student.not_covered else SCOPES)[student.scope]
+    if student.not_covered:
+        description = f"{description}, as do {student.not_covered}"
     return Scope(
         short=short,
         description=description,

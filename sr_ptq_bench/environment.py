@@ -16,6 +16,8 @@ from .errors import SrqError
 from .schema import Environment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .method import Method
 
 _LIBRARIES = {
@@ -28,9 +30,10 @@ _LIBRARIES = {
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-def describe(method: Method, device: str) -> Environment:
-    """Versions of all that took part, and the machine."""
-    versions = {name: version(distribution) for name, distribution in _LIBRARIES.items()}
+def describe(method: Method, device: str, more: Iterable[str] = ()) -> Environment:
+    """Versions of all that took part, of `more` distributions as well, and the machine."""
+    libraries = _LIBRARIES | {name: name for name in more}
+    versions = {name: version(distribution) for name, distribution in libraries.items()}
     for part in method.parts:
         plugin = method.plugins.plugins[part]
         versions[f"plugin {part}"] = f"{plugin.distribution} {plugin.version}"

@@ -18,7 +18,7 @@ Alignment = Literal["left", "center", "right"]
 
 NONE = "–"
 """What stands in a cell without content."""
-_LATEX = LATEX_ESCAPE_RULES | {"±": r"$\pm$", NONE: "--"}
+_LATEX = LATEX_ESCAPE_RULES | {"±": r"$\pm$", NONE: "--", "✓": r"$\checkmark$"}
 
 
 class Bold(str):

@@ -73,18 +73,29 @@ def _said(record: Record, options: Iterable[Option]) -> str:
 
 def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]:
     """What a reader must know to compare the rows with other tables."""
-    spec, hashes = ordered[0].spec, ordered[0].hashes
-    patches = spec.calibration
     yield "PSNR in dB and SSIM, each the mean over the images; per bit-width and column the best is in bold."
     if len({record.spec.seed for record in ordered}) > 1:
         yield "Of several seeds: the mean ± the sample standard deviation. The seed is 0 where none is named."
+    yield from scopes(ordered)
+    yield from _theory(ordered)
+    yield from protocol(ordered)
+    yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
+
+
+def scopes(ordered: Sequence[Record]) -> Iterator[str]:
+    """What is quantized."""
     scopes = {record.scope.short: record.scope for record in ordered}
     for short, scope in sorted(scopes.items()):
         yield (
             f"Scope {short}: {scope.description}; {scope.sites:,} sites, "
             f"{scope.quantized_weights:,} weights of {scope.parameters:,} parameters."
         )
-    yield from _theory(ordered)
+
+
+def protocol(ordered: Sequence[Record]) -> Iterator[str]:
+    """On what was measured, which is the same for all records but for their seeds."""
+    spec, hashes = ordered[0].spec, ordered[0].hashes
+    patches = spec.calibration
     yield f"Weights: sha256 `{hashes.weights[:12]}`. Padding at test time: {spec.padding}."
     by_seed = {record.spec.seed: f"`{record.hashes.calibration[:12]}`" for record in ordered}
     drawn = dict.fromkeys(by_seed[seed] for seed in sorted(by_seed))
@@ -93,7 +104,6 @@ def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]
     for dataset, scores in ordered[0].scores.items():
         count = len(scores.images)
         yield f"{dataset}: {count} image{'s' * (count > 1)}, sha256 `{hashes.test[dataset][:12]}`."
-    yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
 
 
 def _theory(ordered: Sequence[Record]) -> Iterator[str]:

@@ -44,7 +44,9 @@ class SRModel:
     `producers` maps each quantizable layer (a module name) to what made its input. `features` names the modules whose
     outputs, tokens (N, L, C) or maps (N, C, H, W), a distillation compares. `edges` names the first and the last of the
     quantizable layers, where these read the image or write it. The input is padded at test time to a multiple of
-    `window` pixels. `scope` says which of the quantizable layers are quantized: with `linear` the convolutions stay FP.
+    `window` pixels, and has no side below `minimum`. `scope` says which of the quantizable layers are quantized: with
+    `linear` the convolutions stay FP. `not_covered` says in words which products stay FP in every scope.
+    `libraries` names the distributions, beside the host's own, that the network's code comes from.
     """
 
     name: str
@@ -56,10 +58,17 @@ class SRModel:
     window: int = 1
     padding: Padding = "flip"
     scope: ScopeName = "all"
+    minimum: int = 1
+    not_covered: str = ""
+    libraries: tuple[str, ...] = ()
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """Upscale (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), not clipped."""
+        """Upscale (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), not clipped; raises SrqError if too small."""
         height, width = lr.shape[-2:]
+        if min(height, width) < self.minimum:
+            raise SrqError(
+                f"an image of {width}x{height} pixels is too small; '{self.name}' takes {self.minimum} or more"
+            )
         sr: Tensor = self.network(pad(lr, self.window, self.padding))
         return sr[..., : height * self.scale, : width * self.scale]
 
@@ -76,6 +85,10 @@ class SRModel:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def smallest(self, side: int = 1) -> int:
+        """The least side of an image that needs no padding and has at least `side` pixels."""
+        return self.window * -(-max(side, self.minimum) // self.window)
 
     @property
     def device(self) -> torch.device:

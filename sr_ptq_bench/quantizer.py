@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 Role = Literal["weight", "activation"]
 Layer = Literal["linear", "conv"]
 Producer = Literal[
-    "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "leakyrelu", "softmax", "query", "key", "value"
-]
+    "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "leakyrelu", "softmax", "query", "key",
+    "value", "other",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,10 @@ class Site:
     """One tensor of the network that is quantized.
 
     `producer` says what made the tensor, so that a method can tell one-sided distributions from bell-shaped ones
-    without knowing the network. `channel_axis` is the axis along which per-channel bounds run; None where the tensor
-    has no such axis. `edge` marks the sites of the network's first and last layers, which some methods keep at 8 bits.
-    `layer` is the kind of the layer that the tensor is weight or input of; None for an operand of a matrix product.
+    without knowing the network; `other` where that is not known. `channel_axis` is the axis along which per-channel
+    bounds run; None where the tensor has no such axis. `edge` marks the sites of the network's first and last layers,
+    which some methods keep at 8 bits. `layer` is the kind of the layer that the tensor is weight or input of; None for
+    an operand of a matrix product.
     """
 
     name: str

@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "cells": {"formats", "rows"},
     "fit": {"errors", "labels", "records", "rows"},
     "leaderboard": {"bootstrap", "cells", "fit", "formats", "labels", "rows"},
+    "ablation": {"cells", "errors", "formats", "labels", "leaderboard", "rows"},
     "published": {"complexity", "data", "errors", "schema", "spec"},
     "order": {"cells", "rows"},
     "reproduction": {"cells", "complexity", "fit", "formats", "labels", "leaderboard", "order", "published", "rows"},
@@ -65,9 +66,9 @@ MAY_IMPORT = {
     "sensitivity": {"cells", "errors", "evaluate", "formats", "model"},
     "plots": {"errors", "files", "labels"},
     "cli": {
-        "bench", "cache", "data", "environment", "errors", "evaluate", "files", "fit", "formats", "home", "labels",
-        "leaderboard", "manager", "model", "plots", "published", "records", "reproduction", "restored", "rows",
-        "sensitivity", "spec", "verify",
+        "ablation", "bench", "cache", "data", "environment", "errors", "evaluate", "files", "fit", "formats", "home",
+        "labels", "leaderboard", "manager", "model", "plots", "published", "records", "reproduction", "restored",
+        "rows", "sensitivity", "spec", "verify",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {
@@ -79,6 +80,7 @@ IN_ONE_MODULE = {
     "pandas": "formats.py",
     "tabulate": "formats.py",
     "platformdirs": "home.py",
+    "spandrel": "backbones/spandrel.py",
     "pooch": "data/fetch.py",
     "requests": "data/fetch.py",
     "filelock": "locks.py",
@@ -310,6 +312,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
     [
         "",
         "run",
+        "ablate",
         "table",
         "plot",
         "plot psnr",
@@ -325,6 +328,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
         "data import",
         "data lmdb",
         "data lr",
+        "verify",
     ],
 )
 def test_help_loads_nothing_slow(command):
@@ -340,6 +344,8 @@ def test_help_loads_nothing_slow(command):
         "run --method minmax --bits 4",
         "run --method minmax --bits 4 --scale two",
         "run --method minmax --bits 4 --scale 2 --seed -1",
+        "ablate",
+        "ablate lrs",
         "rnu",
         "table --chek",
         "data lmdb",
@@ -362,6 +368,8 @@ def test_a_usage_error_loads_nothing_slow(arguments):
         "run --method minmax --bits 4 --scale 5",
         "run --method minmax --bits 4 --scale 2 --suite sampel",
         "run --method minmax --bits 4 --scale 2 -o lr",
+        "ablate lr --bits 9",
+        "ablate lr --suite sampel",
     ],
 )
 def test_an_impossible_value_loads_neither_torch_nor_basicsr(arguments):

@@ -116,13 +116,14 @@ def scaled_step(adam: torch.optim.Optimizer, loss: Tensor, scale_of: Mapping[Ten
 
 
 def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: PacOptions) -> Tensor:
-    """L = L_O + lambda * L_F, with L_O the mean absolute difference of the outputs."""
+    """L = L_O + lambda * L_F, with L_O the mean absolute difference of the outputs, and alone without features."""
     with torch.no_grad():
         target, target_features = teacher.with_features(lr)
     output, features = student.with_features(lr)
     if not options.feature_grad:
         features = [feature.detach() for feature in features]
-    return F.l1_loss(output, target) + options.feature_weight * feature_loss(features, target_features)
+    loss = F.l1_loss(output, target)
+    return loss + options.feature_weight * feature_loss(features, target_features) if features else loss
 
 
 def feature_loss(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:

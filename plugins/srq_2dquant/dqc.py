@@ -94,13 +94,12 @@ def learning_rate(step: int, options: DqcOptions) -> float:
 
 
 def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: DqcOptions) -> Tensor:
-    """L = L_O + lambda * L_F (eq. 13)."""
+    """L = L_O + lambda * L_F (eq. 13); L_O alone where the network names no features."""
     with torch.no_grad():
         target, target_features = teacher.with_features(lr)
     output, features = student.with_features(lr)
-    return output_loss(output, target, options) + options.feature_weight * feature_loss(
-        features, target_features, options
-    )
+    loss = output_loss(output, target, options)
+    return loss + options.feature_weight * feature_loss(features, target_features, options) if features else loss
 
 
 def output_loss(output: Tensor, target: Tensor, options: DqcOptions) -> Tensor:

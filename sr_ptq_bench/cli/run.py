@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options as shared
+from .measuring import check_writable, recorded
 
 if TYPE_CHECKING:
-    from ..bench import Run
-    from ..cache import Cache
-    from ..records import Measured
     from ..spec import ScopeName, Suite
-    from .display import Display
 
 
 LARGEST_SEED = 2**63 - 1  # torch takes no larger one
@@ -127,7 +123,7 @@ def run(
         options=parse_options(options),
     )
     folder = out / "results" / spec.suite.name
-    _check_writable(folder)
+    check_writable(folder)
 
     from ..bench import prepare
     from ..cache import Cache
@@ -135,7 +131,6 @@ def run(
     from ..environment import choose_device
     from ..home import default_home
     from ..manager import Plugins
-    from ..records import make_room
     from .display import Display
 
     plugins, display, home = Plugins(plugin_files), Display(), default_home()
@@ -143,27 +138,7 @@ def run(
     device = choose_device(device)
     for each in range(seed, seed + seeds):
         prepared = prepare(spec.model_copy(update={"seed": each}), plugins, device, library)
-        make_room(folder / prepared.record_name, display.print)
-        with cache.locked(prepared.record_name, "makes the same run"):
-            measured = _measured(prepared, display, cache, force)
-            display.record(measured.record, measured.write(folder, display.print))
-
-
-def _measured(prepared: Run, display: Display, cache: Cache, force: bool) -> Measured:
-    """The record and the bounds of a run, measured unless this machine has done so."""
-    from ..bench import measure
-    from ..environment import describe
-
-    if prepared.not_scored:
-        display.print(f"Not at hand, so not scored: {', '.join(prepared.not_scored)}; see `srq data get`.")
-    known = None if force else cache.measured(prepared.record_name)
-    if known and known.record.environment == describe(prepared.method, str(prepared.model.device)):
-        display.print("Measured already on this machine; --force measures again.")
-        return known
-    with display.stages() as show:
-        measured = measure(prepared, cache, show)
-    cache.keep(measured)
-    return measured
+        display.record(*recorded(prepared, folder, display, cache, force))
 
 
 def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
@@ -184,19 +159,3 @@ def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
             raise SrqError(f"test set '{name}' is given twice; give each a name of its own")
         sources[name] = DataSource(hr=Path(folder).expanduser())
     return suite.model_copy(update={"name": f"{suite.name}-{'-'.join(sorted(sources))}", "test": sources})
-
-
-def _check_writable(out: Path) -> None:
-    """Say now, and not after minutes of work, that nothing can be written."""
-    from ..errors import SrqError
-
-    folder = out.absolute()
-    try:
-        while not folder.exists():
-            folder = folder.parent
-    except OSError as error:
-        raise SrqError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
-    if not folder.is_dir():
-        raise SrqError(f"cannot write to {out}: {folder} is not a folder; choose another --out")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise SrqError(f"cannot write to {out}: no permission in {folder}; choose another --out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from checkpoints import SIDE, loaded
 from oracle import edsr, images, msrresnet, sites_of, swinir
 from training import Forgetful
 
@@ -15,14 +16,16 @@ from sr_ptq_bench.manager import Plugins, option_values
 from sr_ptq_bench.model import quantize, with_scope
 from sr_ptq_bench.observation import observe
 
+SPANDREL = ("compact", "dat", "esrgan", "hat", "swinir")
 BACKBONES = {
     "edsr": lambda scale: open_edsr(edsr(scale=scale), "edsr", scale),
     "msrresnet": lambda scale: open_edsr(msrresnet(scale=scale), "msrresnet", scale),
     "swinir": lambda scale: open_swinir(swinir((1,), 8, scale=scale), "swinir", scale),
 }
 CASES = [("edsr", "all"), ("msrresnet", "all"), ("swinir", "linear"), ("swinir", "all")]
+FOREIGN = [(name, "all") for name in SPANDREL] + [("swinir", "linear")]
 PLUGINS = Plugins()
-SHORT = {"iterations": "2", "batch": "1", "patch": "8"}
+SHORT = {"iterations": "2", "batch": "1", "patch": str(SIDE)}
 
 
 def having(hook: str) -> list[str]:
@@ -34,8 +37,8 @@ INITIALIZERS, CALIBRATORS = having("srq_init_bounds"), having("srq_calibrate")
 
 @pytest.fixture
 def batches() -> Batches:
-    photo = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    return Batches(np.stack([photo[:8, :8], photo[8:, 8:]]), [photo])
+    photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    return Batches(np.stack([photo[:SIDE, :SIDE], photo[SIDE:, SIDE:]]), [photo])
 
 
 def resolved(name: str):
@@ -62,27 +65,45 @@ def test_there_are_methods() -> None:
 @pytest.mark.parametrize(("backbone", "scope"), CASES)
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_an_initializer(name, backbone, scope, batches):
-    method, teacher = resolved(name), with_scope(BACKBONES[backbone](3), scope)
-    student = student_of(method, teacher, "8", batches)
-    lr = images(1, 8)
-    with torch.no_grad():
-        error = (student(lr) - teacher(lr)).abs().mean() / teacher(lr).std()
-    assert 0 < error < 0.1  # 8 bits are nearly enough
+    check_initializer(name, with_scope(BACKBONES[backbone](3), scope), batches)
 
 
 @pytest.mark.parametrize(("backbone", "scope"), CASES)
 @pytest.mark.parametrize("name", CALIBRATORS)
 def test_a_calibrator(name, backbone, scope, batches):
-    method, teacher = resolved(f"minmax+{name}"), with_scope(BACKBONES[backbone](4), scope)
+    check_calibrator(name, with_scope(BACKBONES[backbone](4), scope), batches)
+
+
+@pytest.mark.parametrize(("architecture", "scope"), FOREIGN)
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_an_initializer_on_spandrel_s(name, architecture, scope, batches, tmp_path):
+    check_initializer(name, with_scope(loaded(architecture, 2, tmp_path), scope), batches)
+
+
+@pytest.mark.parametrize(("architecture", "scope"), FOREIGN)
+@pytest.mark.parametrize("name", CALIBRATORS)
+def test_a_calibrator_on_spandrel_s(name, architecture, scope, batches, tmp_path):
+    check_calibrator(name, with_scope(loaded(architecture, 2, tmp_path), scope), batches)
+
+
+def check_initializer(name, teacher, batches):
+    student = student_of(resolved(name), teacher, "8", batches)
+    lr = images(1, SIDE)
+    with torch.no_grad():
+        error = (student(lr) - teacher(lr)).abs().mean() / teacher(lr).std()
+    assert 0 < error < 0.1  # 8 bits are nearly enough
+
+
+def check_calibrator(name, teacher, batches):
+    method = resolved(f"minmax+{name}")
     student = student_of(method, teacher, "4", batches)
     before = [bound.detach().clone() for bound in student.bound_parameters()]
     figures = method.calibrate(student, teacher, batches, lambda *_: None, Forgetful())
     assert figures["checkpoint"]
     moved = [not torch.equal(old, new) for old, new in zip(before, student.bound_parameters(), strict=True)]
     assert sum(moved) > len(moved) // 2
-    lr = images(1, 8)
     with torch.no_grad():
-        assert bool(torch.isfinite(student(lr)).all())
+        assert bool(torch.isfinite(student(images(1, SIDE))).all())
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)

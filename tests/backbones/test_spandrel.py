@@ -1,0 +1,215 @@
+"""A checkpoint that spandrel recognises is a backbone; everything else is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from checkpoints import ARCHITECTURES, SIDE, loaded, network, write
+from oracle import images
+from safetensors.torch import save_file
+from tiny import FILE, write_images
+from torch import nn
+
+from sr_ptq_bench import Bits
+from sr_ptq_bench.backbones import spandrel as backbone
+from sr_ptq_bench.backbones.spandrel import srq_load_model
+from sr_ptq_bench.backbones.swinir import REBUILT, new_network
+from sr_ptq_bench.backbones.swinir import srq_load_model as load_swinir
+from sr_ptq_bench.checkpoint import fill, read_weights
+from sr_ptq_bench.errors import SrqError
+from sr_ptq_bench.model import quantize, quantizers_off, with_scope
+from sr_ptq_bench.records import read_record
+from sr_ptq_bench.spec import SUITES
+
+WEIGHTS = SUITES.parent / "weights" / "swinir_light_x2.safetensors"
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_network_computes_what_spandrel_s_own_call_does(name, tmp_path):
+    model = loaded(name, 2, tmp_path)
+    from spandrel import ModelLoader
+
+    descriptor = ModelLoader().load_from_state_dict(read_weights(tmp_path / "network.safetensors"))
+    lr = images(1, SIDE, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(model(lr).clamp(0, 1), descriptor(lr))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_without_quantization_the_student_is_the_teacher_to_the_last_bit(name, tmp_path):
+    model = loaded(name, 4, tmp_path)
+    student = quantize(model, Bits.parse("4"))
+    lr = images(2, SIDE, 24)
+    with torch.no_grad(), quantizers_off(student):
+        assert torch.equal(student(lr), model(lr))
+        assert student(lr).shape == (2, 3, 4 * SIDE, 96)
+
+
+def test_swinir_light_s_weights_give_the_built_in_backbone_s_output(tmp_path):
+    pytest.importorskip("spandrel")
+    complete = new_network(2)
+    fill(complete, WEIGHTS, rebuilt=REBUILT)
+    theirs = srq_load_model(name="spandrel", scale=2, weights=write(complete, tmp_path))
+    ours = load_swinir(name="swinir-light", scale=2, weights=WEIGHTS)
+    lr = images(1, 24, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(lr), ours(lr), rtol=0, atol=1e-5)
+    assert theirs.features == tuple(f"layers.{group}" for group in range(4))
+    expected = {layer.replace("qkv.q", "qkv"): producer for layer, producer in ours.producers.items()}
+    for layer, producer in theirs.producers.items():
+        # A residual group ends in a sum of a Linear layer's output and, but for the first group, a convolution's.
+        assert producer == expected[layer] or (producer, expected[layer]) == ("conv", "linear")
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "span"])
+def test_every_linear_and_conv2d_layer_is_a_site(name, tmp_path):
+    model = loaded(name, 2, tmp_path)
+    layers = {path for path, of in model.network.named_modules() if isinstance(of, nn.Linear | nn.Conv2d)}
+    assert set(model.producers) == layers
+    assert model.edges == ("conv_first", "upsample.0") or name not in ("swinir", "dat")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("swinir", r"4 products with 3\d\.\d% of .*, in WindowAttention layers\.\*\.residual_group\.blocks\.\*\.attn"),
+        ("hat", r"6 products .*, in WindowAttention layers\S+\.attn, OCAB layers\.\*\.residual_group\.overlap_attn"),
+        (
+            "dat",
+            r"6 products .*, in Spatial_Attention layers\S+\.attns\.\*, Adaptive_Channel_Attention layers\S+\.attn",
+        ),
+    ],
+)
+def test_products_of_attention_are_said_to_be_left_out(name, said, tmp_path):
+    assert re.fullmatch(said, loaded(name, 2, tmp_path).not_covered)
+
+
+@pytest.mark.parametrize("name", ["compact", "esrgan"])
+def test_networks_of_layers_alone_leave_nothing_out(name, tmp_path):
+    assert loaded(name, 2, tmp_path).not_covered == ""
+
+
+def test_layers_whose_weights_are_rewritten_are_no_sites(tmp_path):
+    model = loaded("span", 2, tmp_path)
+    assert list(model.producers) == ["conv_cat", "upsampler.0"]
+    assert "Conv3XC block_*.c*_r" in model.not_covered
+
+
+def test_sizes_are_the_descriptor_s(tmp_path):
+    model = loaded("swinir", 2, tmp_path)
+    assert (model.window, model.minimum) == (1, 16)
+    with pytest.raises(SrqError, match="an image of 20x15 pixels is too small; 'spandrel' takes 16 or more"):
+        model(images(1, 15, 20))
+
+
+def test_names(tmp_path):
+    weights = write(network("compact"), tmp_path)
+    assert srq_load_model(name="spandrel-mine", scale=2, weights=weights).name == "spandrel-mine"
+    assert srq_load_model(name="spandrels", scale=2, weights=weights) is None
+
+
+def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    with pytest.raises(SrqError, match=r"needs the extra spandrel .*pip install '\.\[spandrel\]'"):
+        srq_load_model(name="spandrel", scale=2, weights=tmp_path / "any.safetensors")
+
+
+def test_another_scale_is_refused(tmp_path):
+    with pytest.raises(SrqError, match=r"\(HAT\) are for x4; name them under that scale, not x2"):
+        srq_load_model(name="spandrel", scale=2, weights=write(network("hat", 4), tmp_path))
+
+
+def test_tensors_of_no_architecture_are_refused(tmp_path):
+    pytest.importorskip("spandrel")
+    save_file({"a": torch.zeros(2)}, tmp_path / "network.safetensors")
+    with pytest.raises(SrqError, match="knows no architecture with the tensors of"):
+        srq_load_model(name="spandrel", scale=2, weights=tmp_path / "network.safetensors")
+
+
+def test_tensors_that_do_not_fit_their_architecture_are_refused(tmp_path):
+    tensors = dict(network("swinir").state_dict())
+    tensors["conv_first.bias"] = torch.zeros(5)
+    save_file(tensors, tmp_path / "network.safetensors")
+    with pytest.raises(SrqError, match=r"cannot load weights .*conv_first\.bias"):
+        srq_load_model(name="spandrel", scale=2, weights=tmp_path / "network.safetensors")
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path):
+    module = network("compact")
+    next(module.parameters()).data[0] = torch.nan
+    with pytest.raises(SrqError, match="values that are not finite"):
+        srq_load_model(name="spandrel", scale=2, weights=write(module, tmp_path))
+
+
+def test_code_in_a_checkpoint_is_never_run(tmp_path):
+    pytest.importorskip("spandrel")
+    torch.save({"a": SimpleNamespace()}, tmp_path / "network.pth")
+    with pytest.raises(SrqError, match="holds more than tensors"):
+        srq_load_model(name="spandrel", scale=2, weights=tmp_path / "network.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"purpose": "Restoration"}, "are for Restoration"),
+        ({"input_channels": 1}, "take 1 channels and make 3"),
+        ({"output_channels": 4}, "take 3 channels and make 4"),
+        ({"size_requirements": SimpleNamespace(square=True)}, "square images alone"),
+    ],
+)
+def test_other_purposes_are_refused(change, said):
+    network = {"purpose": "SR", "input_channels": 3, "output_channels": 3, "scale": 2}
+    descriptor = SimpleNamespace(**network | {"size_requirements": SimpleNamespace(square=False)} | change)
+    with pytest.raises(SrqError, match=said):
+        backbone._check(descriptor, 2, "weights")
+
+
+def test_a_network_that_spandrel_wraps_is_refused(tmp_path, monkeypatch):
+    module = network("compact")
+    from spandrel import ModelLoader
+
+    descriptor = ModelLoader().load_from_state_dict(module.state_dict())
+    monkeypatch.setattr(descriptor, "_call_fn", lambda network, lr: network(lr) / 2 + 1)
+    with pytest.raises(SrqError, match="alone does not compute what spandrel does with it"):
+        backbone.open_sites(descriptor, "spandrel")
+
+
+def suite_of(tiny_suite, folder, size):
+    """The tiny suite with spandrel's SwinIR and images large enough for it."""
+    write_images(folder / "test", one=(40, 36))
+    return tiny_suite.change(
+        model="spandrel",
+        weights={"2": str(write(network("swinir"), folder))},
+        calibration=tiny_suite.table["calibration"] | {"size": size},
+        test={"noise": {"hr": str(folder / "test")}},
+    )
+
+
+@pytest.mark.parametrize(("scope", "short"), [("linear", "linear"), ("all", "linear+conv")])
+def test_a_run_says_what_it_leaves_out(scope, short, srq, tiny_suite, tmp_path):
+    asked = ("-m", "minmax", "-b", 4, "-s", 2, "--scope", scope, "--out", tmp_path / "out")
+    outcome = srq("run", "--suite", suite_of(tiny_suite, tmp_path, size=16), "--plugin", FILE, *asked)
+    assert outcome.status == 0, outcome.err
+    assert outcome.err.startswith("Not quantized: 4 products with ")
+    (path,) = (tmp_path / "out").rglob("*.json")
+    record = read_record(path)
+    assert record.scope.short == short
+    assert "as do 4 products with" in record.scope.description
+    assert "spandrel" in json.loads(path.read_text())["environment"]["versions"]
+
+
+def test_calibration_patches_below_the_network_s_least_size_are_refused(srq, tiny_suite, tmp_path):
+    asked = ("-m", "minmax", "-b", 4, "-s", 2, "--out", tmp_path / "out")
+    outcome = srq("run", "--suite", suite_of(tiny_suite, tmp_path, size=8), "--plugin", FILE, *asked)
+    assert outcome.status == 2
+    assert "calibration patches of 8 are smaller than the 16 pixels that 'spandrel' needs" in outcome.err
+
+
+def test_a_scope_without_layers_is_refused(tmp_path):
+    with pytest.raises(SrqError, match="all its layers are convolutions"):
+        with_scope(loaded("compact", 2, tmp_path), "linear")

@@ -1,0 +1,159 @@
+"""What one pass shows of a network is what the network does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from oracle import images
+from torch import nn
+
+from sr_ptq_bench.backbones.tracing import trace
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x):
+        return x + self.conv(F.relu(x))
+
+
+class Network(nn.Module):
+    """Layers after every kind of producer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.body = nn.ModuleList([Block(), Block(), Block()])
+        self.norm, self.qkv = nn.LayerNorm(4), nn.Linear(4, 12)
+        self.proj, self.fc1, self.fc2, self.gate = (nn.Linear(4, 4) for _ in range(4))
+        self.idle = nn.Conv2d(4, 4, 1)
+        self.last = nn.Conv2d(4, 12, 1)
+
+    def forward(self, x):
+        x = self.first((x - 0.5) * 2)
+        for block in self.body:
+            x = block(x)
+        tokens = x.flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(self.norm(tokens)).chunk(3, -1)
+        tokens = tokens + self.proj(F.softmax(q @ k.transpose(1, 2), -1) @ v)
+        tokens = self.fc2(F.gelu(self.fc1(tokens))) + tokens
+        tokens = tokens * torch.sigmoid(self.gate(tokens))
+        x = tokens.transpose(1, 2).reshape(x.shape)
+        return F.pixel_shuffle(self.last(F.leaky_relu(x)), 2)
+
+
+@pytest.fixture
+def seen():
+    torch.manual_seed(0)
+    return trace(Network(), images(1, 8))
+
+
+def test_what_makes_the_input_of_each_layer_in_the_order_of_the_calls(seen):
+    assert list(seen.producers.items()) == [
+        ("first", "image"),
+        ("body.0.conv", "relu"),
+        ("body.1.conv", "relu"),
+        ("body.2.conv", "relu"),
+        ("qkv", "layernorm"),
+        ("proj", "value"),
+        ("fc1", "conv"),
+        ("fc2", "gelu"),
+        ("gate", "linear"),
+        ("last", "leakyrelu"),
+    ]
+
+
+def test_the_blocks_in_a_row_are_the_features(seen):
+    assert seen.features == ("body.0", "body.1", "body.2")
+
+
+def test_products_and_layers_that_are_left_out_are_counted(seen):
+    # Of 64 pixels: convolutions 27*4 + 3*36*4 + 12*4, Linear layers 4*12 + 4*16, products of matrices 2*4*64.
+    share = 2 * 4 * 64 / (27 * 4 + 3 * 36 * 4 + 12 * 4 + 4 * 12 + 4 * 16 + 2 * 4 * 64)
+    assert seen.not_covered == (
+        f"2 products with {share:.1%} of all multiply-accumulates, in Network"
+        " and 1 layers that a pass on noise does not call"
+    )
+
+
+def test_tracing_leaves_the_network_as_it_was():
+    network = Network()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    first = trace(network, images(1, 8))
+    assert torch.equal(first.output, network(images(1, 8)).detach())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+class Awkward(nn.Module):
+    """Layers that a quantized twin cannot replace, and one that it can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.twice, self.plain = (nn.Conv2d(3, 3, 1) for _ in range(3))
+        self.alias = self.twice
+        self.derived = Derived(3, 3, 1)
+
+    def forward(self, x):
+        x = self.read(x) + self.read.weight.sum()
+        return self.plain(self.derived(self.alias(x)))
+
+
+class Derived(nn.Conv2d):
+    pass
+
+
+def test_only_layers_that_can_be_replaced_are_named():
+    seen = trace(Awkward(), images(1, 8))
+    assert list(seen.producers) == ["plain"]
+    assert "3 products with 75.0% of" in seen.not_covered
+    assert seen.not_covered.endswith("in Conv2d read, Conv2d twice, Derived derived")
+
+
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return self.conv(F.relu(self.conv(x)))
+
+
+def test_a_layer_called_on_inputs_of_two_kinds_has_neither():
+    assert trace(Shared(), images(1, 8)).producers == {"conv": "other"}
+
+
+@pytest.mark.parametrize(
+    ("function", "producer"),
+    [
+        (lambda x: x.clamp(0, 1), "other"),
+        (lambda x: x * x, "other"),
+        (lambda x: torch.cat([x, x], 1)[:, :3], "image"),
+        (lambda x: torch.stack([x, F.relu(x)]).sum(0), "other"),
+        (lambda x: F.relu(x) + x, "other"),
+        (lambda x: F.relu(x, inplace=False).mul(2), "relu"),
+        (lambda x: nn.ReLU(inplace=True)(x.clone()), "relu"),
+        (nn.PReLU(), "leakyrelu"),
+        (lambda x: x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), "image"),
+        (lambda x: x - torch.ones(3, 1, 1).type_as(x), "image"),
+        (lambda x: F.pad(x, (1, 1, 0, 0), "reflect")[..., 1:-1], "image"),
+        (lambda x: torch.ones_like(x).relu(), "relu"),
+    ],
+)
+def test_functions(function, producer):
+    class Of(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.conv(function(x))
+
+    assert trace(Of(), images(1, 8)).producers == {"conv": producer}
+
+
+def test_a_network_without_blocks_has_no_features():
+    assert trace(Shared(), images(1, 8)).features == ()
