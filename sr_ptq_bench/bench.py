@@ -261,7 +261,7 @@ def calibrated(run: Run, cache: Cache, unfinished: Unfinished, stages: Stages) -
 
 def unfinished_of(run: Run, cache: Cache) -> Unfinished:
     """What an earlier call has done of this run on this machine with this software."""
-    environment = describe(run.method, str(run.model.device))
+    environment = describe(run.method, str(run.model.device), run.model.libraries)
     return cache.unfinished(run.record_name, _software_key(run) | environment.model_dump())
 
 
