@@ -11,6 +11,7 @@ from ..errors import SrqError, unknown
 
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
+    "sweep": "Measure a grid of methods, bits and scales.",
     "table": "Turn records into tables, or set them beside published scores.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",

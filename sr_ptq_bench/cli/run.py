@@ -126,7 +126,7 @@ def run(
         options=parse_options(options),
     )
     folder = out / "results" / spec.suite.name
-    _check_writable(folder)
+    check_writable(folder)
 
     from ..bench import prepare
     from ..cache import Cache
@@ -182,7 +182,7 @@ def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
     return suite.model_copy(update={"name": f"{suite.name}-{'-'.join(sorted(sources))}", "test": sources})
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
     """Say now, and not after minutes of work, that nothing can be written."""
     from ..errors import SrqError
 
