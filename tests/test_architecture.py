@@ -56,9 +56,12 @@ MAY_IMPORT = {
         "accounting", "data", "environment", "errors", "evaluate", "files", "manager", "model", "observation",
         "records", "schema", "spec", "stored_bounds",
     },
+    "sweep": {
+        "bench", "cache", "data", "environment", "errors", "home", "manager", "records", "spec",
+    },
     "cli": {
         "bench", "cache", "data", "environment", "errors", "files", "formats", "home", "leaderboard", "manager",
-        "published", "records", "reproduction", "spec",
+        "published", "records", "reproduction", "spec", "sweep",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {
@@ -73,6 +76,7 @@ IN_ONE_MODULE = {
     "pooch": "data/fetch.py",
     "requests": "data/fetch.py",
     "filelock": "data/fetch.py",
+    "ray": "sweep/ray.py",
     "rich": "cli/display.py",
     "pluggy": None,
 }
@@ -293,7 +297,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "table", "methods", "data", "data get", "data import", "data lmdb", "data lr"]
+    "command", ["", "run", "sweep", "table", "methods", "data", "data get", "data import", "data lmdb", "data lr"]
 )
 def test_help_loads_nothing_slow(command):
     status, modules, text = loaded_by(*command.split(), "--help")
@@ -307,6 +311,8 @@ def test_help_loads_nothing_slow(command):
         "run --methd minmax",
         "run --method minmax --bits 4",
         "run --method minmax --bits 4 --scale two",
+        "sweep --methods minmax --gpus 1",
+        "sweep --workers 0",
         "run --method minmax --bits 4 --scale 2 --seed -1",
         "rnu",
         "table --chek",
@@ -326,6 +332,10 @@ def test_a_usage_error_loads_nothing_slow(arguments):
         "run --method minmax --bits 4 --scale 5",
         "run --method minmax --bits 4 --scale 2 --suite sampel",
         "run --method minmax --bits 4 --scale 2 -o lr",
+        "sweep --methods minmax --bits 9 --scales 2",
+        "sweep --methods minmax --bits 4 --scales 2,5",
+        "sweep --methods minmax --bits 4 --scales 2 --suite sampel",
+        "sweep no.toml",
     ],
 )
 def test_an_impossible_value_loads_neither_torch_nor_basicsr(arguments):

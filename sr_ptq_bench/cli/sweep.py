@@ -204,7 +204,7 @@ def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, displ
         rows.append((str(each.cell), "done" if each.done else in_words(known) if known is not None else "no estimate"))
     display.table(("cell", "time"), rows)
     known_seconds = [value for value in seconds.values() if value is not None]
-    text = f"{len(planned)} cells, {len(planned) - len(missing)} done, {len(missing)} to do"
+    text = f"{_cells_in_words(planned)}, {len(planned) - len(missing)} done, {len(missing)} to do"
     if known_seconds:
         text += f": about {in_words(sum(known_seconds) / workers)} with {workers} worker{'s' * (workers > 1)}"
     if len(known_seconds) < len(missing):
@@ -255,8 +255,12 @@ def _measure(
             left = f"{len(clock.left)} left" + (f", about {in_words(seconds)}" if seconds else "")
             lines.ended(event.index, f"{cell}: {_scores(record) if record else 'failed'}", left)
     counts = f"{len(planned) - len(todo)} were done, {len(todo) - len(failed)} measured, {len(failed)} failed"
-    display.print(f"{len(planned)} cells: {counts}, {in_words(time.monotonic() - start)}")
+    display.print(f"{_cells_in_words(planned)}: {counts}, {in_words(time.monotonic() - start)}")
     return failed
+
+
+def _cells_in_words(planned: Sequence[Planned]) -> str:
+    return f"{len(planned)} cell{'s' * (len(planned) != 1)}"
 
 
 def _kept(event: Finished | Failed, folder: Path) -> tuple[Record | None, str]:
