@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,7 @@ from .run import check_writable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..schema import Record
-    from ..sweep.engine import Engine, Failed, Finished
+    from ..sweep.engine import Engine
     from ..sweep.estimate import Timings
     from ..sweep.grid import Cell
     from ..sweep.plan import Planned
@@ -105,6 +103,8 @@ def sweep(
     cells, plugins = _cells(file, grid, plugin_files)
     check_writable(out / "results")
 
+    from ..sweep.drive import measure_all
+    from ..sweep.estimate import in_words
     from ..sweep.worker import Setup
     from .display import Display
 
@@ -115,14 +115,20 @@ def sweep(
         if dry_run:
             _show_plan(planned, timings, workers, display)
             return
-        failed = _measure(planned, timings, _engine(setup, workers, address, gpus or 0.0), workers, display)
+        engine = _engine(setup, workers, address, gpus or 0.0)
+        start = time.monotonic()
+        with display.sweep(sum(not each.done for each in planned)) as lines:
+            failures = measure_all(planned, engine, timings, lines)
     except KeyboardInterrupt:
         click.echo("srq: interrupted; finished records stay, and the same call goes on from here", err=True)
         sys.exit(INTERRUPTED)
-    for each, error in failed.items():
-        display.print(f"failed: {each}: {error}")
-        display.print(f"  alone: {each.command(plugins)}")
-    if failed:
+    done = sum(each.done for each in planned)
+    counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"
+    display.print(f"{_count(planned)}: {counts}, {in_words(time.monotonic() - start)}")
+    for failure in failures:
+        display.print(f"failed: {failure.cell}: {failure.error}")
+        display.print(f"  alone: {failure.cell.command(plugins)}")
+    if failures:
         sys.exit(SOME_FAILED)
 
 
@@ -135,7 +141,7 @@ def _cells(
 
     plugins = tuple(path.absolute() for path in plugin_files)
     if file is not None:
-        given = [key for key in GRID if grid[key]]
+        given = [key for key in GRID if grid[key] not in (None, ())]
         if given:
             raise click.UsageError(f"--{given[0]} stands in the file's place; say it in {file}, or leave the file out")
         sweep_file = SweepFile.load(file)
@@ -196,7 +202,7 @@ def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, displ
     """The grid, what is done, and the time that the rest will take."""
     from ..sweep.estimate import in_words
 
-    missing = [each for each in planned if each.done is None]
+    missing = [each for each in planned if not each.done]
     seconds = dict(zip((each.record for each in missing), timings.of(missing), strict=True))
     rows = []
     for each in planned:
@@ -204,7 +210,7 @@ def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, displ
         rows.append((str(each.cell), "done" if each.done else in_words(known) if known is not None else "no estimate"))
     display.table(("cell", "time"), rows)
     known_seconds = [value for value in seconds.values() if value is not None]
-    text = f"{_cells_in_words(planned)}, {len(planned) - len(missing)} done, {len(missing)} to do"
+    text = f"{_count(planned)}, {len(planned) - len(missing)} done, {len(missing)} to do"
     if known_seconds:
         text += f": about {in_words(sum(known_seconds) / workers)} with {workers} worker{'s' * (workers > 1)}"
     if len(known_seconds) < len(missing):
@@ -225,59 +231,5 @@ def _engine(setup: Setup, workers: int, address: str | None, gpus: float) -> Eng
     return LocalEngine(setup, workers)
 
 
-def _measure(
-    planned: Sequence[Planned], timings: Timings, engine: Engine, workers: int, display: Display
-) -> dict[Cell, str]:
-    """Measure what is not done, write every record; what failed, with its line."""
-    from ..sweep.engine import Running
-    from ..sweep.estimate import TimeLeft, in_words
-
-    for each in planned:
-        if each.done:
-            each.done.write(each.folder)
-    todo = [each for each in planned if each.done is None]
-    clock = TimeLeft(todo, timings, workers)
-    failed: dict[Cell, str] = {}
-    start = time.monotonic()
-    with display.sweep(len(todo)) as lines, closing(engine.run([each.task for each in todo])) as events:
-        for event in events:
-            now, cell = time.monotonic(), todo[event.index].cell
-            if isinstance(event, Running):
-                if event.stage == "start":
-                    clock.begin(event.index, now)
-                lines.running(event.index, str(cell), event.stage, event.done, event.total)
-                continue
-            record, error = _kept(event, todo[event.index].folder)
-            if error:
-                failed[cell] = error
-            clock.end(event.index, record)
-            seconds = clock.seconds(now)
-            left = f"{len(clock.left)} left" + (f", about {in_words(seconds)}" if seconds else "")
-            lines.ended(event.index, f"{cell}: {_scores(record) if record else 'failed'}", left)
-    counts = f"{len(planned) - len(todo)} were done, {len(todo) - len(failed)} measured, {len(failed)} failed"
-    display.print(f"{_cells_in_words(planned)}: {counts}, {in_words(time.monotonic() - start)}")
-    return failed
-
-
-def _cells_in_words(planned: Sequence[Planned]) -> str:
+def _count(planned: Sequence[Planned]) -> str:
     return f"{len(planned)} cell{'s' * (len(planned) != 1)}"
-
-
-def _kept(event: Finished | Failed, folder: Path) -> tuple[Record | None, str]:
-    """The record, written; or why there is none."""
-    from ..errors import SrqError
-    from ..sweep.engine import Failed
-
-    if isinstance(event, Failed):
-        return None, event.error
-    try:
-        event.measured.write(folder)
-    except SrqError as error:
-        return None, str(error)
-    return event.measured.record, ""
-
-
-def _scores(record: Record) -> str:
-    name, scores = next(iter(record.scores.items()))
-    values = ", ".join(f"{metric.upper()} {value:.4f}" for metric, value in scores.mean.items())
-    return f"{name} {values}, {record.timings['total']:.0f} s"

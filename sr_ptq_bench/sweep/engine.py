@@ -47,7 +47,9 @@ Event = Running | Finished | Failed
 
 
 class Engine(Protocol):
-    """Measures tasks somewhere."""
+    """Measures tasks somewhere, at most `workers` at once."""
+
+    workers: int
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Events as they happen, each with the task's index; every task ends in one Finished or Failed.

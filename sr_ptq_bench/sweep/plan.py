@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from ..bench import Run
     from ..cache import Cache
     from ..hookspecs import Progress
     from ..manager import Plugins
@@ -26,14 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell that has passed all checks; `done` is its record where there is one already."""
+    """A cell that has passed all checks.
+
+    `done` says whether there is a record already, `remembered` is that record where it is not in `folder`.
+    """
 
     cell: Cell
     spec: PortableSpec
     record: str
     folder: Path
     not_scored: tuple[str, ...]
-    done: Measured | None
+    done: bool
+    remembered: Measured | None = None
 
     @property
     def task(self) -> Task:
@@ -55,20 +58,18 @@ def plan(
         if run.record_name in planned:
             raise given_twice(cell)
         folder = out / "results" / run.portable.suite
-        done = None if force else finished(run, folder, cache)
-        planned[run.record_name] = Planned(cell, run.portable, run.record_name, folder, run.not_scored, done)
+        record = run.record_name
+        here = not force and made_by_this_software(_read(folder / record), run)
+        memory = None if here or force else cache.measured(record)
+        remembered = memory if made_by_this_software(memory, run) else None
+        planned[record] = Planned(
+            cell, run.portable, record, folder, run.not_scored, here or remembered is not None, remembered
+        )
     return list(planned.values())
 
 
-def finished(run: Run, folder: Path, cache: Cache) -> Measured | None:
-    """The run's record with its bounds, made by the installed software on whatever machine, from `folder` or cache."""
-    for measured in (_read(folder / run.record_name), cache.measured(run.record_name)):
-        if measured and made_by_this_software(measured, run):
-            return measured
-    return None
-
-
 def _read(path: Path) -> Measured | None:
+    """A record that bears its name, with its bounds beside it; None for anything else."""
     try:
         measured = Measured(read_record(path), bounds_path(path).read_bytes())
     except (SrqError, OSError):

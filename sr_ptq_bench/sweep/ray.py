@@ -28,6 +28,9 @@ class RayEngine:
     def __init__(self, setup: Setup, address: str, gpus: float) -> None:
         self.setup, self.gpus = setup, gpus
         self.ray = _connected(address)
+        has = self.ray.cluster_resources()
+        room = [has.get("CPU", 0.0) / setup.threads, *([has.get("GPU", 0.0) / gpus] if gpus else [])]
+        self.workers = max(1, int(min(room)))
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Measure the tasks; see `Engine`. Ray begins a task anew where its process or node vanishes."""

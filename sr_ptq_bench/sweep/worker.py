@@ -87,6 +87,6 @@ class Worker:
         return measured
 
 
-def made_by_this_software(measured: Measured, run: Run) -> bool:
-    """Whether a record was made by the versions installed here; its machine, device and threads may be others."""
-    return measured.record.environment.versions == describe(run.method, "cpu").versions
+def made_by_this_software(measured: Measured | None, run: Run) -> bool:
+    """Whether there is a record made by the versions installed here; its machine, device and threads may be others."""
+    return measured is not None and measured.record.environment.versions == describe(run.method, "cpu").versions
