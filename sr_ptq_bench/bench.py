@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -103,12 +103,11 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu", library: Libra
     """
     library = library or Library()
     method = plugins.method(spec.method, spec.options, spec.suite.options)
-    options = {part: option_values(method.options[part]) for part in method.parts}
     not_scored = _absent(spec, library)
     weights = library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
     model = with_padding(plugins.load_model(spec.suite.model, spec.scale, weights), spec.suite.padding)
     model = with_scope(model, spec.scope)
-    portable = PortableSpec.of(spec, method.parts, options, model.scope)
+    portable = _portable(spec, method, model)
     tests = {
         name: load_dataset(name, source, spec.scale, library.images)
         for name, source in spec.suite.test.items()
@@ -129,6 +128,21 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu", library: Libra
         plugins=plugins.sources(method.parts),
     )
     return Run(spec, plugins, method, portable, hashes, tests, not_scored, batches, model.to(device))
+
+
+def with_method(run: Run, spec: RunSpec) -> Run:
+    """What `prepare` gives for a run of the same suite, scale, scope and seed, without reading network and images anew.
+
+    Method, options and bits may differ from those of `run`; raises SrqError where they are unusable.
+    """
+    method = run.plugins.method(spec.method, spec.options, spec.suite.options)
+    hashes = run.hashes.model_copy(update={"plugins": run.plugins.sources(method.parts)})
+    return replace(run, spec=spec, method=method, portable=_portable(spec, method, run.model), hashes=hashes)
+
+
+def _portable(spec: RunSpec, method: Method, model: SRModel) -> PortableSpec:
+    options = {part: option_values(method.options[part]) for part in method.parts}
+    return PortableSpec.of(spec, method.parts, options, model.scope)
 
 
 def _absent(spec: RunSpec, library: Library) -> tuple[str, ...]:

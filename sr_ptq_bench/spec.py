@@ -105,6 +105,7 @@ def _flat(table: Any) -> Any:
     return {key: value for key, value in table.items() if not isinstance(value, dict)} | nested
 
 
+OptionSet = Annotated[dict[str, OptionValue], BeforeValidator(_flat)]
 WeightFiles = Annotated[dict[Scale, Path | Download], BeforeValidator(_scales)]
 
 
@@ -123,7 +124,7 @@ class Suite(_Frozen):
     calibration: Calibration
     test: dict[str, DataSource] = Field(min_length=1)
     padding: Padding = "flip"
-    options: Annotated[dict[str, OptionValue], BeforeValidator(_flat)] = {}
+    options: OptionSet = {}
 
     @classmethod
     def load(cls, name: str) -> Suite:

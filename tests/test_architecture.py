@@ -65,10 +65,13 @@ MAY_IMPORT = {
     "verify": {"bench", "errors", "records", "restored"},
     "sensitivity": {"cells", "errors", "evaluate", "formats", "model"},
     "plots": {"errors", "files", "labels"},
+    "sweep": {
+        "bench", "cache", "data", "environment", "errors", "home", "manager", "records", "spec",
+    },
     "cli": {
         "ablation", "bench", "cache", "data", "environment", "errors", "evaluate", "files", "fit", "formats", "home",
         "labels", "leaderboard", "manager", "model", "plots", "published", "records", "reproduction", "restored",
-        "rows", "sensitivity", "spec", "verify",
+        "rows", "sensitivity", "spec", "sweep", "verify",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {
@@ -84,6 +87,7 @@ IN_ONE_MODULE = {
     "pooch": "data/fetch.py",
     "requests": "data/fetch.py",
     "filelock": "locks.py",
+    "ray": "sweep/ray.py",
     "rich": "cli/display.py",
     "matplotlib": "plots/canvas.py",
     "pluggy": None,
@@ -312,6 +316,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
     [
         "",
         "run",
+        "sweep",
         "ablate",
         "table",
         "plot",
@@ -343,6 +348,8 @@ def test_help_loads_nothing_slow(command):
         "run --methd minmax",
         "run --method minmax --bits 4",
         "run --method minmax --bits 4 --scale two",
+        "sweep --methods minmax --gpus 1",
+        "sweep --workers 0",
         "run --method minmax --bits 4 --scale 2 --seed -1",
         "ablate",
         "ablate lrs",
@@ -370,6 +377,10 @@ def test_a_usage_error_loads_nothing_slow(arguments):
         "run --method minmax --bits 4 --scale 2 -o lr",
         "ablate lr --bits 9",
         "ablate lr --suite sampel",
+        "sweep --methods minmax --bits 9 --scales 2",
+        "sweep --methods minmax --bits 4 --scales 2,5",
+        "sweep --methods minmax --bits 4 --scales 2 --suite sampel",
+        "sweep no.toml",
     ],
 )
 def test_an_impossible_value_loads_neither_torch_nor_basicsr(arguments):

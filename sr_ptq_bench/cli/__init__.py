@@ -11,6 +11,7 @@ from ..errors import SrqError, unknown
 
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
+    "sweep": "Measure a grid of methods, bits and scales.",
     "ablate": "Vary one thing of 2DQuant, as the paper's Table 4 does.",
     "table": "Turn records into tables, or set them beside published scores.",
     "plot": "Draw figures of records and runs.",

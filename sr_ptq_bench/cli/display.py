@@ -1,4 +1,4 @@
-"""What a run shows: a bar per stage, and a small table at the end."""
+"""What a run shows, a bar per stage and a small table at the end, and what a sweep shows of its cells."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -78,6 +78,23 @@ class Display:
         with self.stages() as show, show(name) as report:
             yield report
 
+    @contextmanager
+    def sweep(self, cells: int) -> Iterator[SweepLines]:
+        """A live list of the cells that are being measured; a line above it, or alone, as each ends."""
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+        note = TextColumn("{task.fields[note]}", markup=False)
+        with Progress(*columns, note, console=self.err, disable=not self.err.is_terminal) as live:
+            yield SweepLines(live, live.add_task("Sweep", total=cells, note=""), self.print)
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Rows of text on stdout; where that is no terminal, no cell is cut."""
+        table = Table()
+        for title in header:
+            table.add_column(title)
+        for row in rows:
+            table.add_row(*row)
+        self.out.print(table, width=None if self.out.is_terminal else 1000)
+
     def record(self, record: Record, path: Path) -> None:
         """The scores of one run beside its references."""
         spec = record.spec
@@ -100,6 +117,27 @@ class Display:
         self.out.print(table)
         seconds, memory = record.timings["total"], record.peak_memory_bytes / 2**30
         self.out.print(f"{seconds:.0f} s, {memory:.1f} GiB; record: {path}", soft_wrap=True)
+
+
+class SweepLines:
+    """The cells that are being measured, by their index, below the progress of the whole."""
+
+    def __init__(self, live: Progress, whole: TaskID, say: Callable[[str], None]) -> None:
+        self._live, self._whole, self._say = live, whole, say
+        self._tasks: dict[int, TaskID] = {}
+
+    def running(self, index: int, cell: str, stage: str, done: int, total: int) -> None:
+        """Show where a cell is."""
+        if index not in self._tasks:
+            self._tasks[index] = self._live.add_task(cell, note="")
+        self._live.update(self._tasks[index], completed=done, total=total or None, note=TITLES.get(stage, stage))
+
+    def ended(self, index: int, line: str, left: str) -> None:
+        """A cell has ended; `left` is the time until all have."""
+        if index in self._tasks:
+            self._live.remove_task(self._tasks.pop(index))
+        self._live.update(self._whole, advance=1, note=left)
+        self._say(f"{line}; {left}")
 
 
 def _number(scores: DatasetScores, metric: str) -> str:

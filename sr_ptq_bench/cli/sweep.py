@@ -1,0 +1,235 @@
+"""`srq sweep`: measure a whole grid."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options as shared
+from .measuring import check_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..sweep.engine import Engine
+    from ..sweep.estimate import Timings
+    from ..sweep.grid import Cell
+    from ..sweep.plan import Planned
+    from ..sweep.worker import Setup
+    from .display import Display
+
+SOME_FAILED, INTERRUPTED = 1, 130
+GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds", "options")
+
+
+@click.command()
+@click.argument("file", required=False, metavar="[FILE.toml]", type=click.Path(path_type=Path))
+@click.option("--methods", "-m", metavar="NAME,...", help="Methods, as `srq run --method` takes them.")
+@click.option("--bits", "-b", metavar="BITS,...", help="Bit-widths: 4, or w4a8; 2 to 8.")
+@click.option("--scales", "-s", metavar="SCALE,...", help="Upscaling factors: 2, 3, 4.")
+@click.option("--suite", metavar="SUITE", help="A built-in suite, or a .toml file of yours; default: sample.")
+@click.option("--models", metavar="NAME,...", help="Networks of the suite; default: its first.")
+@click.option("--scope", type=click.Choice(["linear", "all"]), help="As in `srq run`.")
+@click.option("--seed", type=int, metavar="SEED", help="The first seed; default: 0.")
+@click.option("--seeds", type=int, metavar="N", help="Measure every cell with N seeds; default: 1.")
+@click.option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of those methods that have it, such as dqc.lr=1e-3.",
+)
+@shared.plugin_files
+@click.option(
+    "--out",
+    default=Path("leaderboards"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Records go to OUT/results/SUITE.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--force", is_flag=True, help="Measure also what is done already.")
+@click.option("--dry-run", is_flag=True, help="Show the cells, which are done, and how long the others will take.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="Processes on this machine.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    help="CPU threads of a cell; default: the machine's over the workers, 1 with --ray.",
+)
+@click.option("--ray", "address", metavar="auto|ADDRESS", help="Measure on a Ray cluster instead.")
+@click.option(
+    "--gpus", type=click.FloatRange(0), metavar="SHARE", help="GPUs of a cell with --ray, such as 0.5; default: 0."
+)
+def sweep(
+    file: Path | None,
+    plugin_files: tuple[Path, ...],
+    out: Path,
+    device: str,
+    force: bool,
+    dry_run: bool,
+    workers: int,
+    threads: int | None,
+    address: str | None,
+    gpus: float | None,
+    **grid: Any,
+) -> None:
+    """Measure every method at every bit-width and scale, and write a record each.
+
+    \b
+    srq sweep --methods minmax,dobi,2dquant --bits 4,3,2 --scales 2,3,4
+    srq sweep --methods 2dquant --bits 2 --scales 2 --seeds 3 --workers 2
+    srq sweep mine.toml --dry-run
+    srq sweep mine.toml --ray auto --gpus 0.5
+
+    What is done is not done again: a record in OUT/results, or in this machine's memory, that the installed versions
+    have made. A cell that fails does not stop the others; the exit status is then 1.
+    """
+    if gpus is not None and address is None:
+        raise click.UsageError("--gpus goes with --ray; on this machine every worker takes the whole device")
+    cells, plugins = _cells(file, grid, plugin_files)
+    check_writable(out / "results")
+
+    from ..sweep.drive import measure_all
+    from ..sweep.estimate import in_words
+    from ..sweep.worker import Setup
+    from .display import Display
+
+    threads = threads or (1 if address else max(1, _own_threads() // workers))
+    setup, display = Setup(plugins, device, threads, force), Display()
+    try:
+        planned, timings = _plan(cells, setup, out, display)
+        if dry_run:
+            _show_plan(planned, timings, workers, display)
+            return
+        engine = _engine(setup, workers, address, gpus or 0.0)
+        start = time.monotonic()
+        with display.sweep(sum(not each.done for each in planned)) as lines:
+            failures = measure_all(planned, engine, timings, lines)
+    except KeyboardInterrupt:
+        click.echo("srq: interrupted; finished records stay, and the same call goes on from here", err=True)
+        sys.exit(INTERRUPTED)
+    done = sum(each.done for each in planned)
+    counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"
+    display.print(f"{_count(planned)}: {counts}, {in_words(time.monotonic() - start)}")
+    for failure in failures:
+        display.print(f"failed: {failure.cell}: {failure.error}")
+        display.print(f"  alone: {failure.cell.command(plugins)}")
+    if failures:
+        sys.exit(SOME_FAILED)
+
+
+def _cells(
+    file: Path | None, grid: dict[str, Any], plugin_files: tuple[Path, ...]
+) -> tuple[list[Cell], tuple[Path, ...]]:
+    """The cells of the file or of the words beside it, and the plugin files as absolute paths."""
+    from ..spec import parse_options
+    from ..sweep.grid import Choices, SweepFile, unfold
+
+    plugins = tuple(path.absolute() for path in plugin_files)
+    if file is not None:
+        given = [key for key in GRID if grid[key] not in (None, ())]
+        if given:
+            raise click.UsageError(f"--{given[0]} stands in the file's place; say it in {file}, or leave the file out")
+        sweep_file = SweepFile.load(file)
+        return unfold(sweep_file.grids()), (*sweep_file.plugins, *plugins)
+    for key in ("methods", "bits", "scales"):
+        if not grid[key]:
+            raise click.UsageError(f"Missing option '--{key}', or a FILE.toml.")
+    words: dict[str, Any] = {key: _words(grid[key]) for key in ("methods", "bits", "models") if grid[key]}
+    words["scales"] = [_number(word) for word in _words(grid["scales"])]
+    suite = grid["suite"]
+    if suite and suite.endswith(".toml"):
+        suite = str(Path(suite).absolute())
+    rest = {key: grid[key] for key in ("scope", "seed", "seeds")}
+    choices = Choices.parse({**words, **rest, "suite": suite, "options": parse_options(grid["options"])})
+    return unfold([choices.over(Choices())]), plugins
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _number(word: str) -> int:
+    from ..errors import SrqError
+
+    if not re.fullmatch(r"\d{1,9}", word):
+        raise SrqError(f"no scale '{word}'; expected 2, 3 or 4")
+    return int(word)
+
+
+def _own_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _plan(cells: Sequence[Cell], setup: Setup, out: Path, display: Display) -> tuple[list[Planned], Timings]:
+    """All cells checked, and the seconds that earlier records of their suites took."""
+    from ..cache import Cache
+    from ..data.library import Library
+    from ..home import default_home
+    from ..manager import Plugins
+    from ..sweep.estimate import Timings, earlier_records
+    from ..sweep.plan import plan
+    from ..sweep.worker import Preparer
+
+    home = default_home()
+    cache, library = Cache(home), Library(home, display.stage, display.print)
+    prepare = Preparer(Plugins(setup.plugins), "cpu", library)
+    with display.stage("Check the cells") as progress:
+        planned = plan(cells, prepare, out, cache, setup.force, progress)
+    for missing in {", ".join(each.not_scored): None for each in planned if each.not_scored}:
+        display.print(f"Not at hand, so not scored: {missing}; see `srq data get`.")
+    folders = {each.folder: None for each in planned}
+    return planned, Timings(earlier_records([*folders, cache.folder / "records"]))
+
+
+def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, display: Display) -> None:
+    """The grid, what is done, and the time that the rest will take."""
+    from ..sweep.estimate import in_words
+
+    missing = [each for each in planned if not each.done]
+    seconds = dict(zip((each.record for each in missing), timings.of(missing), strict=True))
+    rows = []
+    for each in planned:
+        known = seconds.get(each.record)
+        rows.append((str(each.cell), "done" if each.done else in_words(known) if known is not None else "no estimate"))
+    display.table(("cell", "time"), rows)
+    known_seconds = [value for value in seconds.values() if value is not None]
+    text = f"{_count(planned)}, {len(planned) - len(missing)} done, {len(missing)} to do"
+    if known_seconds:
+        text += f": about {in_words(sum(known_seconds) / workers)} with {workers} worker{'s' * (workers > 1)}"
+    if len(known_seconds) < len(missing):
+        text += f"; {len(missing) - len(known_seconds)} without an estimate: no earlier record of that work"
+    display.print(text)
+
+
+def _engine(setup: Setup, workers: int, address: str | None, gpus: float) -> Engine:
+    from ..environment import choose_device
+
+    if address is not None:
+        from ..sweep.ray import RayEngine
+
+        return RayEngine(setup, address, gpus)
+    from ..sweep.local import LocalEngine
+
+    choose_device(setup.device)
+    return LocalEngine(setup, workers)
+
+
+def _count(planned: Sequence[Planned]) -> str:
+    return f"{len(planned)} cell{'s' * (len(planned) != 1)}"

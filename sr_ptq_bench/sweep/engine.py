@@ -1,0 +1,64 @@
+"""What an engine is: it takes tasks and tells what becomes of them. Where they run is its own affair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..errors import SrqError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from ..records import Measured
+    from .worker import Task
+
+ATTEMPTS = 3
+"""How often a cell is begun before it counts as failed, where its process or machine vanishes."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A task has begun, or gone on, in `stage`; `total` is 0 where its length is not known."""
+
+    index: int
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A task has given its record."""
+
+    index: int
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task has come to an end without a record; `error` is one line."""
+
+    index: int
+    error: str
+
+
+Event = Running | Finished | Failed
+
+
+class Engine(Protocol):
+    """Measures tasks somewhere, at most `workers` at once."""
+
+    workers: int
+
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
+        """Events as they happen, each with the task's index; every task ends in one Finished or Failed.
+
+        Closing the generator ends all work.
+        """
+
+
+def one_line(error: Exception) -> str:
+    """An exception as a line: what srq says itself, anything else with its type."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, SrqError) else f"{type(error).__name__}: {text}".removesuffix(": ")

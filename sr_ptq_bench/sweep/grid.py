@@ -1,0 +1,238 @@
+"""What a sweep is: grids of methods, bits and scales, from the command line or a TOML file, unfolded into cells."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ..errors import SrqError, unknown
+from ..spec import Bits, OptionSet, OptionValue, RunSpec, ScopeName, Suite, first_complaint, parse_scale
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+LARGEST_SEED = 2**63 - 1  # torch takes no larger one
+
+
+class Cell(BaseModel):
+    """One run of a sweep as plain words, which every machine resolves for itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    bits: str
+    scale: int
+    suite: str
+    model: str
+    scope: ScopeName | None = None
+    seed: int = 0
+    options: dict[str, OptionValue] = {}
+
+    @property
+    def protocol(self) -> tuple[str, str, int, ScopeName | None, int]:
+        """What cells must share to share network, images and distributions."""
+        return self.suite, self.model, self.scale, self.scope, self.seed
+
+    def spec(self) -> RunSpec:
+        """The run; raises SrqError."""
+        return RunSpec(
+            method=self.method,
+            bits=Bits.parse(self.bits),
+            scale=parse_scale(self.scale),
+            suite=Suite.load(self.suite).with_model(self.model),
+            scope=self.scope,
+            seed=self.seed,
+            options=self.options,
+        )
+
+    def command(self, plugins: Iterable[Path] = ()) -> str:
+        """The call of `srq run` that measures this cell alone."""
+        words = ["srq", "run", "--method", self.method, "--bits", self.bits, "--scale", str(self.scale)]
+        words += ["--suite", self.suite, "--model", self.model, "--seed", str(self.seed)]
+        words += ["--scope", self.scope] if self.scope else []
+        words += [word for key, value in self.options.items() for word in ("-o", f"{key}={value}")]
+        words += [word for plugin in plugins for word in ("--plugin", str(plugin))]
+        return shlex.join(words)
+
+    def __str__(self) -> str:
+        scope = f" scope {self.scope}" if self.scope else ""
+        options = "".join(f" {key}={value}" for key, value in self.options.items())
+        return f"{self.method} {self.bits} x{self.scale} {self.model} seed {self.seed}{scope}{options}"
+
+
+def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is given twice")
+    return values
+
+
+def _checked_bits(value: Any) -> str:
+    """4 and "w4a8" alike, in the words of a record."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("expected a number such as 4, or w4a8")
+    try:
+        return str(Bits.parse(str(value)))
+    except SrqError as error:
+        raise ValueError(str(error)) from error
+
+
+def _checked_scale(value: int) -> int:
+    try:
+        return parse_scale(value)
+    except SrqError as error:
+        raise ValueError(str(error)) from error
+
+
+_Name = Annotated[str, Field(min_length=1)]
+_BitWidth = Annotated[str, BeforeValidator(_checked_bits)]
+_Factor = Annotated[int, Field(strict=True), AfterValidator(_checked_scale)]
+_Different = AfterValidator(_all_different)
+
+
+class Choices(BaseModel):
+    """What a `[[run]]` entry may say, and the top of the file for all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: _Name | None = None
+    methods: Annotated[tuple[_Name, ...], Field(min_length=1), _Different] | None = None
+    bits: Annotated[tuple[_BitWidth, ...], Field(min_length=1), _Different] | None = None
+    scales: Annotated[tuple[_Factor, ...], Field(min_length=1), _Different] | None = None
+    models: Annotated[tuple[_Name, ...], Field(min_length=1), _Different] | None = None
+    scope: ScopeName | None = None
+    seed: Annotated[int, Field(strict=True, ge=0, le=LARGEST_SEED)] | None = None
+    seeds: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
+    options: OptionSet = {}
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """The choices of a command line; raises SrqError."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SrqError(first_complaint(error, cls)) from error
+
+    def over(self, defaults: Choices) -> Grid:
+        """The grid of these choices, with the defaults where they are silent; raises SrqError for one that lacks."""
+        merged = {key: value for of in (defaults, self) for key, value in of if value is not None}
+        merged["options"] = {**defaults.options, **self.options}
+        for key in ("methods", "bits", "scales"):
+            if key not in merged:
+                raise SrqError(f"{key} are missing; say {key} = [...] in the run or above all runs")
+        return Grid(**{key: value for key, value in merged.items() if key in Grid.model_fields})
+
+
+class Grid(BaseModel):
+    """Methods x bits x scales x models x seeds under one suite, with one set of options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suite: str = "sample"
+    methods: tuple[str, ...]
+    bits: tuple[str, ...]
+    scales: tuple[int, ...]
+    models: tuple[str, ...] | None = None
+    scope: ScopeName | None = None
+    seed: int = 0
+    seeds: int = 1
+    options: dict[str, OptionValue] = {}
+
+    def cells(self) -> list[Cell]:
+        """Every run of the grid; those that share network and images follow each other. Raises SrqError."""
+        suite = Suite.load(self.suite)
+        if self.seed + self.seeds - 1 > LARGEST_SEED:
+            raise SrqError(f"the last of {self.seeds} seeds is larger than {LARGEST_SEED}")
+        seeds = range(self.seed, self.seed + self.seeds)
+        cells = [
+            Cell(
+                method=method,
+                bits=bits,
+                scale=scale,
+                suite=self.suite,
+                model=model,
+                scope=self.scope,
+                seed=seed,
+                options=self.options,
+            )
+            for model, scale, seed, method, bits in product(
+                self.models or (suite.model,), self.scales, seeds, self.methods, self.bits
+            )
+        ]
+        for cell in cells:
+            _ = cell.spec().weights
+        return cells
+
+
+class SweepFile(Choices):
+    """A TOML file: choices for all, and `[[run]]` entries with their own. Without entries the file is one grid."""
+
+    plugins: tuple[Path, ...] = ()
+    run: tuple[Choices, ...] = ()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file, its paths from the file's folder; raises SrqError."""
+        try:
+            sweep = cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise SrqError(f"cannot read sweep {path}: {error.strerror or error}") from error
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SrqError(f"cannot read sweep {path}: {error}; expected a TOML file") from error
+        except ValidationError as error:
+            raise SrqError(f"sweep {path}: {_complaint(error)}") from error
+        folder = path.absolute().parent
+        return sweep.model_copy(
+            update={
+                "suite": _in_folder(folder, sweep.suite),
+                "plugins": tuple(folder / plugin for plugin in sweep.plugins),
+                "run": tuple(r.model_copy(update={"suite": _in_folder(folder, r.suite)}) for r in sweep.run),
+            }
+        )
+
+    def grids(self) -> list[Grid]:
+        """One grid per entry; raises SrqError."""
+        grids = []
+        for number, choices in enumerate(self.run or (Choices(),), 1):
+            try:
+                grids.append(choices.over(self))
+            except SrqError as error:
+                raise SrqError(f"run {number}: {error}" if self.run else str(error)) from error
+        return grids
+
+
+def _in_folder(folder: Path, suite: str | None) -> str | None:
+    """A suite's file as an absolute path; a built-in suite by its name."""
+    return str(folder / suite) if suite and suite.endswith(".toml") else suite
+
+
+def _complaint(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "extra_forbidden":
+        *where, key = first["loc"]
+        allowed = Choices.model_fields if where else SweepFile.model_fields
+        place = f"run {int(where[1]) + 1}: " if where else ""
+        return f"{place}{unknown('key', str(key), allowed)}"
+    return first_complaint(error, SweepFile)
+
+
+def unfold(grids: Sequence[Grid]) -> list[Cell]:
+    """The cells of all grids; raises SrqError for a cell that is named twice."""
+    cells = [cell for grid in grids for cell in grid.cells()]
+    known: set[str] = set()
+    for cell in cells:
+        text = cell.model_dump_json()
+        if text in known:
+            raise given_twice(cell)
+        known.add(text)
+    return cells
+
+
+def given_twice(cell: Cell) -> SrqError:
+    """The complaint about a cell that a sweep names twice."""
+    return SrqError(f"cell {cell} is given twice; leave one out")

@@ -1,0 +1,155 @@
+"""Worker processes on this machine. One that vanishes is replaced, and its cell begun anew a few times."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+from .engine import ATTEMPTS, Failed, Finished, Running, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+    from ..hookspecs import Progress
+    from .engine import Event
+    from .worker import Setup, Task
+
+_SPAWN = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
+_BETWEEN_REPORTS = 0.5
+
+
+@dataclass
+class _Process:
+    """A worker process, our end of its own pipe, and the index of the task that it has."""
+
+    process: BaseProcess
+    connection: Connection
+    index: int | None = None
+
+    @classmethod
+    def start(cls, setup: Setup) -> _Process:
+        ours, theirs = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=_serve, args=(theirs, setup), daemon=True)
+        process.start()
+        theirs.close()  # so that a vanished worker ends the pipe
+        return cls(process, ours)
+
+    def give(self, tasks: Sequence[Task]) -> None:
+        with suppress(OSError):  # a worker that has vanished is noticed when it is listened to
+            assert self.index is not None
+            self.connection.send((self.index, tasks[self.index]))
+
+    def receive(self) -> Event | None:
+        """What the worker says; None where it has vanished."""
+        with suppress(EOFError, OSError):
+            event: Event = self.connection.recv()
+            return event
+        self.end()
+        return None
+
+    def obituary(self) -> str:
+        code = self.process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        return f"its worker vanished {ATTEMPTS} times, last with {how}; is memory short?"
+
+    def end(self) -> None:
+        self.connection.close()
+        self.process.kill()  # files appear whole or not at all, so there is nothing to wait for
+        self.process.join()
+
+
+class LocalEngine:
+    """`workers` processes, each with a pipe of its own: none can block or break another by dying."""
+
+    def __init__(self, setup: Setup, workers: int) -> None:
+        self.setup, self.workers = setup, workers
+
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
+        """Measure the tasks in their order; see `Engine`."""
+        waiting = deque(range(len(tasks)))
+        lost: Counter[int] = Counter()
+        pool: list[_Process] = []
+        try:
+            while waiting or any(worker.index is not None for worker in pool):
+                while waiting and len(pool) < self.workers:
+                    pool.append(_Process.start(self.setup))
+                for worker in [worker for worker in pool if worker.index is None]:
+                    if waiting:
+                        worker.index = waiting.popleft()
+                        yield Running(worker.index, "start")
+                        worker.give(tasks)
+                    else:
+                        pool.remove(worker)
+                        worker.end()
+                ready = wait([worker.connection for worker in pool])
+                for worker in [worker for worker in pool if worker.connection in ready]:
+                    event = worker.receive()
+                    assert worker.index is not None
+                    if event is None:
+                        pool.remove(worker)
+                        lost[worker.index] += 1
+                        if lost[worker.index] < ATTEMPTS:
+                            waiting.appendleft(worker.index)
+                        else:
+                            yield Failed(worker.index, worker.obituary())
+                        continue
+                    if isinstance(event, Finished | Failed):
+                        worker.index = None
+                    yield event
+        finally:
+            for worker in pool:
+                worker.end()
+
+
+def _serve(connection: Connection, setup: Setup) -> None:
+    """The life of a worker: tasks from the pipe, events into it, until it is killed or the sweep is gone."""
+    from .worker import Worker
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the sweep ends its workers
+    threading.Thread(target=_end_with_the_sweep, daemon=True).start()
+    worker: Worker | None = None
+    while True:
+        index, task = connection.recv()
+        try:
+            worker = worker or Worker(setup)
+            measured = worker.measure(task, _Reporter(connection, index))
+        except Exception as error:  # whatever a plugin raises is this cell's failure alone
+            connection.send(Failed(index, one_line(error)))
+        else:
+            connection.send(Finished(index, measured))
+
+
+def _end_with_the_sweep() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+class _Reporter:
+    """Tells the sweep in which stage a task is, not more often than an eye can see."""
+
+    def __init__(self, connection: Connection, index: int) -> None:
+        self.connection, self.index, self.last = connection, index, 0.0
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[Progress]:
+        self.connection.send(Running(self.index, stage))
+
+        def report(done: int, total: int, note: str = "") -> None:
+            now = time.monotonic()
+            if now - self.last >= _BETWEEN_REPORTS:
+                self.last = now
+                self.connection.send(Running(self.index, stage, done, total))
+
+        yield report

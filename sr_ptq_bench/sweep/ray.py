@@ -1,0 +1,82 @@
+"""Cells as tasks of a Ray cluster. Ray is the optional extra `ray`."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ..data.library import silent
+from ..errors import SrqError
+from .engine import ATTEMPTS, Failed, Finished, one_line
+from .worker import Setup, Task, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from types import ModuleType
+
+    from ..records import Measured
+    from .engine import Event
+
+
+class RayEngine:
+    """A task per cell on the cluster at `address`, each with its share of CPU cores and GPUs.
+
+    Raises SrqError where Ray is not installed or no cluster answers. The records come back here.
+    """
+
+    def __init__(self, setup: Setup, address: str, gpus: float) -> None:
+        self.setup, self.gpus = setup, gpus
+        self.ray = _connected(address)
+        has = self.ray.cluster_resources()
+        room = [has.get("CPU", 0.0) / setup.threads, *([has.get("GPU", 0.0) / gpus] if gpus else [])]
+        self.workers = max(1, int(min(room)))
+
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
+        """Measure the tasks; see `Engine`. Ray begins a task anew where its process or node vanishes."""
+        share = {"num_cpus": self.setup.threads, "num_gpus": self.gpus, "max_retries": ATTEMPTS - 1}
+        remote = self.ray.remote(**share)(_measured)
+        pending = {remote.remote(self.setup, task): index for index, task in enumerate(tasks)}
+        try:
+            while pending:
+                (done,), _ = self.ray.wait(list(pending), num_returns=1)
+                index = pending.pop(done)
+                try:
+                    result = self.ray.get(done)
+                except Exception as error:  # the worker or its node vanished once too often
+                    yield Failed(index, one_line(error))
+                else:
+                    yield Failed(index, result) if isinstance(result, str) else Finished(index, result)
+        finally:
+            for reference in pending:
+                self.ray.cancel(reference, force=True)
+            self.ray.shutdown()
+
+
+def _connected(address: str) -> ModuleType:
+    try:
+        import ray
+    except ImportError as error:
+        what = "--ray needs Ray, which is not installed"
+        raise SrqError(f"{what}: pip install 'sr_ptq_bench[ray]', or leave --ray out") from error
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except Exception as error:
+        what = f"no Ray cluster answers at '{address}'"
+        raise SrqError(f"{what}: {one_line(error)}; start one with `ray start --head`, or leave --ray out") from error
+    ray_module: Any = ray
+    return ray_module  # type: ignore[no-any-return]
+
+
+def _measured(setup: Setup, task: Task) -> Measured | str:
+    """The record of a cell, or the line that says why there is none: foreign exceptions may not survive the way."""
+    try:
+        return _worker(setup).measure(task, silent)
+    except Exception as error:
+        return one_line(error)
+
+
+@lru_cache(maxsize=1)
+def _worker(setup: Setup) -> Worker:
+    """Ray gives a process several tasks, which then share what is read."""
+    return Worker(setup)

@@ -1,0 +1,125 @@
+"""Worker processes: what they measure, and what becomes of those that vanish or fail."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tiny import FILE, TinySuite
+
+from sr_ptq_bench.cache import Cache
+from sr_ptq_bench.data.library import Library
+from sr_ptq_bench.home import default_home
+from sr_ptq_bench.manager import Plugins
+from sr_ptq_bench.sweep.engine import ATTEMPTS, Failed, Finished, Running
+from sr_ptq_bench.sweep.grid import Choices, unfold
+from sr_ptq_bench.sweep.local import LocalEngine
+from sr_ptq_bench.sweep.plan import plan
+from sr_ptq_bench.sweep.worker import Preparer, Setup
+
+# Its bounds are those of min and max, unless a file beside it says what else to do, once or always.
+TROUBLE = """
+import os, signal
+from pathlib import Path
+from sr_ptq_bench import Bounds, SrqError, hookimpl
+
+ORDER = Path(__file__).with_name("order.txt")
+
+@hookimpl
+def srq_init_bounds(distribution, bits):
+    order = ORDER.read_text() if ORDER.exists() else ""
+    if order == "die once":
+        ORDER.unlink()
+    if order.startswith("die") and bits == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if order == "raise" and bits == 3:
+        raise ZeroDivisionError("of 1\\nby 0")
+    return Bounds(distribution.minimum, distribution.maximum)
+"""
+
+
+@pytest.fixture
+def trouble(tmp_path: Path) -> Path:
+    path = tmp_path / "trouble.py"
+    path.write_text(TROUBLE)
+    return path
+
+
+@pytest.fixture
+def tasks(tiny_suite: TinySuite, trouble: Path, tmp_path: Path):
+    """Three tasks, of which the second has 3 bits, and their setup."""
+    setup = Setup((FILE, trouble), "cpu")
+    choices = Choices.parse({"suite": str(tiny_suite.path), "methods": ["trouble"], "bits": [4, 3, 2], "scales": [2]})
+    prepare = Preparer(Plugins(setup.plugins), "cpu", Library(default_home()))
+    cells = unfold([choices.over(Choices())])
+    planned = plan(cells, prepare, tmp_path / "out", Cache(default_home()), False, lambda *_: None)
+    return [each.task for each in planned], setup
+
+
+def ends(events) -> dict[int, Finished | Failed]:
+    """The last event of every task; no task has two."""
+    last = [event for event in events if not isinstance(event, Running)]
+    assert len({event.index for event in last}) == len(last)
+    return {event.index: event for event in last}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_task_ends_in_its_record(tasks, workers):
+    todo, setup = tasks
+    found = ends(LocalEngine(setup, workers).run(todo))
+    assert sorted(found) == [0, 1, 2]
+    assert [found[index].measured.record.spec.bits.weight for index in range(3)] == [4, 3, 2]
+    assert [found[index].measured.record.environment.threads for index in range(3)] == [1, 1, 1]
+
+
+def test_a_cell_whose_worker_is_killed_is_begun_anew(tasks, trouble):
+    todo, setup = tasks
+    trouble.with_name("order.txt").write_text("die once")
+    events = list(LocalEngine(setup, 1).run(todo[1:]))
+    assert [event.index for event in events if isinstance(event, Running) and event.stage == "start"] == [0, 0, 1]
+    assert all(isinstance(event, Finished) for event in ends(events).values())
+
+
+def test_a_cell_that_always_kills_its_worker_fails_alone(tasks, trouble):
+    todo, setup = tasks
+    trouble.with_name("order.txt").write_text("die always")
+    events = list(LocalEngine(setup, 2).run(todo))
+    found = ends(events)
+    assert found[1] == Failed(1, f"its worker vanished {ATTEMPTS} times, last with SIGKILL; is memory short?")
+    assert isinstance(found[0], Finished)
+    assert isinstance(found[2], Finished)
+    starts = [event.index for event in events if isinstance(event, Running) and event.stage == "start"]
+    assert starts.count(1) == ATTEMPTS
+
+
+def test_what_a_plugin_raises_is_a_line_and_stops_no_other_cell(tasks, trouble):
+    todo, setup = tasks
+    trouble.with_name("order.txt").write_text("raise")
+    found = ends(LocalEngine(setup, 1).run(todo))
+    assert found[1] == Failed(1, "ZeroDivisionError: of 1 by 0")
+    assert isinstance(found[2], Finished)
+
+
+def test_closing_the_events_ends_the_workers(tasks):
+    todo, setup = tasks
+    engine = LocalEngine(setup, 2)
+    events = engine.run(todo)
+    next(events)
+    next(events)
+    children = {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    events.close()
+    left = {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    assert len(children - left) == 2
+
+
+def test_a_worker_that_would_make_another_record_says_so(tasks, trouble):
+    todo, setup = tasks
+    trouble.write_text(TROUBLE + "# edited\n")
+    found = ends(LocalEngine(setup, 1).run(todo[:1]))
+    assert "the worker would make trouble-w4a4-x2-s0-" in found[0].error
+    assert todo[0].record in found[0].error
+
+
+def test_no_tasks_need_no_worker(tasks):
+    assert list(LocalEngine(tasks[1], 2).run([])) == []
