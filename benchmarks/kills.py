@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,17 +22,19 @@ from srq_2dquant.dqc import DqcOptions, srq_calibrate
 
 from benchmarks import network
 from benchmarks.compare import Row
-from sr_ptq_bench import Batches
+from sr_ptq_bench import Batches, basicsr_compat, bench, cache
+from sr_ptq_bench.cli import main
 from sr_ptq_bench.data.images import read_image, write_image
 from sr_ptq_bench.data.photos import photo_path
 from sr_ptq_bench.records import bounds_path, comparable, read_record
 from sr_ptq_bench.unfinished import TimedCheckpoint
 
+LOADED = basicsr_compat, bench, cache  # a fork of this process has them
 METHODS = {
     "percentile+dqc": ["-o", "dqc.iterations=40", "-o", "dqc.batch=1", "-o", "dqc.patch=16"],
     "minmax+pac": ["-o", "pac.iterations=20", "-o", "pac.batch=1", "-o", "pac.patch=16"],
 }
-KILLS = 26  # of each method
+KILLS = 30  # of each method
 SHARE = 0.7  # the latest kill, as a share of the time of a run that is left alone
 STEPS = 30
 SUITE = """name = "kills"
@@ -60,34 +65,53 @@ def _suite(folder: Path) -> Path:
 
 
 class Runs:
-    """One run, made in fresh folders."""
+    """One run, made in fresh folders, each call in a process of its own that has imported everything already."""
 
     def __init__(self, suite: Path, method: str) -> None:
         fixed = ["run", "--suite", str(suite), "--method", method, "--bits", "2", "--scale", "2", *METHODS[method]]
-        self.command = [sys.executable, "-c", "from sr_ptq_bench.cli import main; main()", *fixed]
+        self.arguments = ["srq", *fixed, "--device", "cpu"]
         self.folder = suite.parent
 
     def make(self, name: str, limit: float | None = None) -> str | None:
         """None where the run ended well, else the stage in which it was killed after `limit` seconds."""
         home, told = self.folder / name, self.folder / "told"
-        environment = os.environ | {"SRQ_HOME": str(home)}
-        with told.open("w") as err:
-            command = [*self.command, "--out", str(home / "out"), "--device", "cpu"]
-            process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=err)
-            try:
-                status = process.wait(limit)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                status = process.wait()
+        told.write_text("")
+        child = os.fork()
+        if not child:
+            os.environ["SRQ_HOME"] = str(home)
+            with told.open("w") as err:
+                os.dup2(err.fileno(), sys.stderr.fileno())
+            sys.argv = [*self.arguments, "--out", str(home / "out")]
+            os._exit(_status_of(main))
+        end = time.perf_counter() + (limit or math.inf)
+        while not (found := os.waitpid(child, os.WNOHANG))[0]:
+            time.sleep(0.005)
+            if time.perf_counter() > end:
+                os.kill(child, signal.SIGKILL)
+                end = math.inf
         lines = told.read_text().splitlines()
-        if status not in (0, -signal.SIGKILL):
-            raise RuntimeError(f"exit status {status}: {lines}")
-        return None if status == 0 else (lines or ["start"])[-1]
+        if os.WIFSIGNALED(found[1]):
+            return (lines or ["before the first stage"])[-1]
+        if found[1]:
+            raise RuntimeError(f"status {found[1]}: {lines}")
+        return None
 
     def result(self, name: str) -> tuple[dict[str, Any], bytes]:
         """The record without its times, and the bounds."""
         (path,) = (self.folder / name / "out").rglob("*.json")
         return comparable(read_record(path)), bounds_path(path).read_bytes()
+
+
+def _status_of(command: Callable[[], None]) -> int:
+    with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing):
+        try:
+            command()
+        except SystemExit as end:
+            return 1 if end.code else 0
+        except BaseException:
+            traceback.print_exc()
+            return 1
+    return 0
 
 
 def _killed(suite: Path, method: str) -> Row:

@@ -72,14 +72,12 @@ class Cache:
     def _entry(
         self, path: Path, compute: Callable[[], T], pack: Callable[[T], bytes], unpack: Callable[[bytes], T]
     ) -> T:
-        found = self._read(path, unpack)
-        if found is None:
-            with self.locked(path.stem, "computes the same"):
-                found = self._read(path, unpack)
-                if found is None:
-                    found = compute()
-                    self._try(lambda: write_sealed(path, pack(found)))
-        return found
+        with self.locked(path.stem, "computes the same"):
+            found = self._read(path, unpack)
+            if found is None:
+                found = compute()
+                self._try(lambda: write_sealed(path, pack(found)))
+            return found
 
     def _read(self, path: Path, unpack: Callable[[bytes], T]) -> T | None:
         data = read_sealed(path, self._say)

@@ -67,18 +67,17 @@ def write_sealed(path: Path, data: bytes) -> None:
 def read_sealed(path: Path, say: Say) -> bytes | None:
     """The content of a sealed file; None where there is none, or none that is whole, which is then set aside."""
     try:
-        if path.stat().st_size <= SEALED:
-            content = path.read_bytes()
-            data, digits = content[:-_DIGITS], content[-_DIGITS:]
-            if hashlib.sha256(data).hexdigest().encode() == digits:
-                return data
-    except FileNotFoundError:
+        content = path.read_bytes() if path.stat().st_size <= SEALED else b""
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except IsADirectoryError:
-        pass
+        content = b""
     except OSError as error:
         say(f"cannot read {path}: {error.strerror or error}; going on without it")
         return None
+    data, digits = content[:-_DIGITS], content[-_DIGITS:]
+    if hashlib.sha256(data).hexdigest().encode() == digits:
+        return data
     say(f"{path} is damaged; {set_aside(path)}")
     return None
 

@@ -33,13 +33,17 @@ def fitting(records: Iterable[Record]) -> list[Record]:
 
 
 def left_out(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str]:
-    """Which test sets of the suite have no column, and how many records have no row."""
+    """What the rows do not tell: test sets without a column, records without a row, several versions of the metrics."""
     if ordered[0].not_scored:
         yield f"Not scored, because the images were not at hand: {', '.join(ordered[0].not_scored)}."
     missing = len(known) - len(ordered)
     if missing:
         runs = "1 run" if missing == 1 else f"{missing} runs"
         yield f"Left out: {runs} on fewer test sets; measure again."
+    for library in ("sr_ptq_bench", "basicsr"):  # both take part in every score; the references agree all the same
+        versions = sorted({record.environment.versions.get(library, "unknown") for record in ordered})
+        if len(versions) > 1:
+            yield f"Made with several versions of {library}: {', '.join(versions)}."
 
 
 def _name(record: Record) -> str:
@@ -60,9 +64,17 @@ def _check_fit(first: Record, second: Record) -> None:
     ):
         if one != other:
             raise _mixed(first, second, what)
+    for name, code in _shared_plugins(first).items():
+        if _shared_plugins(second).get(name, code) != code:
+            raise _mixed(first, second, f"the code of plugin '{name}'")
     for (name, one_scores), (_, other_scores) in zip(first.references, second.references, strict=True):
         if not _close(one_scores, other_scores):
             raise _mixed(first, second, f"scores of {REFERENCES[name]}, so in their metric or images")
+
+
+def _shared_plugins(record: Record) -> dict[str, str]:
+    """The code of foreign plugins that load networks or score images: of all that are no part of the method."""
+    return {name: code for name, code in record.hashes.plugins.items() if name not in record.spec.parts}
 
 
 def _mixed(first: Record, second: Record, what: str) -> SrqError:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from .files import Say
 
+PATIENCE = 1.0
+"""Seconds of waiting that are not worth a word."""
+
 
 @contextmanager
 def locked(path: Path, what: str, say: Say) -> Iterator[None]:
@@ -23,7 +26,7 @@ def locked(path: Path, what: str, say: Say) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=PATIENCE)
     except Timeout:
         say(f"Waiting for another srq that {what}.")
         lock.acquire()

@@ -144,3 +144,10 @@ def test_image_to_tensor_and_back(height, width, seed):
 def test_all_256_levels_survive():
     levels = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
     assert np.array_equal(to_image(to_tensor(levels[None])), levels)
+
+
+@pytest.mark.parametrize("skip", [0, 1, 5])
+def test_batches_that_are_skipped_are_left_out_of_the_same_sequence(skip):
+    whole = list(islice(batches(3).random(2, 4), 8))
+    rest = list(islice(batches(3).random(2, 4, skip=skip), 8 - skip))
+    assert torch.equal(torch.stack(rest), torch.stack(whole[skip:]))

@@ -408,7 +408,7 @@ def test_a_method_that_rewrites_weights_neither_reads_nor_writes_kept_distributi
 
 def test_damaged_entries_are_computed_again(tiny_suite, counted):
     first = run(tiny_suite)
-    entries = list((tiny_suite.folder / "home" / "cache").iterdir())
+    entries = [path for path in (tiny_suite.folder / "home" / "cache").iterdir() if path.is_file()]
     assert len(entries) == 4
     for entry in entries:
         entry.write_bytes(entry.read_bytes()[:40])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.files import sha256_of, write_atomically
+from sr_ptq_bench.files import ABANDONED, read_sealed, set_aside, sha256_of, write_atomically, write_sealed
 
 
 @pytest.mark.parametrize(("data", "content"), [(b"\x00\xff", b"\x00\xff"), ("é\r\n", b"\xc3\xa9\r\n"), ("", b"")])
@@ -86,3 +86,47 @@ def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
 def test_sha256_of_a_missing_file_is_an_expected_failure(tmp_path: Path) -> None:
     with pytest.raises(SrqError, match=r"^cannot read .*gone: No such file or directory$"):
         sha256_of(tmp_path / "gone")
+
+
+def test_what_a_killed_process_was_writing_is_removed_after_an_hour(tmp_path: Path) -> None:
+    old, new = tmp_path / ".srq-0.tmp", tmp_path / ".srq-1.tmp"
+    for path in (old, new):
+        path.touch()
+    past = new.stat().st_mtime - ABANDONED - 1
+    os.utime(old, (past, past))
+    write_atomically(tmp_path / "a", "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".srq-1.tmp", "a"]
+
+
+@pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 9])
+def test_a_sealed_file_comes_back(tmp_path: Path, data: bytes) -> None:
+    said: list[str] = []
+    write_sealed(tmp_path / "a", data)
+    assert read_sealed(tmp_path / "a", said.append) == data
+    assert said == []
+
+
+def test_a_sealed_file_that_is_not_there_is_nothing_to_say(tmp_path: Path) -> None:
+    said: list[str] = []
+    assert read_sealed(tmp_path / "a", said.append) is None
+    assert said == []
+
+
+def test_every_truncation_and_every_flipped_bit_is_noticed_and_set_aside(tmp_path: Path) -> None:
+    path, said = tmp_path / "a.json", []
+    write_sealed(path, b"data")
+    whole = path.read_bytes()
+    damaged = [whole[:length] for length in range(len(whole))]
+    damaged += [whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in range(len(whole))]
+    for content in damaged:
+        path.write_bytes(content)
+        assert read_sealed(path, said.append) is None
+        assert (tmp_path / "a.json.bad").read_bytes() == content
+        assert not path.exists()
+    assert said == [f"{path} is damaged; it is now a.json.bad"] * len(damaged)
+
+
+def test_a_damaged_file_that_cannot_be_renamed_is_named_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a.bad").mkdir()
+    (tmp_path / "a").touch()
+    assert set_aside(tmp_path / "a").startswith("it cannot be renamed: ")

@@ -518,3 +518,30 @@ def test_a_run_given_twice_is_refused() -> None:
 def test_no_records_make_no_table() -> None:
     with pytest.raises(SrqError, match="at least one record"):
         render([])
+
+
+def with_plugins(of: Record, **plugins: str) -> Record:
+    hashes = of.hashes.model_copy(update={"plugins": {name: digit * 64 for name, digit in plugins.items()}})
+    return of.model_copy(update={"hashes": hashes})
+
+
+def test_a_metric_or_loader_that_was_edited_in_between_is_refused() -> None:
+    with pytest.raises(SrqError, match=r"they differ in the code of plugin 'mine'$"):
+        render([with_plugins(record(), mine="1"), with_plugins(record("dobi"), mine="2")])
+
+
+def test_methods_may_have_code_of_their_own_and_plugins_may_come_and_go() -> None:
+    one, two = with_plugins(record("a"), a="1", mine="3"), with_plugins(record("b"), b="2")
+    assert set(methods(one, two)) == {"a", "b"}
+
+
+def test_several_versions_of_what_scores_are_noted() -> None:
+    def made_with(of: Record, version: str) -> Record:
+        versions = {"sr_ptq_bench": version, "basicsr": "1.4.2"}
+        return of.model_copy(update={"environment": of.environment.model_copy(update={"versions": versions})})
+
+    same = render([made_with(record(), "0.1.0"), made_with(record("dobi"), "0.1.0")])
+    assert "several versions" not in same
+    text = render([made_with(record(), "0.1.0"), made_with(record("dobi"), "0.2.0")])
+    assert "Made with several versions of sr_ptq_bench: 0.1.0, 0.2.0." in text
+    assert "basicsr" not in text

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from sr_ptq_bench import records
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.records import comparable, read_record, read_records, record_name, write_record
+from sr_ptq_bench.records import Measured, comparable, read_record, read_records, record_name, write_record
 from sr_ptq_bench.schema import SCHEMA_VERSION, DatasetScores, PortableSpec, Record, fingerprint
 from sr_ptq_bench.spec import Bits, Calibration, DataSource, RunSpec, Suite
 
@@ -341,6 +341,46 @@ def test_records_are_read_in_the_order_of_their_names(tmp_path: Path, record: Re
 
 def test_a_folder_that_is_not_there_has_no_records(tmp_path: Path) -> None:
     assert read_records(tmp_path / "gone") == []
+
+
+def test_bad_records_are_left_out_and_named_on_request(tmp_path: Path, record: Record) -> None:
+    said: list[str] = []
+    path = write_record(record, tmp_path)
+    (tmp_path / "copy.json").write_bytes(path.read_bytes())
+    (tmp_path / "torn.json").write_bytes(path.read_bytes()[:-9])
+    (tmp_path / "torn.json.bad").touch()
+    assert read_records(tmp_path, said.append) == [record]
+    assert [text.partition(".json")[0] for text in said] == [f"record {tmp_path / name}" for name in ("copy", "torn")]
+
+
+def test_a_damaged_record_is_set_aside_before_its_name_is_used(tmp_path: Path, record: Record) -> None:
+    said: list[str] = []
+    path = write_record(record, tmp_path)
+    torn = path.read_bytes()[:-9]
+    path.write_bytes(torn)
+    assert Measured(record, b"bounds").write(tmp_path, said.append) == path
+    assert read_record(path) == record
+    assert path.with_name(f"{path.name}.bad").read_bytes() == torn
+    assert len(said) == 1
+    assert said[0].startswith(f"record {path}: ")
+    assert said[0].endswith(f"; it is now {path.name}.bad")
+
+
+def test_a_whole_record_makes_room_for_its_successor(tmp_path: Path, record: Record) -> None:
+    said: list[str] = []
+    for _ in range(2):
+        Measured(record, b"bounds").write(tmp_path, said.append)
+    assert (len(list(tmp_path.iterdir())), said) == (2, [])
+
+
+def test_a_record_of_a_later_srq_is_never_overwritten(tmp_path: Path, record: Record) -> None:
+    path = write_record(record, tmp_path)
+    later = path.read_text().replace('"schema_version": 1', '"schema_version": 2')
+    path.write_text(later)
+    with pytest.raises(SrqError, match=r"schema version 2; this srq reads 1; it is not overwritten"):
+        Measured(record, b"bounds").write(tmp_path)
+    assert path.read_text() == later
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_renamed_record_is_refused(tmp_path: Path, record: Record) -> None:

@@ -73,7 +73,7 @@ def main() -> None:
             sys.exit(EXPECTED_FAILURE)
         _fail(error.format_message() + _next_step(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("srq: interrupted; no record is written, and no file is left half-written", err=True)
+        click.echo("srq: interrupted; no file is left half-written, and the same run continues where it was", err=True)
         sys.exit(INTERRUPTED)
 
 

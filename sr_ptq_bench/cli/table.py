@@ -13,6 +13,7 @@ from ..errors import SrqError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..files import Say
     from ..formats import Format, Page
     from ..schema import Record
 
@@ -46,7 +47,16 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     help="All but Markdown is printed and not written; CSV and JSON are one table of all suites.",
 )
 @click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is not what the records say.")
-def table(suite: str | None, results: Path | None, out: Path, published: bool, as_format: Format, check: bool) -> None:
+@click.option("--skip-bad", is_flag=True, help="Leave out records that are damaged, and name each on stderr.")
+def table(
+    suite: str | None,
+    results: Path | None,
+    out: Path,
+    published: bool,
+    as_format: Format,
+    check: bool,
+    skip_bad: bool,
+) -> None:
     """Turn records into tables: Markdown to files and to the screen, or another format.
 
     Every `srq run` leaves a record, a JSON file with the scores of one method. This command gathers the
@@ -63,7 +73,9 @@ def table(suite: str | None, results: Path | None, out: Path, published: bool, a
 
     if check and as_format != "markdown":
         raise click.UsageError(f"--check is of the Markdown files; leave out --format {as_format}")
-    records = _records(results or out / "results", suite)
+    if check and skip_bad:
+        raise click.UsageError("--check is of all records; leave out --skip-bad")
+    records = _records(results or out / "results", suite, _say_left_out if skip_bad else None)
     pages = _published(records, out) if published else _pages(records)
     if as_format != "markdown":
         click.echo(render(pages.values(), as_format), nl=False)
@@ -78,14 +90,21 @@ def table(suite: str | None, results: Path | None, out: Path, published: bool, a
         click.echo(f"{path}\n\n{text}")
 
 
-def _records(results: Path, suite: str | None) -> list[Record]:
-    """The records of one suite or of all; raises SrqError for none, or for one in the wrong folder."""
+def _say_left_out(why: str) -> None:
+    click.echo(f"srq: left out: {why}", err=True)
+
+
+def _records(results: Path, suite: str | None, skip: Say | None) -> list[Record]:
+    """The records of one suite or of all; raises SrqError for none, or for one in the wrong folder.
+
+    Damaged ones raise SrqError too, or are left out where `skip` is told.
+    """
     from ..records import read_records, record_name
 
     folders = [results / suite] if suite else sorted(path for path in results.glob("*") if path.is_dir())
     records = []
     for folder in folders:
-        for record in read_records(folder):
+        for record in read_records(folder, skip):
             if record.spec.suite != folder.name:
                 path = folder / record_name(record.spec, record.hashes)
                 raise SrqError(f"record {path} is of suite '{record.spec.suite}'; move it into that folder")

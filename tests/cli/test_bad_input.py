@@ -473,7 +473,7 @@ def test_an_interrupted_run_leaves_nothing(tiny_suite, tmp_path):
     assert out == ""
     assert "Traceback" not in err
     told = [line for line in err.splitlines() if line.startswith("srq: ")]
-    assert told == ["srq: interrupted; no record is written, and no file is left half-written"]
+    assert told == ["srq: interrupted; no file is left half-written, and the same run continues where it was"]
     assert err.rstrip().endswith(told[0])
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.rglob(".srq-*"))

@@ -117,7 +117,9 @@ def test_an_interruption_is_one_line_and_status_130(srq, command, error):
     command(fail)
     outcome = srq("run")
     assert (outcome.status, outcome.out) == (130, "")
-    assert outcome.err.strip() == "srq: interrupted; no record is written, and no file is left half-written"
+    assert (
+        outcome.err.strip() == "srq: interrupted; no file is left half-written, and the same run continues where it was"
+    )
 
 
 def test_a_failure_of_click_s_own_is_one_line(srq, command):

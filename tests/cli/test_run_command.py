@@ -111,6 +111,38 @@ def test_a_damaged_or_lost_record_is_written_again_from_memory(run, records):
     assert path.read_bytes() == whole
 
 
+def test_a_damaged_record_in_the_way_is_set_aside_and_named(run, records):
+    run()
+    (path,) = records()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    outcome = run()
+    assert outcome.status == 0
+    assert f"; it is now {path.name}.bad" in outcome.err.splitlines()[0]
+    assert path.read_bytes() == whole
+    assert path.with_name(f"{path.name}.bad").read_bytes() == whole[:-20]
+
+
+def test_a_record_of_a_later_srq_is_refused_before_any_work(run, records, own_home):
+    run()
+    (path,) = records()
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    outcome = run("--force")
+    assert outcome.status == 2
+    assert "schema version 2; this srq reads 1; it is not overwritten" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert '"schema_version": 2' in path.read_text()
+
+
+def test_a_home_that_cannot_be_written_is_told_in_one_line(run, records, own_home):
+    own_home.write_text("a file")
+    outcome = run()
+    assert outcome.status == 0
+    assert len(records()) == 1
+    (line,) = (line for line in outcome.err.splitlines() if "going on without" in line)
+    assert str(own_home) in line
+
+
 def test_a_record_that_this_machine_did_not_make_does_not_count(run, records, monkeypatch, tmp_path):
     run()
     (path,) = records()
@@ -254,7 +286,7 @@ def test_nothing_but_the_record_is_written(run, records, tmp_path):
     run()
     outside = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(tmp_path / "tiny")]
     assert {path.parent.relative_to(tmp_path).as_posix() for path in outside} == {
-        "out/results/tiny", "home/cache", "home/cache/records",
+        "out/results/tiny", "home/cache", "home/cache/records", "home/locks",
     }  # fmt: skip
     assert not list(tmp_path.rglob(".srq-*"))
 

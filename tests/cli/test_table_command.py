@@ -304,3 +304,21 @@ def test_the_command_is_imported_without_pandas() -> None:
     slow = "{'pandas', 'torch', 'pydantic'}"
     code = f"import sys, sr_ptq_bench.cli.table; sys.exit(bool({slow} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_truncated_record_is_refused_by_name_or_left_out_and_named(home: Path) -> None:
+    store(record(), record(method="dobi"))
+    path = next(home.glob("leaderboards/results/sample/dobi-*.json"))
+    path.write_bytes(path.read_bytes()[:-30])
+    assert str(path.relative_to(home)) in refusal()
+    result = call("--skip-bad")
+    assert result.exit_code == 0
+    assert "minmax" in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"srq: left out: record {path.relative_to(home)}: ")
+    assert path.exists()
+
+
+def test_a_check_is_of_all_records(home: Path) -> None:
+    store(record())
+    assert "leave out --skip-bad" in call("--check", "--skip-bad").output

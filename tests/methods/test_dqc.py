@@ -19,7 +19,7 @@ from srq_2dquant.dqc import (
 )
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from training import Forgetful, exact_supply, quiet, supply, teacher_and_student
+from training import Forgetful, Killed, Memory, exact_supply, quiet, supply, teacher_and_student
 
 from sr_ptq_bench import Batches, SrqError, quantizer
 
@@ -330,3 +330,20 @@ def test_per_channel_bounds_learn_as_well():
     )
     assert student.quantizers[name].lower.shape == rows[0].shape
     assert not torch.equal(student.quantizers[name].lower, rows[0])
+
+
+@pytest.mark.parametrize("schedule", [{"schedule": "cosine"}, {"schedule": "constant"}])
+@pytest.mark.parametrize("killed", [1, 3, 5])
+def test_a_killed_training_continues_bit_for_bit(killed, schedule):
+    chosen = options(**{**QUICK, "iterations": 6, **schedule})
+    teacher, alone = teacher_and_student()
+    fixed = {"teacher": teacher, "batches": supply(), "options": chosen}
+    expected = srq_calibrate(student=alone, progress=quiet, checkpoint=Forgetful(), **fixed)
+    memory, seen = Memory(killed), []
+    with pytest.raises(Killed):
+        srq_calibrate(student=teacher_and_student()[1], progress=quiet, checkpoint=memory, **fixed)
+    _, student = teacher_and_student()
+    note = lambda done, total, note="": seen.append(done)  # noqa: E731
+    assert srq_calibrate(student=student, progress=note, checkpoint=memory, **fixed) == expected
+    assert seen == list(range(killed + 1, 6 + 1))
+    assert numbers(student.bound_parameters()) == numbers(alone.bound_parameters())

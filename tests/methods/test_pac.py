@@ -22,7 +22,17 @@ from srq_baselines.pac import (
 )
 from tiny import run
 from torch import Tensor
-from training import Forgetful, convolutional_teacher, exact_supply, quiet, supply, teacher_and_student, with_student
+from training import (
+    Forgetful,
+    Killed,
+    Memory,
+    convolutional_teacher,
+    exact_supply,
+    quiet,
+    supply,
+    teacher_and_student,
+    with_student,
+)
 
 from sr_ptq_bench import Batches, Bounds, SrqError, Student
 from sr_ptq_bench.spec import Suite
@@ -407,3 +417,19 @@ def test_the_sample_suite_gives_as_many_steps_as_to_dqc():
 def test_options_that_are_refused(values):
     with pytest.raises(SrqError):
         srq_options(values=values)
+
+
+@pytest.mark.parametrize("killed", [2, 4, 5, 7])
+def test_a_killed_training_continues_bit_for_bit(killed):
+    chosen = options(**{**QUICK, "iterations": 4})
+    teacher, alone = teacher_and_student()
+    fixed = {"teacher": teacher, "batches": supply(), "options": chosen}
+    expected = srq_calibrate(student=alone, progress=quiet, checkpoint=Forgetful(), **fixed)
+    memory, seen = Memory(killed), []
+    with pytest.raises(Killed):
+        srq_calibrate(student=teacher_and_student()[1], progress=quiet, checkpoint=memory, **fixed)
+    _, student = teacher_and_student()
+    note = lambda done, total, note="": seen.append(done)  # noqa: E731
+    assert srq_calibrate(student=student, progress=note, checkpoint=memory, **fixed) == expected
+    assert seen == list(range(killed + 1, 8 + 1))
+    assert numbers(student.bound_parameters()) == numbers(alone.bound_parameters())
