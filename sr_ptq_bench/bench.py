@@ -25,8 +25,8 @@ from .manager import option_values
 from .model import quantize, quantizers_off, weights_quantized_once, with_padding, with_scope
 from .observation import observe
 from .records import Measured, record_name
-from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope
-from .spec import Download, first_complaint
+from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope, complaint
+from .spec import Download
 from .stored_bounds import bounds_sha256, packed
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _record(**values: Any) -> Record:
     try:
         return Record(**values)
     except ValidationError as error:
-        raise SrqError(f"a record cannot hold this run: {first_complaint(error, Record)}") from error
+        raise SrqError(f"a record cannot hold this run: {complaint(error, Record)}") from error
 
 
 def _references(run: Run, cache: Cache, stages: Stages) -> References:

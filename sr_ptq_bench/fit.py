@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import SrqError
 from .labels import REFERENCES
-from .records import record_name
+from .records import name_of
 from .rows import DIGITS
 
 if TYPE_CHECKING:
@@ -42,10 +42,6 @@ def left_out(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str
         yield f"Left out: {runs} on fewer test sets; measure again."
 
 
-def _name(record: Record) -> str:
-    return record_name(record.spec, record.hashes)
-
-
 def _check_fit(first: Record, second: Record) -> None:
     """Refuse two records whose scores do not compare."""
     for what, one, other in (
@@ -66,7 +62,7 @@ def _check_fit(first: Record, second: Record) -> None:
 
 
 def _mixed(first: Record, second: Record, what: str) -> SrqError:
-    return SrqError(f"no table of both {_name(first)} and {_name(second)}: they differ in {what}")
+    return SrqError(f"no table of both {name_of(first)} and {name_of(second)}: they differ in {what}")
 
 
 def _metrics(record: Record) -> dict[str, list[str]]:
@@ -89,7 +85,7 @@ def _check_pairs(ordered: Sequence[Record]) -> None:
     seeds: dict[int, Record] = {}
     for previous, record in zip([None, *ordered], ordered, strict=False):
         if previous is not None and previous.key == record.key:
-            raise SrqError(f"record {_name(record)} is given twice")
+            raise SrqError(f"record {name_of(record)} is given twice")
         known = scopes.setdefault(record.scope.short, record)
         if known.scope != record.scope:
             raise _mixed(known, record, f"what '{record.scope.short}' quantizes")

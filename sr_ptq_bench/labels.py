@@ -64,9 +64,9 @@ def _written(options: Mapping[Option, Any], option: Option) -> str:
 
 def _said(record: Record, options: Iterable[Option]) -> str:
     """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name where there is but one."""
-    alone = len(record.spec.parts) == 1
+    alone, known = len(record.spec.parts) == 1, _options(record)
     return ", ".join(
-        f"{key if alone or not part else f'{part}.{key}'}={_written(_options(record), (part, key))}"
+        f"{key if alone or not part else f'{part}.{key}'}={_written(known, (part, key))}"
         for part, key in options
     )
 

@@ -29,14 +29,22 @@ class Measured:
 
     def write(self, folder: Path) -> Path:
         """Write both into `folder`, the bounds first; the record's path. Raises SrqError where the system refuses."""
-        name = record_name(self.record.spec, self.record.hashes)
-        write_atomically(bounds_path(folder / name), self.bounds)
+        write_atomically(bounds_path(folder / name_of(self.record)), self.bounds)
         return write_record(self.record, folder)
 
 
 def record_name(spec: PortableSpec, hashes: Hashes) -> str:
     """The file name of a run's record, known before the run: `dobi+dqc-w4a4-x2-s0-0123456789ab.json`."""
-    return f"{spec.method}-{spec.bits}-x{spec.scale}-s{spec.seed}-{fingerprint(spec, hashes)[:12]}.json"
+    return _name(spec, fingerprint(spec, hashes))
+
+
+def name_of(record: Record) -> str:
+    """The file name of a record."""
+    return _name(record.spec, record.key)
+
+
+def _name(spec: PortableSpec, key: str) -> str:
+    return f"{spec.method}-{spec.bits}-x{spec.scale}-s{spec.seed}-{key[:12]}.json"
 
 
 def bounds_path(record: Path) -> Path:
@@ -46,7 +54,7 @@ def bounds_path(record: Path) -> Path:
 
 def write_record(record: Record, folder: Path) -> Path:
     """Write the record under its own name into `folder`; raises SrqError where the system refuses."""
-    path = folder / record_name(record.spec, record.hashes)
+    path = folder / name_of(record)
     absent = {"complexity"} if record.complexity is None else None
     content = record.model_dump(mode="json", exclude=absent)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
@@ -74,7 +82,7 @@ def read_records(folder: Path) -> list[Record]:
     paths = sorted(folder.glob("*.json"))
     records = [read_record(path) for path in paths]
     for path, record in zip(paths, records, strict=True):
-        expected = record_name(record.spec, record.hashes)
+        expected = name_of(record)
         if path.name != expected:
             raise SrqError(f"record {path} holds the run that belongs into {expected}")
     return records

@@ -80,14 +80,14 @@ def table(suite: str | None, results: Path | None, out: Path, published: bool, a
 
 def _records(results: Path, suite: str | None) -> list[Record]:
     """The records of one suite or of all; raises SrqError for none, or for one in the wrong folder."""
-    from ..records import read_records, record_name
+    from ..records import name_of, read_records
 
     folders = [results / suite] if suite else sorted(path for path in results.glob("*") if path.is_dir())
     records = []
     for folder in folders:
         for record in read_records(folder):
             if record.spec.suite != folder.name:
-                path = folder / record_name(record.spec, record.hashes)
+                path = folder / name_of(record)
                 raise SrqError(f"record {path} is of suite '{record.spec.suite}'; move it into that folder")
             records.append(record)
     if not records:
