@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from .accounting import count, parameters
+from .checks import said_of
 from .data.batches import Batches
 from .data.datasets import crops, load_dataset
 from .data.library import Library
@@ -28,6 +29,7 @@ from .records import Measured, record_name
 from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope, complaint
 from .spec import Download
 from .stored_bounds import bounds_sha256, packed
+from .tiles import check_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,6 +112,7 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu", library: Libra
     }
     for dataset in tests.values():
         _check_windows(model, dataset)
+    check_tiles(spec.suite.tiles, model)
     calibration = spec.suite.calibration
     if calibration.size < model.window:
         raise SrqError(f"calibration patches of {calibration.size} are {_smaller(model)}; choose a larger size")
@@ -161,8 +164,9 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
     complexity = count(student)
     with stages("calibrate") as progress:
         figures = run.method.calibrate(student, run.model, run.batches, progress)
-    with stages("evaluate") as progress, weights_quantized_once(student):
-        scores = score(of_network(student), run.tests, run.spec.scale, run.plugins, progress)
+    upscaler = of_network(student, run.portable.tiles)
+    with stages("evaluate") as progress, weights_quantized_once(student), said_of(f"method '{run.spec.method}'"):
+        scores = score(upscaler, run.tests, run.spec.scale, run.plugins, progress)
     record = _record(
         schema_version=SCHEMA_VERSION,
         spec=run.portable,
@@ -191,7 +195,7 @@ def _record(**values: Any) -> Record:
 
 def _references(run: Run, cache: Cache, stages: Stages) -> References:
     """FP and the two interpolations on the same images, computed once per weights and data."""
-    upscalers = {"fp": of_network(run.model), **interpolations(run.spec.scale)}
+    upscalers = {"fp": of_network(run.model, run.portable.tiles), **interpolations(run.spec.scale)}
     scores: dict[str, Scores] = {}
     for name, upscaler in upscalers.items():
         with stages(f"score {name}") as progress:
@@ -203,6 +207,7 @@ def _references(run: Run, cache: Cache, stages: Stages) -> References:
             }
             if name == "fp":
                 key |= _network_key(run) | {"padding": run.portable.padding}
+                key |= {"tiles": run.portable.tiles.model_dump()} if run.portable.tiles else {}
             compute = partial(score, upscaler, run.tests, run.spec.scale, run.plugins, progress)
             scores[name] = cache.scores(key, compute)
     return References(**scores)

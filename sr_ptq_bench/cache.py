@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from .distribution import Distribution
 from .errors import SrqError
-from .files import write_atomically
-from .records import Measured, bounds_path, read_record
+from .files import read_whole, write_atomically
+from .records import LARGEST_BOUNDS, Measured, bounds_path, read_record
 from .schema import Scores
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+LARGEST_SCORES = 2**28
+LARGEST_DISTRIBUTIONS = 2**32
 _SCORES: TypeAdapter[Scores] = TypeAdapter(Scores)
 
 
@@ -39,8 +41,8 @@ class Cache:
         """The scores of a network or an interpolation on test sets."""
         path = self._path("scores", key, "json")
         try:
-            return _SCORES.validate_json(path.read_bytes(), strict=True)
-        except (OSError, ValidationError):
+            return _SCORES.validate_json(read_whole(path, LARGEST_SCORES), strict=True)
+        except (OSError, ValidationError, SrqError):
             scores = compute()
         _keep(path, _SCORES.dump_json(scores))
         return scores
@@ -51,8 +53,8 @@ class Cache:
         """The distributions of all sites of a network on calibration patches."""
         path = self._path("distributions", key, "safetensors")
         try:
-            return _unpacked(load_file(path))
-        except (OSError, SafetensorError, KeyError, ValueError):
+            return _unpacked(load(read_whole(path, LARGEST_DISTRIBUTIONS)))
+        except (OSError, SafetensorError, KeyError, ValueError, SrqError):
             distributions = compute()
         _keep(path, save(_packed(distributions)))
         return distributions
@@ -61,7 +63,7 @@ class Cache:
         """What this machine has measured, by the file name of the record."""
         path = self.folder / "records" / name
         try:
-            return Measured(read_record(path), bounds_path(path).read_bytes())
+            return Measured(read_record(path), read_whole(bounds_path(path), LARGEST_BOUNDS))
         except (SrqError, OSError):
             return None
 

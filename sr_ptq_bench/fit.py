@@ -52,6 +52,7 @@ def _check_fit(first: Record, second: Record) -> None:
         ("test images", first.hashes.test, second.hashes.test),
         ("calibration patches", first.spec.calibration, second.spec.calibration),
         ("padding", first.spec.padding, second.spec.padding),
+        ("tiles", first.spec.tiles, second.spec.tiles),
         ("metric", _metrics(first), _metrics(second)),
     ):
         if one != other:

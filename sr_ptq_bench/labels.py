@@ -66,8 +66,7 @@ def _said(record: Record, options: Iterable[Option]) -> str:
     """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name where there is but one."""
     alone, known = len(record.spec.parts) == 1, _options(record)
     return ", ".join(
-        f"{key if alone or not part else f'{part}.{key}'}={_written(known, (part, key))}"
-        for part, key in options
+        f"{key if alone or not part else f'{part}.{key}'}={_written(known, (part, key))}" for part, key in options
     )
 
 
@@ -86,6 +85,11 @@ def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]
         )
     yield from _theory(ordered)
     yield f"Weights: sha256 `{hashes.weights[:12]}`. Padding at test time: {spec.padding}."
+    if spec.tiles:
+        yield (
+            f"Networks see images in tiles of {spec.tiles.size} x {spec.tiles.size} LR pixels with "
+            f"{spec.tiles.overlap} more on every side; scores differ from those of whole images (docs/limits.md)."
+        )
     by_seed = {record.spec.seed: f"`{record.hashes.calibration[:12]}`" for record in ordered}
     drawn = dict.fromkeys(by_seed[seed] for seed in sorted(by_seed))
     side = f"{patches.size} x {patches.size}"

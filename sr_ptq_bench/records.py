@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from .errors import SrqError
-from .files import write_atomically
+from .files import read_whole, write_atomically
 from .schema import Record, complaint, fingerprint
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from .schema import Hashes, PortableSpec
 
-LARGEST_FILE = 16 * 2**20
+LARGEST_FILE = 2**24
+LARGEST_BOUNDS = 2**28
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_record(path: Path) -> Record:
     """Read one record strictly; raises SrqError that names the file and the first thing wrong with it."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise SrqError(f"record {path} is larger than {LARGEST_FILE // 2**20} MiB")
-        return Record.model_validate_json(path.read_bytes(), strict=True)
+        return Record.model_validate_json(read_whole(path, LARGEST_FILE), strict=True)
     except OSError as error:
         raise SrqError(f"cannot read record {path}: {error.strerror or error}") from error
     except ValidationError as error:

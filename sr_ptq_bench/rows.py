@@ -99,7 +99,7 @@ def rows_of(records: Iterable[Record], labels: Mapping[str, str]) -> list[Row]:
 
 def comparisons(rows: Sequence[Row]) -> list[Comparison]:
     """Each row against the one with the best PSNR on the first test set, of equals the first; without PSNR none."""
-    # Which rows a row compares with depends on its bits, scope and plugins alone: the best row of each such kind is enough.
+    # With which others a row compares depends on its kind alone: the best row of each kind is enough.
     best_of: dict[tuple[Bits, str, frozenset[str]], Row] = {}
     for row in rows:
         known = best_of.get(row.kind)

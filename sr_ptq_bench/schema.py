@@ -22,14 +22,16 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
+    model_serializer,
     model_validator,
 )
 
 from .complexity import Complexity
 from .errors import SrqError
-from .spec import Bits, Padding, RunSpec, Scale, ScopeName, first_complaint
+from .spec import Bits, Padding, RunSpec, Scale, ScopeName, Tiles, first_complaint
 
 SCHEMA_VERSION: Final = 1
 PORTABLE = r"^([^/~\\A-Za-z]|[A-Za-z]([^:]|:([^/\\]|$)|$)|$)"
@@ -41,9 +43,11 @@ NO_PATHS = "a record holds no absolute paths"
 
 def _storable(value: Any) -> Any:
     for item in value if isinstance(value, tuple) else (value,):
-        if isinstance(item, str) and not re.match(PORTABLE, item):
-            raise ValueError(NO_PATHS)
-        elif isinstance(item, float) and not math.isfinite(item):
+        if isinstance(item, str):
+            item.encode()  # raises ValueError for what no UTF-8 file can hold
+            if not re.match(PORTABLE, item):
+                raise ValueError(NO_PATHS)
+        if isinstance(item, float) and not math.isfinite(item):
             raise ValueError(f"expected a finite number, got {item}")
     return value
 
@@ -109,6 +113,12 @@ class PortableSpec(_Part):
     calibration: Patches
     scope: ScopeName = "linear"
     """The records of the time before there was a choice lack it; they are of this scope."""
+    tiles: Tiles | None = None
+    """Absent where the networks saw every image whole."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in content(self).items() if (key, value) != ("tiles", None)}
 
     @classmethod
     def of(
@@ -129,6 +139,7 @@ class PortableSpec(_Part):
                 padding=run.suite.padding,
                 calibration=Patches(patches=calibration.patches, size=calibration.size),
                 scope=scope,
+                tiles=run.suite.tiles,
             )
         except ValidationError as error:
             raise SrqError(f"a record cannot hold this run: {complaint(error, cls)}") from error

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import SrqError, unknown
+from .files import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+LARGEST_SUITE = 2**18
 SUITES = Path(__file__).parent / "suites"
 
 Scale = Literal[2, 3, 4]
@@ -93,6 +95,13 @@ class Calibration(_Frozen):
     size: int = Field(64, ge=8)
 
 
+class Tiles(_Frozen):
+    """Networks see an image in tiles: squares of `size` LR pixels, each with `overlap` more on every side."""
+
+    size: int = Field(ge=8, le=2**16)
+    overlap: int = Field(16, ge=0, le=2**16)
+
+
 def _scales(table: Any) -> Any:
     return {int(k) if str(k).isdigit() else k: v for k, v in table.items()} if isinstance(table, dict) else table
 
@@ -115,7 +124,7 @@ class Suite(_Frozen):
     measured in its place.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     description: str = ""
     model: str
     weights: WeightFiles
@@ -123,6 +132,7 @@ class Suite(_Frozen):
     calibration: Calibration
     test: dict[str, DataSource] = Field(min_length=1)
     padding: Padding = "flip"
+    tiles: Tiles | None = None
     options: Annotated[dict[str, OptionValue], BeforeValidator(_flat)] = {}
 
     @classmethod
@@ -132,14 +142,14 @@ class Suite(_Frozen):
         if not name.endswith(".toml") and name not in suite_names():
             raise unknown("suite", name, suite_names())
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = tomllib.loads(read_whole(path, LARGEST_SUITE).decode())
             suite = cls.model_validate(table)
-        except OSError as error:
-            raise SrqError(f"cannot read suite {path}: {error.strerror or error}") from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SrqError(f"cannot read suite {path}: {error}; expected a TOML file") from error
         except ValidationError as error:
             raise SrqError(f"suite {path}: {first_complaint(error, cls)}") from error
+        except OSError as error:
+            raise SrqError(f"cannot read suite {path}: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:  # tomllib's own error, a number of 5,000 digits, deep nesting
+            raise SrqError(f"cannot read suite {path}: {error}; expected a TOML file") from error
         return suite._relative_to(path.parent)
 
     def with_model(self, name: str) -> Suite:
@@ -148,6 +158,10 @@ class Suite(_Frozen):
         if name not in networks:
             raise unknown("model", name, networks)
         return self.model_copy(update={"model": name, "weights": networks[name]})
+
+    def with_tiles(self, tiles: Tiles) -> Suite:
+        """The same protocol with images in tiles, under a name that no table mixes with it."""
+        return self.model_copy(update={"name": f"{self.name}-tile{tiles.size}-{tiles.overlap}", "tiles": tiles})
 
     def _relative_to(self, folder: Path) -> Suite:
         """Paths in a suite file are read from the file's own folder."""
