@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast, get_args
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 LARGEST_SUITE = 2**18
+MOST_DOTS = 200
+"""In a line: tomllib takes minutes for a key of 40,000 parts."""
 SUITES = Path(__file__).parent / "suites"
 
 Scale = Literal[2, 3, 4]
@@ -142,7 +145,10 @@ class Suite(_Frozen):
         if not name.endswith(".toml") and name not in suite_names():
             raise unknown("suite", name, suite_names())
         try:
-            table = tomllib.loads(read_whole(path, LARGEST_SUITE).decode())
+            text = read_whole(path, LARGEST_SUITE).decode()
+            if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+                raise SrqError(f"suite {path}: a line has more than {MOST_DOTS} dots; shorten it")
+            table = tomllib.loads(text)
             suite = cls.model_validate(table)
         except ValidationError as error:
             raise SrqError(f"suite {path}: {first_complaint(error, cls)}") from error
@@ -230,9 +236,16 @@ def _keys(model: type[BaseModel], path: Sequence[int | str]) -> Iterable[str]:
     """The keys that a table of the model may have, where `path` leads to the table."""
     at: Any = model
     for part in path:
-        is_model = isinstance(at, type) and issubclass(at, BaseModel)
-        at = at.model_fields[part].annotation if is_model else get_args(at)[-1]
-    return list(at.model_fields)
+        if not hasattr(at, "model_fields"):
+            at = get_args(at)[-1]
+        elif part in at.model_fields:  # else the name of a member of a union, which is at hand already
+            at = at.model_fields[part].annotation
+        at = next((member for member in get_args(at) if hasattr(member, "model_fields")), at) if _is_union(at) else at
+    return list(getattr(at, "model_fields", ()))
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
 
 
 def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:

@@ -23,7 +23,7 @@ from sr_ptq_bench.checkpoint import read_weights
 from sr_ptq_bench.cli.run import with_tests
 from sr_ptq_bench.data import images, lmdb_store
 from sr_ptq_bench.data.fetch import Downloads
-from sr_ptq_bench.data.images import check_bytes, decode
+from sr_ptq_bench.data.images import decode
 from sr_ptq_bench.data.imported import ImportedSet
 from sr_ptq_bench.data.lmdb_store import parse_meta
 from sr_ptq_bench.errors import LONGEST
@@ -37,7 +37,7 @@ from sr_ptq_bench.stored_bounds import packed, restore
 RECORDS = sorted((Path(__file__).parents[2] / "leaderboards/results/sample").glob("*-x4-*.json"))
 INSTALLED = plugins()
 few = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 HUGE = "9" * 5000
 DEEP = "[" * 20000
@@ -56,6 +56,15 @@ def refused_in_one_line():
     except SrqError as error:
         assert str(error).isprintable()
         assert 0 < len(str(error)) <= LONGEST
+
+
+def refusal(function, *arguments) -> str:
+    """What a function says that must refuse its arguments."""
+    with pytest.raises(SrqError) as caught:
+        function(*arguments)
+    with refused_in_one_line():
+        raise caught.value
+    return str(caught.value)
 
 
 def mutated(data: st.DataObject, content: bytes, within: int | None = None) -> bytes:
@@ -107,8 +116,7 @@ def test_a_record(tmp_path, data):
 )
 def test_a_record_that_is_meant_to_exhaust(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
-    with pytest.raises(SrqError), refused_in_one_line():
-        read_record(tmp_path / "r.json")
+    refusal(read_record, tmp_path / "r.json")
 
 
 @pytest.mark.parametrize(
@@ -151,8 +159,7 @@ def test_a_suite(tmp_path_factory, data):
 )
 def test_a_suite_that_is_meant_to_exhaust(tmp_path, content):
     (tmp_path / "suite.toml").write_text(content)
-    with pytest.raises(SrqError), refused_in_one_line():
-        Suite.load(str(tmp_path / "suite.toml"))
+    refusal(Suite.load, str(tmp_path / "suite.toml"))
 
 
 @pytest.mark.parametrize(
@@ -220,8 +227,7 @@ def test_a_meta_file(data):
     ],
 )
 def test_a_meta_line_that_reaches_out_or_claims_too_much(line):
-    with pytest.raises(SrqError), refused_in_one_line():
-        parse_meta(line, "meta_info.txt")
+    refusal(parse_meta, line, "meta_info.txt")
 
 
 @few
@@ -278,9 +284,7 @@ BOMB = zlib.compress(b"\0" * 2**27, 9)
     ids=["gigapixels", "bomb", "nothing", "text", "profile"],
 )
 def test_a_png_that_claims_gigabytes(content):
-    with pytest.raises(SrqError), refused_in_one_line():
-        check_bytes(content, "image")
-        decode(content, "image")
+    assert refusal(decode, content, "image").startswith("image: ")
 
 
 # Tensors
