@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from .accounting import count, parameters
+from .checks import said_of
 from .data.batches import Batches
 from .data.datasets import crops, load_dataset
 from .data.library import Library
@@ -25,9 +26,10 @@ from .manager import option_values
 from .model import quantize, quantizers_off, weights_quantized_once, with_padding, with_scope
 from .observation import observe
 from .records import Measured, record_name
-from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope
-from .spec import Download, first_complaint
+from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope, complaint
+from .spec import Download
 from .stored_bounds import bounds_sha256, packed
+from .tiles import check_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +117,7 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu", library: Libra
     }
     for dataset in tests.values():
         _check_windows(model, dataset)
+    check_tiles(spec.suite.tiles, model)
     calibration = spec.suite.calibration
     if calibration.size < _least(model):
         raise SrqError(f"calibration patches of {calibration.size} are {_smaller(model)}; choose a larger size")
@@ -213,20 +216,21 @@ def measure(run: Run, cache: Cache, show: Callable[[str], AbstractContextManager
 
 def scores_of(run: Run, student: Student, progress: Progress, kept: KeptScores | None = None) -> Scores:
     """The scores of a student on the test sets of the run; those that were `kept` are not measured again."""
-    with weights_quantized_once(student):
-        return score(of_network(student), run.tests, run.spec.scale, run.plugins, progress, kept)
+    upscaler = of_network(student, run.portable.tiles)
+    with weights_quantized_once(student), said_of(f"method '{run.spec.method}'"):
+        return score(upscaler, run.tests, run.spec.scale, run.plugins, progress, kept)
 
 
 def _record(**values: Any) -> Record:
     try:
         return Record(**values)
     except ValidationError as error:
-        raise SrqError(f"a record cannot hold this run: {first_complaint(error, Record)}") from error
+        raise SrqError(f"a record cannot hold this run: {complaint(error, Record)}") from error
 
 
 def _references(run: Run, cache: Cache, stages: Stages) -> References:
     """FP and the two interpolations on the same images, computed once per weights and data."""
-    upscalers = {"fp": of_network(run.model), **interpolations(run.spec.scale)}
+    upscalers = {"fp": of_network(run.model, run.portable.tiles), **interpolations(run.spec.scale)}
     scores: dict[str, Scores] = {}
     for name, upscaler in upscalers.items():
         with stages(f"score {name}") as progress:
@@ -238,6 +242,7 @@ def _references(run: Run, cache: Cache, stages: Stages) -> References:
             }
             if name == "fp":
                 key |= _network_key(run) | {"padding": run.portable.padding}
+                key |= {"tiles": run.portable.tiles.model_dump()} if run.portable.tiles else {}
             compute = partial(score, upscaler, run.tests, run.spec.scale, run.plugins, progress)
             scores[name] = cache.scores(key, compute)
     return References(**scores)

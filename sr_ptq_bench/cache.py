@@ -17,9 +17,9 @@ from safetensors.torch import load, save
 
 from .distribution import Distribution
 from .errors import SrqError
-from .files import read_sealed, say_nothing, set_aside, write_sealed
+from .files import read_sealed, read_whole, say_nothing, set_aside, write_sealed
 from .locks import locked
-from .records import Measured, bounds_path, read_record
+from .records import LARGEST_BOUNDS, Measured, bounds_path, read_record
 from .schema import Scores
 from .unfinished import EVERY, KeptScores, Unfinished
 
@@ -95,7 +95,7 @@ class Cache:
         if not path.exists():
             return None
         try:
-            measured = Measured(read_record(path), bounds_path(path).read_bytes())
+            measured = Measured(read_record(path), read_whole(bounds_path(path), LARGEST_BOUNDS))
             if len(load(measured.bounds)) == measured.record.scope.sites:
                 return measured
             what = f"{bounds_path(path)} lacks sites"

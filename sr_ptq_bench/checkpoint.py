@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 
 from .errors import SrqError
+from .files import too_large
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
+
+
+LARGEST_FILE = 2**31
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -23,6 +28,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise SrqError(f"no weights file {path}; name one under [weights] in the suite file")
+    if path.stat().st_size > LARGEST_FILE or _unpacked_bytes(path) > LARGEST_FILE:
+        raise too_large(f"weights {path}", LARGEST_FILE)
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise almost anything: IndexError, struct.error, AssertionError
@@ -38,8 +45,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return loaded
 
 
+def _unpacked_bytes(path: Path) -> int:
+    """What the entries of a zip file, which newer `.pth` files are, say they unpack to; 0 for another file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(info.file_size for info in archive.infolist())
+    except Exception:  # no zip file, or one so damaged that reading it will fail as well
+        return 0
+
+
 def _is_named_tensor(item: tuple[object, object]) -> bool:
-    return isinstance(item[0], str) and isinstance(item[1], torch.Tensor)
+    """Whether it is a name and a plain tensor of real numbers that holds every one of them."""
+    name, tensor = item
+    return (
+        isinstance(name, str)
+        and isinstance(tensor, torch.Tensor)
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and not (tensor.is_quantized or tensor.is_complex())
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
 
 
 def fill(

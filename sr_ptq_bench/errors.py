@@ -9,8 +9,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+LONGEST = 1000
+DEBUG = "SRQ_DEBUG"
+"""With this environment variable the traceback of every error is printed before its line."""
+
+
 class SrqError(Exception):
-    """An expected failure: `srq` prints it as one line on stderr and exits with status 2."""
+    """An expected failure: `srq` prints it as one line on stderr and exits with status 2.
+
+    Whatever a file, a name or a plugin puts into it, the message is one line of printable characters, at most LONGEST.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split())
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        half = LONGEST // 2
+        super().__init__(
+            line if len(line) <= LONGEST else f"{line[: half - 3].rstrip()} ... {line[-half + 2 :].lstrip()}"
+        )
+
+
+class PluginError(SrqError):
+    """An exception of any kind that came out of a plugin's hook, which is its `__cause__`."""
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:

@@ -4,35 +4,61 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from .data.batches import to_image, to_tensor
 from .data.resize import bilinear_upscale, upscale
 from .errors import SrqError
 from .schema import DatasetScores
+from .tiles import along
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
-
-    import numpy as np
 
     from .data.datasets import Dataset
     from .hookspecs import Progress
     from .manager import Plugins
     from .model import SRModel
+    from .spec import Tiles
 
 
-def of_network(model: SRModel) -> Callable[[np.ndarray], np.ndarray]:
-    """The upscaler (H, W, 3) uint8 -> (sH, sW, 3) uint8 that a network is."""
+def of_network(model: SRModel, tiles: Tiles | None = None) -> Callable[[np.ndarray], np.ndarray]:
+    """The upscaler (H, W, 3) uint8 -> (sH, sW, 3) uint8 that a network is; it sees the image in tiles or whole.
 
-    def upscaler(lr: np.ndarray) -> np.ndarray:
+    Raises SrqError where the network's output has another shape or is not finite.
+    """
+    scale = model.scale
+
+    def whole(lr: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             sr = model(to_tensor(lr[None]).to(model.device))
+            expected = (1, 3, scale * lr.shape[0], scale * lr.shape[1])
+            if tuple(sr.shape) != expected:
+                raise SrqError(f"the network's output is of shape {tuple(sr.shape)}, expected {expected}")
             if not torch.isfinite(sr).all():
                 raise SrqError("the network's output is not finite")
             return to_image(sr)
 
-    return upscaler
+    def tiled(lr: np.ndarray) -> np.ndarray:
+        assert tiles is not None
+        height, width = lr.shape[:2]
+        sr = np.empty((scale * height, scale * width, 3), dtype=np.uint8)
+        for (top, bottom), rows in along(height, tiles, model.window):
+            for (left, right), columns in along(width, tiles, model.window):
+                seen = whole(np.ascontiguousarray(lr[top:bottom, left:right]))
+                sr[_times(rows, scale), _times(columns, scale)] = seen[
+                    _times(rows, scale, top), _times(columns, scale, left)
+                ]
+        return sr
+
+    return tiled if tiles else whole
+
+
+def _times(kept: tuple[int, int], scale: int, origin: int = 0) -> slice:
+    """LR pixels [start, stop) as a slice of SR pixels, counted from the LR pixel `origin`."""
+    start, stop = kept
+    return slice(scale * (start - origin), scale * (stop - origin))
 
 
 def interpolations(scale: int) -> dict[str, Callable[[np.ndarray], np.ndarray]]:

@@ -92,6 +92,26 @@ def set_aside(path: Path) -> str:
     return f"it is now {bad.name}"
 
 
+def read_whole(path: Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes; raises SrqError for a larger one, OSError as `open` does.
+
+    The limit holds for what is read as well: a device or a file that grows has no size to trust.
+    """
+    with path.open("rb") as file:
+        if path.stat().st_size > limit:
+            raise too_large(path, limit)
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise too_large(path, limit)
+    return content
+
+
+def too_large(what: object, limit: int) -> SrqError:
+    """The error of a file, or of a part of one, that says it is larger than anything of its kind."""
+    size = f"{limit / 2**20:.0f} MiB" if limit >= 2**20 else f"{limit / 2**10:.0f} KiB"
+    return SrqError(f"{what} is larger than {size}, the limit for such a file; remove or replace it")
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, 64 hexadecimal digits; raises SrqError where it cannot be read."""
     try:

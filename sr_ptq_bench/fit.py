@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import SrqError
 from .labels import REFERENCES
-from .records import record_name
+from .records import name_of
 from .rows import DIGITS
 
 if TYPE_CHECKING:
@@ -46,10 +46,6 @@ def left_out(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str
             yield f"Made with several versions of {library}: {', '.join(versions)}."
 
 
-def _name(record: Record) -> str:
-    return record_name(record.spec, record.hashes)
-
-
 def _check_fit(first: Record, second: Record) -> None:
     """Refuse two records whose scores do not compare."""
     for what, one, other in (
@@ -60,6 +56,7 @@ def _check_fit(first: Record, second: Record) -> None:
         ("test images", first.hashes.test, second.hashes.test),
         ("calibration patches", first.spec.calibration, second.spec.calibration),
         ("padding", first.spec.padding, second.spec.padding),
+        ("tiles", first.spec.tiles, second.spec.tiles),
         ("metric", _metrics(first), _metrics(second)),
     ):
         if one != other:
@@ -78,7 +75,7 @@ def _shared_plugins(record: Record) -> dict[str, str]:
 
 
 def _mixed(first: Record, second: Record, what: str) -> SrqError:
-    return SrqError(f"no table of both {_name(first)} and {_name(second)}: they differ in {what}")
+    return SrqError(f"no table of both {name_of(first)} and {name_of(second)}: they differ in {what}")
 
 
 def _metrics(record: Record) -> dict[str, list[str]]:
@@ -101,7 +98,7 @@ def _check_pairs(ordered: Sequence[Record]) -> None:
     seeds: dict[int, Record] = {}
     for previous, record in zip([None, *ordered], ordered, strict=False):
         if previous is not None and previous.key == record.key:
-            raise SrqError(f"record {_name(record)} is given twice")
+            raise SrqError(f"record {name_of(record)} is given twice")
         known = scopes.setdefault(record.scope.short, record)
         if known.scope != record.scope:
             raise _mixed(known, record, f"what '{record.scope.short}' quantizes")

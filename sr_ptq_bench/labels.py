@@ -64,10 +64,9 @@ def _written(options: Mapping[Option, Any], option: Option) -> str:
 
 def _said(record: Record, options: Iterable[Option]) -> str:
     """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name where there is but one."""
-    alone = len(record.spec.parts) == 1
+    alone, known = len(record.spec.parts) == 1, _options(record)
     return ", ".join(
-        f"{key if alone or not part else f'{part}.{key}'}={_written(_options(record), (part, key))}"
-        for part, key in options
+        f"{key if alone or not part else f'{part}.{key}'}={_written(known, (part, key))}" for part, key in options
     )
 
 
@@ -97,6 +96,11 @@ def protocol(ordered: Sequence[Record]) -> Iterator[str]:
     spec, hashes = ordered[0].spec, ordered[0].hashes
     patches = spec.calibration
     yield f"Weights: sha256 `{hashes.weights[:12]}`. Padding at test time: {spec.padding}."
+    if spec.tiles:
+        yield (
+            f"Networks see images in tiles of {spec.tiles.size} x {spec.tiles.size} LR pixels with "
+            f"{spec.tiles.overlap} more on every side; scores differ from those of whole images (docs/limits.md)."
+        )
     by_seed = {record.spec.seed: f"`{record.hashes.calibration[:12]}`" for record in ordered}
     drawn = dict.fromkeys(by_seed[seed] for seed in sorted(by_seed))
     side = f"{patches.size} x {patches.size}"

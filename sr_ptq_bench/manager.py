@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from . import hookspecs
-from .errors import SrqError, unknown
+from .checks import check_model, check_options, check_parts, checked_scores
+from .errors import DEBUG, PluginError, SrqError, unknown
 from .files import sha256_of
 from .hookspecs import GROUP
 from .method import Method
@@ -153,7 +153,8 @@ class Plugins:
                 raise SrqError(f"plugin '{part}' is composed of itself; its srq_compose must name other plugins")
             if part not in self.method_names():
                 raise unknown("method", part, self.method_names())
-            composed = self.hook([part]).srq_compose()
+            composed = self.hook(part).srq_compose()
+            check_parts(part, composed)
             inner = (self._parts(of, (*within, part)) for of in composed or ())
             parts += [name for names in inner for name in names] if composed else [part]
         twice = {part for part in parts if parts.count(part) > 1}
@@ -186,33 +187,37 @@ class Plugins:
 
     def options(self, part: str, values: Mapping[str, OptionValue]) -> object | None:
         """The validated options of one plugin; None where it has none."""
-        resolved: object | None = self.hook([part]).srq_options(values=values)
+        resolved: object | None = self.hook(part).srq_options(values=values)
+        if "srq_options" in self.plugins[part].hooks():
+            check_options(part, resolved)
         return resolved
 
-    def hook(self, names: Sequence[str]) -> Any:
-        """The hooks of the named plugins only."""
-        return _Subset(self.manager, [plugin.module for name, plugin in self.plugins.items() if name not in names])
+    def hook(self, name: str) -> Any:
+        """The hooks of one plugin; what it raises becomes a PluginError that names both, unless it is an SrqError."""
+        return _Hooks(self, name)
 
     def load_model(self, name: str, scale: int, weights: Path) -> SRModel:
         """Ask every plugin for the network; raises SrqError where none knows it."""
-        model: SRModel | None = self.manager.hook.srq_load_model(name=name, scale=scale, weights=weights)
-        if model is None:
-            asked = [plugin.name for plugin in self._with_hook("srq_load_model")]
-            raise SrqError(f"no plugin loads a model called '{name}'; asked: {', '.join(asked) or 'none'}")
-        return model
+        asked = [plugin.name for plugin in self._with_hook("srq_load_model")]
+        for plugin in reversed(asked):  # the last one registered first, as pluggy asks
+            model: SRModel | None = self.hook(plugin).srq_load_model(name=name, scale=scale, weights=weights)
+            if model is not None:
+                check_model(plugin, model, scale)
+                return model
+        raise SrqError(f"no plugin loads a model called '{name}'; asked: {', '.join(asked) or 'none'}")
 
     def evaluate(self, sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, float]:
         """Scores of one image from every metric plugin; raises SrqError for a key returned twice or not a number."""
         merged: dict[str, float] = {}
         owners: dict[str, str] = {}
         for plugin in self._with_hook("srq_evaluate"):
-            for scores in self.hook([plugin.name]).srq_evaluate(sr=sr, hr=hr, scale=scale):
-                for key, value in scores.items():
+            for scores in self.hook(plugin.name).srq_evaluate(sr=sr, hr=hr, scale=scale):
+                for key, value in checked_scores(plugin.name, scores).items():
                     if key in owners:
                         both = f"plugins '{owners[key]}' and '{plugin.name}' both return the metric '{key}'"
                         raise SrqError(f"{both}; block one with {BLOCKED}={plugin.name}")
                     owners[key] = plugin.name
-                    merged[key] = _number(value, f"plugin '{plugin.name}': metric '{key}'")
+                    merged[key] = value
         return merged
 
     def identities(self, hook: str) -> list[str]:
@@ -223,14 +228,26 @@ class Plugins:
         return [plugin for plugin in self.plugins.values() if hook in plugin.hooks()]
 
 
-class _Subset:
-    """A hook relay that leaves out some plugins."""
+class _Hooks:
+    """A hook relay to one plugin."""
 
-    def __init__(self, manager: pluggy.PluginManager, left_out: Sequence[object]) -> None:
-        self._manager, self._left_out = manager, left_out
+    def __init__(self, plugins: Plugins, name: str) -> None:
+        self._plugins, self._name = plugins, name
+        self._left_out = [plugin.module for plugin in plugins.plugins.values() if plugin.name != name]
 
     def __getattr__(self, hook: str) -> Any:
-        return self._manager.subset_hook_caller(hook, self._left_out)
+        call = self._plugins.manager.subset_hook_caller(hook, self._left_out)
+
+        def guarded(**arguments: object) -> Any:
+            try:
+                return call(**arguments)
+            except SrqError:
+                raise
+            except Exception as error:
+                what = f"plugin '{self._name}' fails in {hook}: {type(error).__name__}: {error}"
+                raise PluginError(f"{what}; {DEBUG}=1 shows the traceback") from error
+
+        return guarded
 
 
 def option_values(options: object | None) -> dict[str, Any]:
@@ -245,17 +262,6 @@ def option_values(options: object | None) -> dict[str, Any]:
 
 def _qualified(known: Mapping[str, Iterable[str]]) -> list[str]:
     return [f"{part}.{key}" for part, keys in known.items() for key in keys]
-
-
-def _number(value: object, what: str) -> float:
-    """A score: a number or +inf (the PSNR of equal images); raises SrqError otherwise."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise SrqError(f"{what} is {value!r}; expected a number") from error
-    if math.isnan(number) or number == -math.inf:
-        raise SrqError(f"{what} is {number}; expected a number or inf")
-    return number
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
@@ -10,12 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 from .complexity import FULL_PRECISION
 from .data.registry import Registry, file_name
 from .errors import SrqError
+from .files import read_whole
 from .schema import complaint
 from .spec import Scale
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LARGEST_FILE = 2**24
 OFFICIAL_WEIGHTS = {
     release.sha256: file_name(release.url) for release in Registry.load().weights.values() if release.sha256
 }
@@ -46,8 +49,8 @@ class Published(BaseModel):
 def read_published(path: Path) -> list[Published]:
     """Read a CSV file, a score a line; raises SrqError that names the file and the first thing wrong with it."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.DictReader(file, restkey="more", restval=""))
+        text = read_whole(path, LARGEST_FILE).decode()
+        lines = list(csv.DictReader(StringIO(text, newline=""), restkey="more", restval=""))
     except OSError as error:
         raise SrqError(f"cannot read published scores {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:

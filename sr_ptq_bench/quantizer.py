@@ -50,7 +50,10 @@ class Bounds:
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """Both ends as float32 tensors of one shape, () or (C,); raises SrqError unless finite and ordered."""
-        lower, upper = (torch.as_tensor(end).detach().to("cpu", torch.float32) for end in (self.lower, self.upper))
+        try:
+            lower, upper = (torch.as_tensor(end).detach().to("cpu", torch.float32) for end in (self.lower, self.upper))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SrqError(f"bounds are no numbers: {error}") from error
         if lower.shape != upper.shape or lower.ndim > 1:
             raise SrqError(
                 f"bounds of shapes {tuple(lower.shape)} and {tuple(upper.shape)}; expected () or (C,), both the same"

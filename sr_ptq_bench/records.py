@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from .errors import SrqError
-from .files import say_nothing, set_aside, write_atomically
+from .files import read_whole, say_nothing, set_aside, write_atomically
 from .schema import Record, complaint, fingerprint, is_newer
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .files import Say
     from .schema import Hashes, PortableSpec
 
-LARGEST_FILE = 16 * 2**20
+LARGEST_FILE = 2**24
+LARGEST_BOUNDS = 2**28
 
 
 class NewerRecordError(SrqError):
@@ -37,7 +38,7 @@ class Measured:
 
         A damaged record of that name is set aside before, which `say` tells.
         """
-        path = folder / record_name(self.record.spec, self.record.hashes)
+        path = folder / name_of(self.record)
         make_room(path, say)
         write_atomically(bounds_path(path), self.bounds)
         return write_record(self.record, folder)
@@ -45,7 +46,16 @@ class Measured:
 
 def record_name(spec: PortableSpec, hashes: Hashes) -> str:
     """The file name of a run's record, known before the run: `dobi+dqc-w4a4-x2-s0-0123456789ab.json`."""
-    return f"{spec.method}-{spec.bits}-x{spec.scale}-s{spec.seed}-{fingerprint(spec, hashes)[:12]}.json"
+    return _name(spec, fingerprint(spec, hashes))
+
+
+def name_of(record: Record) -> str:
+    """The file name of a record."""
+    return _name(record.spec, record.key)
+
+
+def _name(spec: PortableSpec, key: str) -> str:
+    return f"{spec.method}-{spec.bits}-x{spec.scale}-s{spec.seed}-{key[:12]}.json"
 
 
 def bounds_path(record: Path) -> Path:
@@ -55,7 +65,7 @@ def bounds_path(record: Path) -> Path:
 
 def write_record(record: Record, folder: Path) -> Path:
     """Write the record under its own name into `folder`; raises SrqError where the system refuses."""
-    path = folder / record_name(record.spec, record.hashes)
+    path = folder / name_of(record)
     absent = {"complexity"} if record.complexity is None else None
     content = record.model_dump(mode="json", exclude=absent)
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
@@ -66,9 +76,7 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_record(path: Path) -> Record:
     """Read one record strictly; raises SrqError that names the file and the first thing wrong with it."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise SrqError(f"record {path} is larger than {LARGEST_FILE // 2**20} MiB")
-        return Record.model_validate_json(path.read_bytes(), strict=True)
+        return Record.model_validate_json(read_whole(path, LARGEST_FILE), strict=True)
     except OSError as error:
         raise SrqError(f"cannot read record {path}: {error.strerror or error}") from error
     except ValidationError as error:
@@ -96,7 +104,7 @@ def read_records(folder: Path, skip: Say | None = None) -> list[Record]:
 def _named_record(path: Path) -> Record:
     """One that bears another name was edited or renamed by hand."""
     record = read_record(path)
-    expected = record_name(record.spec, record.hashes)
+    expected = name_of(record)
     if path.name != expected:
         raise SrqError(f"record {path} holds the run that belongs into {expected}")
     return record

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 def spec_of(record: Record, suite: Suite) -> RunSpec:
     """The run that a record is of, under the suite that it names; raises SrqError for another suite."""
     spec = record.spec
+    if spec.tiles and not suite.tiles:
+        suite = suite.with_tiles(spec.tiles)
     if suite.name != spec.suite:
         raise SrqError(f"the record is of suite '{spec.suite}', not of '{suite.name}'")
     options = {
@@ -47,6 +49,12 @@ def spec_of(record: Record, suite: Suite) -> RunSpec:
         seed=spec.seed,
         options=options,
     )
+
+
+def suite_of(record: Record) -> str:
+    """The name of the suite without what tiles add to it."""
+    tiles = record.spec.tiles
+    return record.spec.suite.removesuffix(f"-tile{tiles.size}-{tiles.overlap}") if tiles else record.spec.suite
 
 
 def check_same(run: Run, record: Record) -> None:

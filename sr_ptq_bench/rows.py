@@ -67,6 +67,11 @@ class Row:
     scores: Mapping[str, Mapping[str, Score]]
     psnr: Mapping[str, np.ndarray]
 
+    @property
+    def kind(self) -> tuple[Bits, str, frozenset[str]]:
+        """All that decides with which rows this one compares."""
+        return self.bits, self.scope, self.parts
+
     def compares_with(self, other: Row) -> bool:
         """Whether another row is of the same bits and scope and of no relative: the two share no plugin."""
         return (self.bits, self.scope) == (other.bits, other.scope) and not self.parts & other.parts
@@ -94,18 +99,26 @@ def rows_of(records: Iterable[Record], labels: Mapping[str, str]) -> list[Row]:
 
 def comparisons(rows: Sequence[Row]) -> list[Comparison]:
     """Each row against the one with the best PSNR on the first test set, of equals the first; without PSNR none."""
+    # With which others a row compares depends on its kind alone: the best row of each kind is enough.
+    best_of: dict[tuple[Bits, str, frozenset[str]], Row] = {}
+    for row in rows:
+        known = best_of.get(row.kind)
+        if not math.isnan(_first_psnr(row)) and (known is None or _first_psnr(row) > _first_psnr(known)):
+            best_of[row.kind] = row
+    place = {id(row): index for index, row in enumerate(rows)}
+    best_first = sorted(best_of.values(), key=lambda row: (-_first_psnr(row), place[id(row)]))
+    against = {row.kind: next(filter(row.compares_with, best_first), None) for row in rows}
 
     def compared(row: Row) -> Comparison:
-        others = [other for other in rows if row.compares_with(other) and not math.isnan(_first_psnr(other))]
-        best = max(others, key=_first_psnr, default=None)
+        best = against[row.kind]
         return Comparison(row, best, {name: _difference(row, best, name) for name in row.scores} if best else {})
 
-    return [compared(row) for row in rows]
+    with np.errstate(invalid="ignore", over="ignore"):  # of two infinite scores, and of huge ones
+        return [compared(row) for row in rows]
 
 
 def _difference(row: Row, other: Row, dataset: str) -> Difference:
-    with np.errstate(invalid="ignore"):  # of two infinite scores
-        differences = row.psnr[dataset] - other.psnr[dataset]
+    differences = row.psnr[dataset] - other.psnr[dataset]
     return Difference(float(differences.mean()), interval(differences))
 
 
@@ -124,7 +137,7 @@ def _row(label: str, seeds: Sequence[Record]) -> Row:
         compression=counted.compression if counted else saving({FULL_PRECISION: rest, first.spec.bits.weight: weights}),
         speedup=counted.speedup if counted else math.nan,
         scores={name: _scores([record.scores[name] for record in seeds]) for name in first.scores},
-        psnr={name: np.mean([_psnr(record.scores[name]) for record in seeds], axis=0) for name in first.scores},
+        psnr={name: _psnr([record.scores[name] for record in seeds]) for name in first.scores},
     )
 
 
@@ -133,12 +146,16 @@ def _scores(seeds: Sequence[DatasetScores]) -> dict[str, Score]:
 
 
 def _score(means: Sequence[float]) -> Score:
-    with np.errstate(invalid="ignore"):  # of infinite scores
-        return Score(float(np.mean(means)), float(np.std(means, ddof=1)) if len(means) > 1 else math.nan)
+    if len(means) == 1:
+        return Score(means[0])
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinite and of huge scores
+        return Score(float(np.mean(means)), float(np.std(means, ddof=1)))
 
 
-def _psnr(scores: DatasetScores) -> np.ndarray:
-    return np.array([scores.images[name].get("psnr", math.nan) for name in sorted(scores.images)])
+def _psnr(seeds: Sequence[DatasetScores]) -> np.ndarray:
+    names = sorted(seeds[0].images)
+    each = np.array([[of.images[name].get("psnr", math.nan) for name in names] for of in seeds])
+    return each[0] if len(each) == 1 else np.mean(each, axis=0)  # type: ignore[no-any-return]
 
 
 def _place(row: Row) -> tuple[Any, ...]:

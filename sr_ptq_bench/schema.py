@@ -8,58 +8,61 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeInt,
     PlainSerializer,
+    PlainValidator,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
+    model_serializer,
     model_validator,
 )
 
 from .complexity import Complexity
 from .errors import SrqError
-from .spec import Bits, Padding, RunSpec, Scale, ScopeName, first_complaint
+from .spec import Bits, Padding, RunSpec, Scale, ScopeName, Tiles, first_complaint
 
 SCHEMA_VERSION: Final = 1
-
-
-def _portable(text: str) -> str:
-    if re.match(r"[/~\\]|[A-Za-z]:[/\\]", text):
-        raise ValueError("a record holds no absolute paths")
-    return text
+PORTABLE = r"^([^/~\\A-Za-z]|[A-Za-z]([^:]|:([^/\\]|$)|$)|$)"
+"""How a text begins that is no absolute path of any system; as a pattern, pydantic checks it without calling Python."""
+LARGEST_SCORE = 1e300
+"""So that sums of scores stay finite."""
+NO_PATHS = "a record holds no absolute paths"
 
 
 def _storable(value: Any) -> Any:
     for item in value if isinstance(value, tuple) else (value,):
         if isinstance(item, str):
-            _portable(item)
-        elif isinstance(item, float) and not math.isfinite(item):
+            item.encode()  # raises ValueError for what no UTF-8 file can hold
+            if not re.match(PORTABLE, item):
+                raise ValueError(NO_PATHS)
+        if isinstance(item, float) and not math.isfinite(item):
             raise ValueError(f"expected a finite number, got {item}")
     return value
 
 
-def _from_json(value: object, info: ValidationInfo) -> object:
-    if value == "inf":
+def _score(value: object, info: ValidationInfo) -> float:
+    """One function for all that a score must be: a record has dozens of them, and 10,000 records are read at once."""
+    if isinstance(value, float) and -LARGEST_SCORE <= value <= LARGEST_SCORE:
+        return value
+    if value == "inf" or (value == math.inf and info.mode == "python"):
         return math.inf
-    if info.mode == "json" and value == math.inf:
+    if value == math.inf:
         raise ValueError('an infinite score is written "inf"')
-    return value
-
-
-def _not_nan(value: float) -> float:
-    if math.isnan(value) or value == -math.inf:
-        raise ValueError("a score is a number or +inf")
-    return value
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_SCORE:
+        return float(value)
+    raise ValueError("a score is a number or +inf")
 
 
 def _utc(value: AwareDatetime) -> AwareDatetime:
@@ -68,15 +71,14 @@ def _utc(value: AwareDatetime) -> AwareDatetime:
     return value
 
 
-Text = Annotated[str, AfterValidator(_portable)]
+Text = Annotated[str, Field(pattern=PORTABLE)]
 """Any text but an absolute path, which would mean nothing on another machine."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
 """A name that is safe in a file name."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Score = Annotated[
     float,
-    BeforeValidator(_from_json),
-    AfterValidator(_not_nan),
+    PlainValidator(_score),
     PlainSerializer(lambda value: "inf" if value == math.inf else value, when_used="json"),
 ]
 """A float, or +inf (the PSNR of equal images), which JSON lacks and the file therefore spells "inf"."""
@@ -111,6 +113,12 @@ class PortableSpec(_Part):
     calibration: Patches
     scope: ScopeName = "linear"
     """The records of the time before there was a choice lack it; they are of this scope."""
+    tiles: Tiles | None = None
+    """Absent where the networks saw every image whole."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in content(self).items() if (key, value) != ("tiles", None)}
 
     @classmethod
     def of(
@@ -131,6 +139,7 @@ class PortableSpec(_Part):
                 padding=run.suite.padding,
                 calibration=Patches(patches=calibration.patches, size=calibration.size),
                 scope=scope,
+                tiles=run.suite.tiles,
             )
         except ValidationError as error:
             raise SrqError(f"a record cannot hold this run: {complaint(error, cls)}") from error
@@ -170,10 +179,8 @@ class DatasetScores(_Part):
 
 
 def _means(images: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    metrics = next(iter(images.values()), {})
-    return {
-        metric: math.fsum(scores.get(metric, 0.0) / len(images) for scores in images.values()) for metric in metrics
-    }
+    metrics, of, count = next(iter(images.values()), {}), images.values(), len(images)
+    return {metric: math.fsum([scores.get(metric, 0.0) / count for scores in of]) for metric in metrics}
 
 
 Scores = Annotated[dict[Text, DatasetScores], Field(min_length=1)]
@@ -247,7 +254,7 @@ class Record(_Part):
             raise ValueError("complexity and scope count different numbers of parameters")
         return self
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The fingerprint of the run, 64 hexadecimal digits."""
         return fingerprint(self.spec, self.hashes)
@@ -279,6 +286,8 @@ def complaint(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors(include_url=False)[0]
     if first["loc"] == ("schema_version",) and first["type"] == "literal_error":
         text = f"schema version {first['input']!r}; this srq reads {SCHEMA_VERSION}"
+    elif first.get("ctx", {}).get("pattern") == PORTABLE:
+        text = f"{'.'.join(map(str, first['loc']))}: {NO_PATHS}"
     elif first["type"] == "json_invalid":
         text = first["msg"]
     else:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast, get_args
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import SrqError, unknown
+from .files import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+LARGEST_SUITE = 2**18
+MOST_DOTS = 200
+"""In a line: tomllib takes minutes for a key of 40,000 parts."""
 SUITES = Path(__file__).parent / "suites"
 
 Scale = Literal[2, 3, 4]
@@ -93,6 +98,13 @@ class Calibration(_Frozen):
     size: int = Field(64, ge=8)
 
 
+class Tiles(_Frozen):
+    """Networks see an image in tiles: squares of `size` LR pixels, each with `overlap` more on every side."""
+
+    size: int = Field(ge=8, le=2**16)
+    overlap: int = Field(16, ge=0, le=2**16)
+
+
 def _scales(table: Any) -> Any:
     return {int(k) if str(k).isdigit() else k: v for k, v in table.items()} if isinstance(table, dict) else table
 
@@ -116,7 +128,7 @@ class Suite(_Frozen):
     measured in its place.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     description: str = ""
     model: str
     weights: WeightFiles
@@ -124,6 +136,7 @@ class Suite(_Frozen):
     calibration: Calibration
     test: dict[str, DataSource] = Field(min_length=1)
     padding: Padding = "flip"
+    tiles: Tiles | None = None
     options: OptionSet = {}
 
     @classmethod
@@ -133,14 +146,17 @@ class Suite(_Frozen):
         if not name.endswith(".toml") and name not in suite_names():
             raise unknown("suite", name, suite_names())
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = read_whole(path, LARGEST_SUITE).decode()
+            if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+                raise SrqError(f"suite {path}: a line has more than {MOST_DOTS} dots; shorten it")
+            table = tomllib.loads(text)
             suite = cls.model_validate(table)
-        except OSError as error:
-            raise SrqError(f"cannot read suite {path}: {error.strerror or error}") from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SrqError(f"cannot read suite {path}: {error}; expected a TOML file") from error
         except ValidationError as error:
             raise SrqError(f"suite {path}: {first_complaint(error, cls)}") from error
+        except OSError as error:
+            raise SrqError(f"cannot read suite {path}: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:  # tomllib's own error, a number of 5,000 digits, deep nesting
+            raise SrqError(f"cannot read suite {path}: {error}; expected a TOML file") from error
         return suite._relative_to(path.parent)
 
     def with_model(self, name: str) -> Suite:
@@ -149,6 +165,10 @@ class Suite(_Frozen):
         if name not in networks:
             raise unknown("model", name, networks)
         return self.model_copy(update={"model": name, "weights": networks[name]})
+
+    def with_tiles(self, tiles: Tiles) -> Suite:
+        """The same protocol with images in tiles, under a name that no table mixes with it."""
+        return self.model_copy(update={"name": f"{self.name}-tile{tiles.size}-{tiles.overlap}", "tiles": tiles})
 
     def _relative_to(self, folder: Path) -> Suite:
         """Paths in a suite file are read from the file's own folder."""
@@ -217,9 +237,16 @@ def _keys(model: type[BaseModel], path: Sequence[int | str]) -> Iterable[str]:
     """The keys that a table of the model may have, where `path` leads to the table."""
     at: Any = model
     for part in path:
-        is_model = isinstance(at, type) and issubclass(at, BaseModel)
-        at = at.model_fields[part].annotation if is_model else get_args(at)[-1]
-    return list(at.model_fields)
+        if not hasattr(at, "model_fields"):
+            at = get_args(at)[-1]
+        elif part in at.model_fields:  # else the name of a member of a union, which is at hand already
+            at = at.model_fields[part].annotation
+        at = next((member for member in get_args(at) if hasattr(member, "model_fields")), at) if _is_union(at) else at
+    return list(getattr(at, "model_fields", ()))
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
 
 
 def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .bench import scores_of
 from .errors import SrqError
-from .records import bounds_path, read_record, record_name
+from .records import bounds_path, name_of, read_record
 from .restored import check_same, student_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Comparison:
 def read_verifiable(path: Path) -> Record:
     """A record with bounds beside it; raises SrqError where the name, the record or the bounds are missing or wrong."""
     record = read_record(path)
-    expected = record_name(record.spec, record.hashes)
+    expected = name_of(record)
     if path.name != expected:
         raise SrqError(f"record {path} holds the run that belongs into {expected}")
     if not bounds_path(path).is_file():

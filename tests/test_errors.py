@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_ptq_bench.errors import SrqError, unknown
+from sr_ptq_bench.errors import LONGEST, SrqError, unknown
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,20 @@ def test_any_iterable_of_names_will_do():
 def test_anything_is_answered(name, allowed):
     error = unknown("method", name, allowed)
     assert isinstance(error, SrqError)
-    assert str(error).startswith(f"no method '{name}'; ")
+    assert str(error).startswith("no method '")
+
+
+@given(st.text(max_size=50), st.integers(1, 100))
+def test_an_error_is_one_printable_line_of_bounded_length(text, times):
+    error = str(SrqError(f"start {text * times} end"))
+    assert error.isprintable()
+    assert len(error) <= LONGEST
+    assert error.startswith("start")
+    assert error.endswith("end")
+    assert str(SrqError(error)) == error
+
+
+def test_a_long_error_keeps_its_beginning_and_its_end():
+    text = f"record {'x' * 5000}: expected a number"
+    assert str(SrqError(text)).startswith("record xxx")
+    assert str(SrqError(text)).endswith("xxx: expected a number")

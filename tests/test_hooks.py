@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from tiny import SITES, plugin, plugins, run, write_weights
+from tiny import srq_load_model as load_tiny
 
 from sr_ptq_bench import Batches, Bounds, Quantizer, SRModel, SrqError, Student, hookspecs
 from sr_ptq_bench.bench import prepare
@@ -116,7 +117,7 @@ def test_srq_load_model_is_called_once_with_the_suite_s_model(log, tiny_suite):
 
 
 def test_srq_load_model_takes_the_first_answer_that_is_not_none(tmp_path):
-    model = SimpleNamespace()
+    model = load_tiny("tiny", 2, write_weights(tmp_path / "w.safetensors"))
     asked = []
 
     def answer(result):

@@ -307,13 +307,12 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, value: Any, complai
     assert str(caught.value).isprintable()
 
 
-def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
+def test_a_huge_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
     path = write_record(record, tmp_path)
     monkeypatch.setattr(records, "LARGEST_FILE", path.stat().st_size)
     assert read_record(path) == record
     monkeypatch.setattr(records, "LARGEST_FILE", path.stat().st_size - 1)
-    monkeypatch.setattr(Path, "read_bytes", lambda _: pytest.fail("was read"))
-    with pytest.raises(SrqError, match=r"is larger than 0 MiB$"):
+    with pytest.raises(SrqError, match=r"is larger than \d+ KiB, the limit for such a file; remove or replace it$"):
         read_record(path)
 
 
@@ -503,7 +502,7 @@ def test_any_value_in_any_place_gives_a_record_or_an_expected_failure(
 
 @same_folder
 @given(
-    psnr=st.floats(min_value=-1e300, max_value=math.inf),
+    psnr=st.floats(-1e299, 1e299) | st.just(math.inf),
     figures=st.dictionaries(st.sampled_from("abc"), st.floats(allow_nan=False, allow_infinity=False)),
     note=st.text().filter(lambda text: text[:1] not in ("/", "~", "\\") and ":" not in text),
 )

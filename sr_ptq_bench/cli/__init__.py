@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from importlib import import_module
 
 import click
 
-from ..errors import SrqError, unknown
+from ..errors import DEBUG, SrqError, unknown
 
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
@@ -66,6 +68,8 @@ def main() -> None:
     try:
         srq.main(prog_name="srq", standalone_mode=False)
     except SrqError as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
         _fail(str(error))
     except click.ClickException as error:
         if isinstance(error, _HELP_IS_WANTED):

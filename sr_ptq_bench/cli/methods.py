@@ -39,7 +39,7 @@ def _describe(plugins: Plugins, plugin: Plugin) -> list[str]:
         for hook, word in (("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator"))
         if hook in plugin.hooks()
     ]
-    composed = plugins.hook([plugin.name]).srq_compose()
+    composed = plugins.hook(plugin.name).srq_compose()
     title = f"= {'+'.join(composed)}" if composed else " and ".join(kind) or "transformer"
     summary = (plugin.module.__doc__ or "").strip().split("\n")[0]
     lines = [f"{plugin.name}  {title}  ({plugin.distribution} {plugin.version})"]

@@ -51,6 +51,20 @@ LARGEST_SEED = 2**63 - 1  # torch takes no larger one
     help="Score on your own photos instead of the suite's.",
 )
 @click.option(
+    "--tile",
+    metavar="N",
+    type=click.IntRange(8, 2**16),
+    help="Let the networks see images in tiles of NxN LR pixels: memory no longer grows with the image.",
+)
+@click.option(
+    "--tile-overlap",
+    default=16,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(0, 2**16),
+    help="LR pixels that a tile sees more on every side.",
+)
+@click.option(
     "--option",
     "-o",
     "options",
@@ -86,6 +100,8 @@ def run(
     suite: str,
     model: str | None,
     tests: tuple[str, ...],
+    tile: int | None,
+    tile_overlap: int,
     options: tuple[str, ...],
     seed: int,
     seeds: int,
@@ -102,6 +118,7 @@ def run(
     srq run --method minmax+dqc --bits 3 --scale 2 --test holiday=~/photos
     srq run --method minmax --bits 4 --scale 2 --scope all
     srq run --method 2dquant --bits 2 --scale 2 --seeds 3
+    srq run --method minmax --bits 4 --scale 4 --test large=~/4k --tile 96
 
     The network is quantized, its bounds are chosen and calibrated, and it is scored beside its full-precision (FP)
     twin and bicubic. A run that this machine has made already is not made again, and one that was interrupted
@@ -110,14 +127,15 @@ def run(
     if seed + seeds - 1 > LARGEST_SEED:
         raise click.BadParameter(f"the last of {seeds} seeds is larger than {LARGEST_SEED}", param_hint="--seeds")
 
-    from ..spec import Bits, RunSpec, Suite, parse_options, parse_scale
+    from ..spec import Bits, RunSpec, Suite, Tiles, parse_options, parse_scale
 
     protocol = Suite.load(suite)
+    chosen = with_tests(protocol.with_model(model or protocol.model), tests)
     spec = RunSpec(
         method=method,
         bits=Bits.parse(bits),
         scale=parse_scale(scale),
-        suite=with_tests(protocol.with_model(model or protocol.model), tests),
+        suite=chosen.with_tiles(Tiles(size=tile, overlap=tile_overlap)) if tile else chosen,
         scope=scope,
         seed=seed,
         options=parse_options(options),

@@ -99,14 +99,14 @@ def _records(results: Path, suite: str | None, skip: Say | None) -> list[Record]
 
     Damaged ones raise SrqError too, or are left out where `skip` is told.
     """
-    from ..records import read_records, record_name
+    from ..records import name_of, read_records
 
     folders = [results / suite] if suite else sorted(path for path in results.glob("*") if path.is_dir())
     records = []
     for folder in folders:
         for record in read_records(folder, skip):
             if record.spec.suite != folder.name:
-                path = folder / record_name(record.spec, record.hashes)
+                path = folder / name_of(record)
                 raise SrqError(f"record {path} is of suite '{record.spec.suite}'; move it into that folder")
             records.append(record)
     if not records:

@@ -40,7 +40,7 @@ def verify(
     from ..errors import SrqError
     from ..home import default_home
     from ..manager import Plugins
-    from ..restored import spec_of
+    from ..restored import spec_of, suite_of
     from ..spec import Suite
     from ..verify import read_verifiable
     from ..verify import verify as compared
@@ -52,7 +52,7 @@ def verify(
     device, failed = choose_device(device), False
     for path, record in read.items():
         try:
-            protocol: Suite = with_tests(Suite.load(suite or record.spec.suite), tests)
+            protocol: Suite = with_tests(Suite.load(suite or suite_of(record)), tests)
             run = prepare(spec_of(record, protocol), plugins, device, library)
             with display.stages() as show:
                 comparisons = compared(run, record, path, show)

@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ..errors import SrqError
@@ -82,7 +82,8 @@ def _write(members: Iterator[Member], destination: Path, inside: PurePosixPath, 
 def safe_path(name: str) -> PurePosixPath:
     """The relative path that a member's name means on every system; refuses one that leaves its folder on any."""
     path = PurePosixPath(name)
-    if not name or not name.isprintable() or "\\" in name or ":" in name or path.is_absolute() or ".." in path.parts:
+    reserved = any(PureWindowsPath(part).is_reserved() or part.endswith((" ", ".")) for part in path.parts)  # and `..`
+    if not name.isprintable() or set(name) & set('\\<>:"|?*') or not name or path.is_absolute() or reserved:
         raise _RefusedError(f"it names the place {name[:80]!r}")
     return path
 

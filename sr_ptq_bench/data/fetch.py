@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pooch
 import requests
+from pydantic import TypeAdapter
 
 from ..errors import SrqError
-from ..files import say_nothing, sha256_of, write_atomically
+from ..files import read_whole, say_nothing, sha256_of, write_atomically
 from ..locks import locked
 from .registry import file_name
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 STALL = 30.0
 """Seconds without a byte after which a server counts as stalled."""
 _CHUNK = 2**16
+_LARGEST_RECORD = 2**20
+_CHECKSUMS = TypeAdapter(dict[str, str])
 _RANGE_NOT_SATISFIABLE = 416
 
 
@@ -84,12 +87,11 @@ class Downloads:
 
     def _records(self) -> dict[str, str]:
         try:
-            records: dict[str, str] = dict(json.loads(self._path.read_text(encoding="utf-8")))
+            return _CHECKSUMS.validate_json(read_whole(self._path, _LARGEST_RECORD))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, SrqError) as error:
             raise SrqError(f"{self._path} is damaged ({error}); remove it and fetch the files anew") from error
-        return records
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SrqError
-from ..files import write_atomically
+from ..files import read_whole, too_large, write_atomically
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -26,6 +26,8 @@ Integers = NDArray[np.int64]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 2**26
+LARGEST_FILE = 2**28
+"""Bytes of an image file: more than MAX_PIXELS take in any of the formats."""
 
 _KINDS = {
     "1": "a 1-bit image",
@@ -73,7 +75,7 @@ def read_image(path: Path) -> Image:
     """Read an 8-bit RGB or grey image as (H, W, 3) uint8 RGB; raises SrqError for anything else."""
     check_image(path)
     try:
-        data = path.read_bytes()
+        data = read_whole(path, LARGEST_FILE)
     except OSError as error:
         raise _unreadable(str(path), error) from error
     return decode(data, str(path))
@@ -110,6 +112,8 @@ def _inspect(source: Path | bytes, name: str, *, whole: bool) -> Size:
         warnings.simplefilter("ignore")  # remarks on metadata
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
         try:
+            if (len(source) if isinstance(source, bytes) else source.stat().st_size) > LARGEST_FILE:
+                raise too_large(name, LARGEST_FILE)
             file = BytesIO(source) if isinstance(source, bytes) else source
             with PIL.Image.open(file, formats=FORMATS) as image:
                 size = _accept(image, name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import SrqError
-from ..files import write_atomically
+from ..files import read_whole, write_atomically
 from .pairs import Listing, list_lmdbs
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCALES = (2, 3, 4)
+LARGEST_FILE = 2**16
 
 
 class ImportedSet(BaseModel):
@@ -24,17 +25,23 @@ class ImportedSet(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: int
-    sha256: dict[int, str]
+    sha256: dict[int, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
     """By scale, what `Dataset.sha256` finds when it reads every image."""
     bytes: dict[str, int]
     """The size of every LMDB, by which a changed one is noticed."""
+
+    @model_validator(mode="after")
+    def _every_scale(self) -> Self:
+        if self.sha256.keys() != set(SCALES):
+            raise ValueError(f"expected a checksum for each of the scales {SCALES}")
+        return self
 
     @classmethod
     def read(cls, folder: Path) -> ImportedSet:
         """Read the set of a folder; raises SrqError where it is damaged."""
         try:
-            return cls.model_validate_json((folder / "import.json").read_bytes())
-        except (OSError, ValidationError) as error:
+            return cls.model_validate_json(read_whole(folder / "import.json", LARGEST_FILE))
+        except (OSError, ValidationError, SrqError) as error:
             raise SrqError(f"{folder}: damaged; remove this folder and import {folder.name} anew") from error
 
     def write(self, folder: Path) -> None:

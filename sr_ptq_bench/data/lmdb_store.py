@@ -12,7 +12,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError
-from .images import MAX_PIXELS, Image, Size, check_bytes, check_image, encode_png, list_images, read_image, size_of
+from ..files import read_whole, too_large
+from .images import (
+    LARGEST_FILE,
+    MAX_PIXELS,
+    Image,
+    Size,
+    check_bytes,
+    check_image,
+    encode_png,
+    list_images,
+    read_image,
+    size_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -23,6 +35,7 @@ SUFFIX = ".lmdb"
 _KEY = r"[ -\-0-\[\]-~]{1,255}"  # printable ASCII without dot, slash and backslash
 _LINE = re.compile(rf"({_KEY})\.[A-Za-z0-9]{{1,8}} \(([0-9]{{1,7}}),([0-9]{{1,7}}),([13])\) [0-9]{{1,2}}")
 _HEADER_BYTES = 2**20
+_LARGEST_META = 2**24
 _COMPRESSION = 1
 _IMAGES_PER_COMMIT = 64  # LMDB keeps what is not committed in memory
 
@@ -50,7 +63,7 @@ def check_lmdb(folder: Path) -> dict[str, Size]:
     """Sizes by key of an LMDB folder, after a look at its meta lines and the header of every entry."""
     meta = folder / "meta_info.txt"
     try:
-        text = meta.read_text(encoding="utf-8")
+        text = read_whole(meta, _LARGEST_META).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise SrqError(f"{folder}: no readable meta_info.txt ({error}); expected BasicSR's format") from error
     sizes = parse_meta(text, str(meta))
@@ -79,7 +92,8 @@ def _reader(folder: Path) -> Iterator[Callable[[str], memoryview]]:
     try:
         with lmdb.open(str(folder), readonly=True, lock=False, readahead=False, create=False) as env:
             pages = env.info()["last_pgno"] + 1
-            if data.stat().st_size < pages * env.stat()["psize"]:
+            present = data.stat().st_size
+            if present < pages * env.stat()["psize"]:
                 # Reading past the end of a mapped file would kill the process.
                 raise SrqError(f"{data}: truncated; copy or write it again")
             with env.begin(buffers=True) as transaction:
@@ -88,6 +102,8 @@ def _reader(folder: Path) -> Iterator[Callable[[str], memoryview]]:
                     value: memoryview | None = transaction.get(key.encode("ascii"))
                     if value is None:
                         raise SrqError(f"{folder}: meta_info.txt names '{key}', data.mdb lacks it; write it again")
+                    if len(value) > min(LARGEST_FILE, present):
+                        raise too_large(f"{folder}[{key}]", LARGEST_FILE)
                     return value
 
                 yield entry

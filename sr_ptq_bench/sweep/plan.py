@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrqError, unknown
 from ..manager import option_values
-from ..records import Measured, bounds_path, read_record, record_name
+from ..records import Measured, bounds_path, read_record
 from .grid import Cell, given_twice
 from .worker import Task, made_by_this_software
 
@@ -74,7 +74,7 @@ def _read(path: Path) -> Measured | None:
         measured = Measured(read_record(path), bounds_path(path).read_bytes())
     except (SrqError, OSError):
         return None
-    return measured if record_name(measured.record.spec, measured.record.hashes) == path.name else None
+    return measured if name_of(measured.record) == path.name else None
 
 
 def with_own_options(cells: Sequence[Cell], plugins: Plugins) -> list[Cell]:
