@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrqError, unknown
 from ..manager import option_values
-from ..records import Measured, bounds_path, read_record
+from ..records import Measured, bounds_path, name_of, read_record
 from .grid import Cell, given_twice
 from .worker import Task, made_by_this_software
 
