@@ -116,7 +116,6 @@ def _status_of(command: Callable[[], None]) -> int:
 
 def _killed(suite: Path, method: str) -> Row:
     runs, draw = Runs(suite, method), random.Random(method)
-    runs.make(f"{method} warm")
     start = time.perf_counter()
     runs.make(f"{method} alone")
     alone = time.perf_counter() - start
