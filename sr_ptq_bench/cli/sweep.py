@@ -99,7 +99,7 @@ def sweep(
     have made. A cell that fails does not stop the others; the exit status is then 1.
     """
     if gpus is not None and address is None:
-        raise click.UsageError("--gpus goes with --ray; on this machine every worker takes the whole device")
+        raise click.UsageError("--gpus goes with --ray; on this machine every worker takes the whole device.")
     cells, plugins = _cells(file, grid, plugin_files)
     check_writable(out / "results")
 
@@ -143,7 +143,7 @@ def _cells(
     if file is not None:
         given = [key for key in GRID if grid[key] not in (None, ())]
         if given:
-            raise click.UsageError(f"--{given[0]} stands in the file's place; say it in {file}, or leave the file out")
+            raise click.UsageError(f"--{given[0]} stands in the file's place; say it in {file}, or leave the file out.")
         sweep_file = SweepFile.load(file)
         return unfold(sweep_file.grids()), (*sweep_file.plugins, *plugins)
     for key in ("methods", "bits", "scales"):

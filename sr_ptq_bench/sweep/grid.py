@@ -164,8 +164,8 @@ class Grid(BaseModel):
                 self.models or (suite.model,), self.scales, seeds, self.methods, self.bits
             )
         ]
-        for cell in cells:
-            _ = cell.spec().weights
+        for cell in {(cell.model, cell.scale): cell for cell in cells}.values():
+            _ = cell.spec().weights  # raises where there are none
         return cells
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SPAWN = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
 _BETWEEN_REPORTS = 0.5
+_LAST_WORDS = 5.0
 
 
 @dataclass
@@ -54,6 +55,7 @@ class _Process:
         with suppress(EOFError, OSError):
             event: Event = self.connection.recv()
             return event
+        self.process.join(_LAST_WORDS)  # it ends by itself, and its exit code says why
         self.end()
         return None
 
@@ -113,10 +115,11 @@ class LocalEngine:
 
 def _serve(connection: Connection, setup: Setup) -> None:
     """The life of a worker: tasks from the pipe, events into it, until it is killed or the sweep is gone."""
-    from .worker import Worker
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the sweep ends its workers
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
+
+    from .worker import Worker
+
     worker: Worker | None = None
     while True:
         index, task = connection.recv()

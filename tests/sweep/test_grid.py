@@ -6,7 +6,7 @@ import shlex
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import toml
 
@@ -41,6 +41,7 @@ def load(tmp_path, text: str) -> SweepFile:
     return SweepFile.load(path)
 
 
+@settings(max_examples=40, deadline=None)
 @given(METHODS, BITS, SCALES, st.integers(1, 4), st.integers(0, 9))
 def test_a_grid_has_every_combination_once(methods, bits, scales, seeds, seed):
     found = cells(methods=methods, bits=bits, scales=scales, seeds=seeds, seed=seed)
@@ -51,6 +52,7 @@ def test_a_grid_has_every_combination_once(methods, bits, scales, seeds, seed):
     assert {str(cell.spec().bits) for cell in found} == {cell.bits for cell in found}
 
 
+@settings(max_examples=40, deadline=None)
 @given(METHODS, SCALES, st.integers(1, 3))
 def test_cells_that_share_a_network_and_images_follow_each_other(methods, scales, seeds):
     protocols = [cell.protocol for cell in cells(methods=methods, scales=scales, seeds=seeds)]
@@ -58,6 +60,7 @@ def test_cells_that_share_a_network_and_images_follow_each_other(methods, scales
     assert changes + 1 == len(set(protocols))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_is_a_sweep_or_a_line(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("any") / "sweep.toml"
@@ -76,6 +79,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=5), st.lists(st.dictionaries(KEYS, VALUES, max_size=3), max_size=2))
 def test_any_table_is_a_sweep_or_a_line(tmp_path_factory, top, runs):
     path = tmp_path_factory.mktemp("any") / "sweep.toml"
