@@ -490,7 +490,7 @@ def test_a_stage_that_fails_is_closed(tiny_suite):
         raise ZeroDivisionError
 
     prepared = ready(tiny_suite, plugin("bad", calibrate=calibrate), method="minmax+bad")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SrqError, match="fails in srq_calibrate: ZeroDivisionError"):
         measure(prepared, Cache(tiny_suite.folder / "home"), show)
     assert events[-2:] == ["calibrate begins", "calibrate ends"]
 

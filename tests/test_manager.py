@@ -446,7 +446,7 @@ def test_identities_change_with_a_file(tmp_path):
     after = Plugins([path]).identities("srq_init_bounds")
     assert len(set(before) ^ set(after)) == 2
     loaders = Plugins([FILE]).identities("srq_load_model")
-    assert [loader.partition(" sr_ptq_bench ")[0] for loader in loaders[:2]] == ["edsr", "swinir"]
+    assert [loader.partition(" sr_ptq_bench ")[0] for loader in loaders[:3]] == ["edsr", "spandrel", "swinir"]
 
 
 def test_hookimpl_marks_a_function_and_leaves_it_callable():

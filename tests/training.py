@@ -61,7 +61,7 @@ class Memory(Forgetful):
             raise Killed
 
 
-class Killed(Exception):  # noqa: N818
+class Killed(BaseException):
     """The end of a process, as far as a test in one process can have it."""
 
 

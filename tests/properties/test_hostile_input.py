@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from tiny import TinySuite, plugins, toml
 
-from sr_ptq_bench import Bits, SrqError, cache, checkpoint, files, published, records, spec
+from sr_ptq_bench import Bits, SrqError, checkpoint, files, published, records, spec
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.checkpoint import read_weights
 from sr_ptq_bench.cli.run import with_tests
@@ -379,7 +379,7 @@ def test_cached_scores_of_any_size_are_computed_anew(tmp_path, monkeypatch):
     entries.scores({}, dict)
     (path,) = entries.folder.iterdir()
     path.write_bytes(b" " * 2000)
-    monkeypatch.setattr(cache, "LARGEST_SCORES", 1024)
+    monkeypatch.setattr(files, "SEALED", 1024)
     assert entries.scores({}, dict) == {}
 
 

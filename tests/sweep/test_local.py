@@ -97,7 +97,9 @@ def test_what_a_plugin_raises_is_a_line_and_stops_no_other_cell(tasks, trouble):
     todo, setup = tasks
     trouble.with_name("order.txt").write_text("raise")
     found = ends(LocalEngine(setup, 1).run(todo))
-    assert found[1] == Failed(1, "ZeroDivisionError: of 1 by 0")
+    assert found[1] == Failed(
+        1, "plugin 'trouble' fails in srq_init_bounds: ZeroDivisionError: of 1 by 0; SRQ_DEBUG=1 shows the traceback"
+    )
     assert isinstance(found[2], Finished)
 
 
