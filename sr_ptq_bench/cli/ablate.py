@@ -25,22 +25,9 @@ if TYPE_CHECKING:
 @click.option("--model", metavar="NAME", help="Another network of the suite than its first.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all cells.")
 @shared.plugin_files
-@click.option(
-    "--out",
-    default=Path("leaderboards"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Records go to OUT/results/SUITE.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option(
-    "--format",
-    "as_format",
-    type=click.Choice(["markdown", "csv", "latex", "json"]),
-    default="markdown",
-    show_default=True,
-    help="How the table is printed.",
-)
+@shared.out
+@shared.device
+@shared.table_format
 def ablate(
     what: Name,
     values: str | None,

@@ -83,14 +83,8 @@ LARGEST_SEED = 2**63 - 1  # torch takes no larger one
     help="Measure N times, with the seeds SEED to SEED+N-1; a record each, one row of the table.",
 )
 @shared.plugin_files
-@click.option(
-    "--out",
-    default=Path("leaderboards"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Records go to OUT/results/SUITE.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@shared.out
+@shared.device
 @click.option("--force", is_flag=True, help="Measure again even if this machine has done so.")
 def run(
     method: str,

@@ -46,14 +46,8 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
     help="An option of those methods that have it, such as dqc.lr=1e-3.",
 )
 @shared.plugin_files
-@click.option(
-    "--out",
-    default=Path("leaderboards"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Records go to OUT/results/SUITE.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@shared.out
+@shared.device
 @click.option("--force", is_flag=True, help="Measure also what is done already.")
 @click.option("--dry-run", is_flag=True, help="Show the cells, which are done, and how long the others will take.")
 @click.option(

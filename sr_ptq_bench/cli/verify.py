@@ -22,7 +22,7 @@ DIFFERS = 1
 @click.option("--suite", metavar="SUITE", help="The record's suite where it is not built in: a .toml file.")
 @click.option("--test", "tests", multiple=True, metavar="NAME=HR_DIR", help="As given to the run, where it was.")
 @shared.plugin_files
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@shared.device
 def verify(
     records: tuple[Path, ...], suite: str | None, tests: tuple[str, ...], plugin_files: tuple[Path, ...], device: str
 ) -> None:
