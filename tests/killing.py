@@ -120,7 +120,9 @@ def main(folder: Path, where: str, method: str) -> None:
     alone = folder / "alone"
     assert runs.make(alone, kind()) is None
     seen = int((folder / "seen").read_text())
-    plans = [[n + 1] for n in range(seen)] if where == "writes" else [draw.choices(range(1, seen), k=3) for _ in "four"]
+    plans = (
+        [[n + 1] for n in range(seen)] if where == "writes" else [draw.choices(range(1, seen), k=3) for _ in range(12)]
+    )
     for number, plan in enumerate(plans):
         home = folder / str(number)
         stages = [runs.make(home, kind(last)) for last in plan]
