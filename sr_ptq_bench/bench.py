@@ -262,6 +262,12 @@ def _network_key(run: Run) -> dict[str, Any]:
     }
 
 
+def _teacher_key(run: Run) -> dict[str, Any]:
+    """Another processor or number of threads may change the last digits, and with them a training."""
+    machine = describe(run.method, str(run.model.device)).model_dump(exclude={"versions"})
+    return _network_key(run) | machine | {"padding": run.portable.padding}
+
+
 def calibrated(run: Run, cache: Cache, unfinished: Unfinished, stages: Stages) -> tuple[Student, Figures]:
     """The student that a run ends with, and what its calibrator tells of itself."""
     student = new_student(run, stages)
@@ -270,9 +276,10 @@ def calibrated(run: Run, cache: Cache, unfinished: Unfinished, stages: Stages) -
         for done, (name, quantizer) in enumerate(student.quantizers.items()):
             progress(done, len(student.quantizers))
             quantizer.set_bounds(run.method.init_bounds(quantizer.site, observed[name], quantizer.bits))
+    teacher = cache.teacher(_teacher_key(run), run.model)
     with stages("calibrate") as progress:
         figures = unfinished.calibrate(
-            student, lambda checkpoint: run.method.calibrate(student, run.model, run.batches, progress, checkpoint)
+            student, lambda checkpoint: run.method.calibrate(student, teacher, run.batches, progress, checkpoint)
         )
     stages.seconds["calibrate"] += unfinished.seconds_before
     return student, figures

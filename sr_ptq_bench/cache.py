@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,7 @@ from .files import read_sealed, read_whole, say_nothing, set_aside, write_sealed
 from .locks import locked
 from .records import LARGEST_BOUNDS, Measured, bounds_path, read_record
 from .schema import Scores
+from .teacher import SharedTeacher, TeacherOutputs
 from .unfinished import EVERY, KeptScores, Unfinished
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .files import Say
+    from .model import SRModel
 
 _SCORES: TypeAdapter[Scores] = TypeAdapter(Scores)
 T = TypeVar("T")
@@ -68,6 +70,15 @@ class Cache:
         """The distributions of all sites of a network on calibration patches."""
         path = self._path("distributions", key, "safetensors")
         return self._entry(path, compute, lambda made: save(_packed(made)), lambda data: _unpacked(load(data)))
+
+    def teacher(self, key: Mapping[str, Any], model: SRModel) -> SharedTeacher:
+        """The FP network as a calibrator gets it: what it makes of patches is computed once."""
+        folder = self.folder / "teacher" / _digest(key)[:32]
+
+        def lock(name: str) -> AbstractContextManager[None]:
+            return self.locked(f"teacher-{name}", "runs the FP network on the same patches")
+
+        return SharedTeacher.of(model, TeacherOutputs(folder, lock, self._say))
 
     def _entry(
         self, path: Path, compute: Callable[[], T], pack: Callable[[T], bytes], unpack: Callable[[bytes], T]

@@ -58,7 +58,8 @@ MAY_IMPORT = {
     "environment": {"errors", "schema"},
     "tiles": {"errors"},
     "evaluate": {"data", "errors", "schema", "tiles"},
-    "cache": {"distribution", "errors", "files", "locks", "records", "schema", "unfinished"},
+    "teacher": {"errors", "files", "model"},
+    "cache": {"distribution", "errors", "files", "locks", "records", "schema", "teacher", "unfinished"},
     "bench": {
         "accounting", "checks", "data", "environment", "errors", "evaluate", "files", "manager", "model", "observation",
         "records", "schema", "spec", "stored_bounds", "tiles",
