@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import click
 from ..errors import SrqError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ..files import Say
     from ..formats import Format, Page
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
 OUT = Path("leaderboards")
 PUBLISHED = "-published"
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Of 10,000 records, which have none, the search for them took a quarter of the command's time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @click.command()
@@ -48,6 +62,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is not what the records say.")
 @click.option("--skip-bad", is_flag=True, help="Leave out records that are damaged, and name each on stderr.")
+@_no_search_for_cycles()
 def table(
     suite: str | None,
     results: Path | None,
