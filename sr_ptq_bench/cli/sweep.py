@@ -105,14 +105,14 @@ def sweep(
     threads = threads or (1 if address else max(1, _own_threads() // workers))
     setup, display = Setup(plugins, device, threads, force), Display()
     try:
-        planned, timings = _plan(cells, setup, out, display)
         if dry_run:
-            _show_plan(planned, timings, workers, display)
+            _show_plan(*_plan(cells, setup, out, display), workers, display)
             return
-        engine = _engine(setup, workers, address, gpus or 0.0)
-        start = time.monotonic()
-        with display.sweep(sum(not each.done for each in planned)) as lines:
-            failures = measure_all(planned, engine, timings, lines)
+        with _engine(setup, workers, address, gpus or 0.0) as engine:
+            planned, timings = _plan(cells, setup, out, display)
+            start = time.monotonic()
+            with display.sweep(sum(not each.done for each in planned)) as lines:
+                failures = measure_all(planned, engine, timings, lines)
     except KeyboardInterrupt:
         click.echo("srq: interrupted; finished records stay, and the same call goes on from here", err=True)
         sys.exit(INTERRUPTED)

@@ -47,9 +47,13 @@ Event = Running | Finished | Failed
 
 
 class Engine(Protocol):
-    """Measures tasks somewhere, at most `workers` at once."""
+    """Measures tasks somewhere, at most `workers` at once. Leaving its context ends all that it has started."""
 
     workers: int
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Events as they happen, each with the task's index; every task ends in one Finished or Failed.

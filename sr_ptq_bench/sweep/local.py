@@ -65,22 +65,34 @@ class _Process:
         return f"its worker vanished {ATTEMPTS} times, last with {how}; is memory short?"
 
     def end(self) -> None:
-        self.connection.close()
         self.process.kill()  # files appear whole or not at all, so there is nothing to wait for
         self.process.join()
+        self.connection.close()
 
 
 class LocalEngine:
-    """`workers` processes, each with a pipe of its own: none can block or break another by dying."""
+    """`workers` processes, each with a pipe of its own: none can block or break another by dying.
+
+    As a context manager it starts them at once, so that they load libraries and plugins while the cells are checked.
+    """
 
     def __init__(self, setup: Setup, workers: int) -> None:
         self.setup, self.workers = setup, workers
+        self._pool: list[_Process] = []
+
+    def __enter__(self) -> LocalEngine:
+        self._pool += [_Process.start(self.setup) for _ in range(self.workers)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._pool:
+            self._pool.pop().end()
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Measure the tasks in their order; see `Engine`."""
         waiting = deque(range(len(tasks)))
         lost: Counter[int] = Counter()
-        pool: list[_Process] = []
+        pool = self._pool
         try:
             while waiting or any(worker.index is not None for worker in pool):
                 while waiting and len(pool) < self.workers:
@@ -109,8 +121,7 @@ class LocalEngine:
                         worker.index = None
                     yield event
         finally:
-            for worker in pool:
-                worker.end()
+            self.__exit__()
 
 
 def _serve(connection: Connection, setup: Setup) -> None:
@@ -121,6 +132,8 @@ def _serve(connection: Connection, setup: Setup) -> None:
     from .worker import Worker
 
     worker: Worker | None = None
+    with suppress(Exception):  # the first cell tells what is wrong
+        worker = Worker(setup)
     while True:
         index, task = connection.recv()
         try:

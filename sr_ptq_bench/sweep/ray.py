@@ -32,6 +32,12 @@ class RayEngine:
         room = [has.get("CPU", 0.0) / setup.threads, *([has.get("GPU", 0.0) / gpus] if gpus else [])]
         self.workers = max(1, int(min(room)))
 
+    def __enter__(self) -> RayEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ray.shutdown()
+
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Measure the tasks; see `Engine`. Ray begins a task anew where its process or node vanishes."""
         share = {"num_cpus": self.setup.threads, "num_gpus": self.gpus, "max_retries": ATTEMPTS - 1}
@@ -50,7 +56,6 @@ class RayEngine:
         finally:
             for reference in pending:
                 self.ray.cancel(reference, force=True)
-            self.ray.shutdown()
 
 
 def _connected(address: str) -> ModuleType:

@@ -57,6 +57,11 @@ def tasks(tiny_suite: TinySuite, trouble: Path, tmp_path: Path):
     return [each.task for each in planned], setup
 
 
+def children() -> set[int]:
+    """The processes that this one has started."""
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
 def ends(events) -> dict[int, Finished | Failed]:
     """The last event of every task; no task has two."""
     last = [event for event in events if not isinstance(event, Running)]
@@ -109,10 +114,21 @@ def test_closing_the_events_ends_the_workers(tasks):
     events = engine.run(todo)
     next(events)
     next(events)
-    children = {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    before = children()
     events.close()
-    left = {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
-    assert len(children - left) == 2
+    assert len(before - children()) == 2
+
+
+def test_workers_start_with_the_engine_and_end_with_it_without_a_word(tasks, capfd):
+    before = children()
+    with LocalEngine(tasks[1], 2) as engine:
+        assert len(children() - before) == 2
+        assert len(ends(engine.run(tasks[0][:1]))) == 1
+        assert children() == before
+    with LocalEngine(tasks[1], 1):
+        pass
+    assert children() == before
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_worker_that_would_make_another_record_says_so(tasks, trouble):
