@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from .accounting import count, parameters
 from .checks import said_of
@@ -26,7 +26,7 @@ from .manager import option_values
 from .model import quantize, quantizers_off, weights_quantized_once, with_padding, with_scope
 from .observation import observe
 from .records import Measured, record_name
-from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope, complaint
+from .schema import SCHEMA_VERSION, Hashes, PortableSpec, Record, References, Scope, Text, complaint
 from .spec import Download
 from .stored_bounds import bounds_sha256, packed
 from .tiles import check_tiles
@@ -59,6 +59,8 @@ LAYERS_ALONE: dict[ScopeName, tuple[str, str]] = {
     "all": ("linear+conv", "Linear layers and convolutions; LayerNorm and biases stay FP"),
 }
 """The same for networks with products at no site."""
+
+_NAME: TypeAdapter[str] = TypeAdapter(Text)
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu", library: Libra
         if name not in not_scored
     }
     for dataset in tests.values():
+        _check_names(dataset)
         _check_windows(model, dataset)
     check_tiles(spec.suite.tiles, model)
     calibration = spec.suite.calibration
@@ -161,6 +164,16 @@ def _absent(spec: RunSpec, library: Library) -> tuple[str, ...]:
         what = f"no test set is at hand of {', '.join(absent)}"
         raise SrqError(f"suite '{spec.suite.name}': {what}: {library.how_to_get(first)}")
     return absent
+
+
+def _check_names(dataset: Dataset) -> None:
+    for name in dataset.names:
+        try:
+            _NAME.validate_python(name)
+        except ValidationError as error:
+            raise SrqError(
+                f"dataset '{dataset.name}': no record can hold the image name {name!r}; rename it"
+            ) from error
 
 
 def _check_windows(model: SRModel, dataset: Dataset) -> None:

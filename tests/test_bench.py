@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -445,6 +446,14 @@ def test_an_image_smaller_than_one_window_is_refused_by_prepare(tiny_suite):
     assert error_of(ready, tiny_suite) == (
         "dataset 'noise': LR image 'third' is 30x3, smaller than one window of 4x4; remove it"
     )
+
+
+@pytest.mark.parametrize("name", ["~mine", "\\mine", os.fsdecode(b"no-utf8-\xff")])
+def test_an_image_whose_name_no_record_can_hold_is_refused_by_prepare(tiny_suite, name):
+    image = tiny_suite.folder / "test" / "first.png"
+    image.with_name(f"{name}.png").write_bytes(image.read_bytes())
+    said = f"dataset 'noise': no record can hold the image name {name!r}; rename it"
+    assert error_of(ready, tiny_suite) == said
 
 
 def test_patches_smaller_than_one_window_are_refused_by_prepare(tiny_suite, monkeypatch):
