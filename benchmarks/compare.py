@@ -48,17 +48,18 @@ def peak_memory(prepare: Callable[[], Callable[[], object]], repeats: int = 1) -
 
     What an allocator leaves unused between blocks differs from process to process, by half of a small work's need.
     """
-    return statistics.median(_peak_of_process(prepare) for _ in range(repeats))
+    return statistics.median(memory_and_time(prepare)[0] for _ in range(repeats))
 
 
-def _peak_of_process(prepare: Callable[[], Callable[[], object]]) -> int:
+def memory_and_time(prepare: Callable[[], Callable[[], object]]) -> tuple[int, float]:
+    """Bytes that the work which `prepare` returns adds at its peak, and its seconds, in a fresh process."""
     context = multiprocessing.get_context("spawn")
     queue: Any = context.Queue()
     process = context.Process(target=_peak, args=(prepare, queue))
     process.start()
-    peak = int(queue.get())
+    measured: tuple[int, float] = queue.get()
     process.join()
-    return peak
+    return measured
 
 
 def _peak(prepare: Callable[[], Callable[[], object]], queue: Any) -> None:
@@ -73,10 +74,10 @@ def _peak(prepare: Callable[[], Callable[[], object]], queue: Any) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    work()
+    took = seconds(work)
     done.set()
     watcher.join()
-    queue.put(max(peak, _anonymous()) - before)
+    queue.put((max(peak, _anonymous()) - before, took))
 
 
 def _anonymous() -> int:

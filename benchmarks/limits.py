@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import network
-from benchmarks.compare import Row, mib, peak_memory, seconds
+from benchmarks.compare import Row, memory_and_time, mib, peak_memory
 from sr_ptq_bench.data.batches import to_image
 from sr_ptq_bench.evaluate import of_network
+from sr_ptq_bench.model import weights_quantized_once
 from sr_ptq_bench.records import write_record
 from sr_ptq_bench.schema import DatasetScores, Record
 from sr_ptq_bench.spec import Tiles
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FEW, MANY = 1000, 10_000
-SIZES = (128, 256)
-TILES = Tiles(size=64, overlap=16)
+SCALE = 4
+SIZES = ((128, 128), (270, 480), (540, 960))  # LR; HR of 512x512, 1920x1080 and 3840x2160
+TILES = Tiles(size=96, overlap=16)
 SOURCE = Path(__file__).parents[1] / "leaderboards/results/sample"
 
 
 def rows() -> list[Row]:
-    """Tables of many records, images of two sizes, one image and several."""
+    """Tables of many records, images of three sizes, one image and several."""
     return [*_tables(), *_sizes(), _images()]
 
 
@@ -82,34 +85,41 @@ def write_records(folder: Path, count: int) -> None:
 
 
 def _sizes() -> list[Row]:
+    """The FP network on images up to 4K HR, and the student, whose weights are quantized once."""
+    work = [("FP network", height, width, False) for height, width in SIZES]
+    work.append(("student, 2 bits", *SIZES[1], True))
     made = []
-    for size in SIZES:
-        whole, tiled = (peak_memory(partial(_prepare, size, 1, tiles)) for tiles in (None, TILES))
-        times = [seconds(_prepare(size, 1, tiles)) for tiles in (None, TILES)]
-        work = f"FP network, one LR image of {size}x{size}"
+    for name, height, width, quantized in work:
+        (whole, slow), (tiled, slower) = (
+            memory_and_time(partial(_prepare, height, width, 1, tiles, quantized)) for tiles in (None, TILES)
+        )
+        image = f"{name} x{SCALE}, one LR image of {width}x{height}"
         ways = f"whole / tiles of {TILES.size} + {TILES.overlap}"
-        slower = f"{times[1] / times[0]:.2f}x"
         made += [
-            Row(f"{work}, peak memory", ways, mib(whole), mib(tiled), f"{tiled / whole:.2f}x", ""),
-            Row(f"{work}, time", ways, f"{times[0]:.1f} s", f"{times[1]:.1f} s", slower, ""),
+            Row(f"{image}, peak memory", ways, mib(whole), mib(tiled), f"{tiled / whole:.2f}x", ""),
+            Row(f"{image}, time", ways, f"{slow:.1f} s", f"{slower:.1f} s", f"{slower / slow:.2f}x", ""),
         ]
     return made
 
 
 def _images() -> Row:
-    one, several = (peak_memory(partial(_prepare, SIZES[0], count, None)) for count in (1, 4))
+    one, several = (peak_memory(partial(_prepare, *SIZES[0], count, None)) for count in (1, 4))
+    height, width = SIZES[0]
     ratio = f"{several / one:.2f}x"
-    return Row(f"LR images of {SIZES[0]}x{SIZES[0]}, peak memory", "1 / 4", mib(one), mib(several), ratio, "1x")
+    return Row(f"LR images of {width}x{height}, peak memory", "1 / 4", mib(one), mib(several), ratio, "1x")
 
 
-def _prepare(size: int, count: int, tiles: Tiles | None) -> Callable[[], None]:
-    model = network.teacher()
-    upscaler, lr = of_network(model, tiles), to_image(network.patches(1, size))
-    with torch.inference_mode():
-        model(network.patches(1, 16))
+def _prepare(height: int, width: int, count: int, tiles: Tiles | None, quantized: bool = False) -> Callable[[], None]:
+    """Upscale an image `count` times; what the first forward pass of a process sets up is not counted."""
+    model = network.teacher(SCALE)
+    student = network.student(model) if quantized else None
+    upscaler, lr = of_network(student or model, tiles), to_image(network.patches(1, max(height, width)))
 
     def work() -> None:
-        for _ in range(count):
-            upscaler(lr)
+        with weights_quantized_once(student) if student else nullcontext():
+            for _ in range(count):
+                upscaler(lr[:height, :width])
 
+    with torch.inference_mode():
+        model(network.patches(1, 16))
     return work

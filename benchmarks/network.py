@@ -1,4 +1,4 @@
-"""The network that the benchmarks share: SwinIR-light x2 with this project's weights."""
+"""The network that the benchmarks share: SwinIR-light with this project's weights, x2 unless another is asked for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from sr_ptq_bench.model import quantize
 from sr_ptq_bench.observation import observe
 
 
-def teacher() -> SRModel:
+def teacher(scale: int = 2) -> SRModel:
     """The full-precision network."""
     keep_freed_memory()
     spec = find_spec("sr_ptq_bench")
     assert spec is not None and spec.origin is not None
-    return Plugins().load_model("swinir-light", 2, Path(spec.origin).parent / "weights/swinir_light_x2.safetensors")
+    weights = Path(spec.origin).parent / f"weights/swinir_light_x{scale}.safetensors"
+    return Plugins().load_model("swinir-light", scale, weights)
 
 
 def patches(count: int, size: int = 64) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A whole grid: its time against that of its evaluations alone, and two workers against one."""
+"""A whole grid: its time against that of its evaluations alone, two workers against one, and one teacher for all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.compare import Row
+from benchmarks import network
+from benchmarks.compare import Row, alternate
+from benchmarks.dqc import step
+from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.records import comparable, read_records
 from sr_ptq_bench.schema import Record
 
@@ -39,7 +42,26 @@ def rows() -> list[Row]:
             "",
             f"the cells took {parallel:.0f} s together; {'equal' if equal else 'DIFFERENT'} records",
         ),
+        _one_teacher(),
     ]
+
+
+def _one_teacher() -> Row:
+    """A step on patches that another cell has trained on before."""
+    model = network.teacher()
+    lr = network.patches(2, 32)
+    with tempfile.TemporaryDirectory() as folder:
+        shared = Cache(Path(folder)).teacher({}, model)
+        alone, after = alternate(step(network.student(model), model, lr), step(network.student(model), shared, lr), 9)
+    return Row(
+        "one DQC step, batch 2, patch 32",
+        "in the first cell of a grid / in the others",
+        f"{alone:.3f} s",
+        f"{after:.3f} s",
+        f"{alone / after:.2f}x faster",
+        "",
+        "the others read what the FP network makes of the patches",
+    )
 
 
 def _overhead(scale: int, seconds: float, records: list[Record]) -> Row:

@@ -112,7 +112,19 @@ class Plugins:
         except ValueError as error:
             other = next(p for p in self.plugins.values() if p.module is plugin.module)
             raise SrqError(f"plugins '{other.name}' and '{plugin.name}' are the same module; keep one") from error
+        self._check_functions(plugin)
         self.plugins[plugin.name] = plugin
+
+    def _check_functions(self, plugin: Plugin) -> None:
+        """Raise SrqError for what bears a hook's name and would never be called."""
+        found = {caller.name for caller in self.manager.get_hookcallers(plugin.module) or ()}
+        for name in dir(plugin.module):
+            if name in found or not callable(getattr(plugin.module, name)):
+                continue
+            if name in plugin.hooks():
+                raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} is no function")
+            if hasattr(hookspecs, name) and name.startswith(f"{GROUP}_"):
+                raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} lacks @hookimpl")
 
     def _pending(self, error: pluggy.PluginValidationError) -> str:
         """A hook that no specification knows: most likely misspelt."""

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from .bench import Run
     from .cache import Cache
     from .hookspecs import Progress
     from .model import Student
+    from .preparation import Run
     from .schema import Record
     from .spec import Suite
 

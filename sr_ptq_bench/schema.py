@@ -259,6 +259,12 @@ class Record(_Part):
         """The fingerprint of the run, 64 hexadecimal digits."""
         return fingerprint(self.spec, self.hashes)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with a fingerprint of its own: pydantic would copy the one that is already known."""
+        copy = super().model_copy(update=update, deep=deep)
+        vars(copy).pop("key", None)
+        return copy
+
 
 def _images(scores: Mapping[str, DatasetScores]) -> dict[str, set[str]]:
     return {dataset: set(of.images) for dataset, of in scores.items()}

@@ -19,9 +19,9 @@ from .model import weights_quantized_once
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .bench import Run
     from .hookspecs import Progress
     from .model import SRModel, Student
+    from .preparation import Run
 
 By = Literal["site", "layer", "producer"]
 

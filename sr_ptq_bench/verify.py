@@ -13,7 +13,7 @@ from .restored import check_same, student_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .bench import Run
+    from .preparation import Run
     from .restored import Show
     from .schema import Record, Scores
 

@@ -20,8 +20,9 @@ import torch
 from tiny import TinySuite, plugins
 
 from sr_ptq_bench import unfinished
-from sr_ptq_bench.bench import measure, prepare
+from sr_ptq_bench.bench import measure
 from sr_ptq_bench.cache import Cache
+from sr_ptq_bench.preparation import prepare
 from sr_ptq_bench.records import bounds_path, comparable, read_record
 
 OPTIONS = {

@@ -60,21 +60,22 @@ MAY_IMPORT = {
     "evaluate": {"data", "errors", "schema", "tiles"},
     "teacher": {"errors", "files", "model"},
     "cache": {"distribution", "errors", "files", "locks", "records", "schema", "teacher", "unfinished"},
+    "preparation": {"data", "errors", "files", "manager", "model", "records", "schema", "spec", "tiles"},
     "bench": {
-        "accounting", "checks", "data", "environment", "errors", "evaluate", "files", "manager", "model", "observation",
-        "records", "schema", "spec", "stored_bounds", "tiles",
+        "accounting", "checks", "environment", "errors", "evaluate", "model", "observation", "records", "schema",
+        "stored_bounds",
     },
     "restored": {"bench", "errors", "records", "spec", "stored_bounds"},
     "verify": {"bench", "errors", "records", "restored"},
     "sensitivity": {"cells", "errors", "evaluate", "formats", "model"},
     "plots": {"errors", "files", "labels"},
     "sweep": {
-        "bench", "cache", "data", "environment", "errors", "home", "manager", "records", "spec",
+        "bench", "cache", "data", "environment", "errors", "home", "manager", "preparation", "records", "spec",
     },
     "cli": {
         "ablation", "bench", "cache", "data", "environment", "errors", "evaluate", "files", "fit", "formats", "home",
-        "labels", "leaderboard", "manager", "model", "plots", "published", "records", "reproduction", "restored",
-        "rows", "sensitivity", "spec", "sweep", "verify",
+        "labels", "leaderboard", "manager", "model", "plots", "preparation", "published", "records", "reproduction",
+        "restored", "rows", "sensitivity", "spec", "sweep", "verify",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {

@@ -10,10 +10,11 @@ from safetensors.torch import load, save
 from tiny import plugins, silent
 
 from sr_ptq_bench import Distribution, cache
-from sr_ptq_bench.bench import measure, prepare
+from sr_ptq_bench.bench import measure
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.distribution import BINS
 from sr_ptq_bench.files import read_sealed, write_sealed
+from sr_ptq_bench.preparation import prepare
 from sr_ptq_bench.records import bounds_path, record_name
 from sr_ptq_bench.schema import DatasetScores
 

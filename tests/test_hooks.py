@@ -14,7 +14,7 @@ from tiny import SITES, plugin, plugins, run, write_weights
 from tiny import srq_load_model as load_tiny
 
 from sr_ptq_bench import Batches, Bounds, Quantizer, SRModel, SrqError, Student, hookspecs
-from sr_ptq_bench.bench import prepare
+from sr_ptq_bench.preparation import prepare
 
 ROOT = Path(__file__).parents[1]
 HOOKS = sorted(name for name in dir(hookspecs) if name.startswith("srq_"))

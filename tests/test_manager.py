@@ -188,6 +188,19 @@ def test_a_misspelt_hook_is_an_error_that_names_the_nearest(tmp_path, misspelt, 
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("def srq_init_bounds(site):\n    pass\n", "lacks @hookimpl"),
+        ("@hookimpl\nclass srq_init_bounds:\n    pass\n", "is no function"),
+    ],
+)
+def test_what_bears_a_hook_s_name_and_would_not_be_called_is_an_error(tmp_path, text, what):
+    path = tmp_path / "mine.py"
+    path.write_text(f"from sr_ptq_bench import hookimpl\n\n{text}")
+    assert error_of(Plugins, [path]) == f"plugin 'mine' of mine.py: srq_init_bounds {what}"
+
+
 def test_a_misspelt_argument_is_an_error_that_names_the_plugin(tmp_path):
     (tmp_path / "mine.py").write_text(METHOD.replace("distribution", "distributoin"))
     message = error_of(Plugins, [tmp_path / "mine.py"])

@@ -540,3 +540,10 @@ def test_a_method_whose_name_is_unsafe_is_refused(method: str) -> None:
 
 def test_a_new_record_has_the_version_that_is_read(record: Record) -> None:
     assert record.schema_version == SCHEMA_VERSION
+
+
+def test_a_copy_with_another_spec_has_a_key_of_its_own():
+    known = Record.model_validate_json(json.dumps(content()), strict=True)
+    other = known.model_copy(update={"spec": known.spec.model_copy(update={"seed": known.spec.seed + 1})})
+    assert known.key != other.key
+    assert other.model_copy().key == other.key

@@ -7,8 +7,9 @@ import torch
 from tiny import plugin, plugins, silent
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.bench import measure, prepare
+from sr_ptq_bench.bench import measure
 from sr_ptq_bench.cache import Cache
+from sr_ptq_bench.preparation import prepare
 from sr_ptq_bench.records import bounds_path
 from sr_ptq_bench.restored import final_student, student_of
 from sr_ptq_bench.stored_bounds import bounds_sha256

@@ -9,10 +9,10 @@ import torch
 from tiny import SITES, plugins, silent
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.bench import prepare
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.formats import markdown
 from sr_ptq_bench.model import quantizers_off
+from sr_ptq_bench.preparation import prepare
 from sr_ptq_bench.restored import final_student
 from sr_ptq_bench.sensitivity import (
     Group,

@@ -10,9 +10,10 @@ from torch import nn
 from training import Killed
 
 from sr_ptq_bench import Bounds, Quantizer, SrqError, cache
-from sr_ptq_bench.bench import measure, prepare
+from sr_ptq_bench.bench import measure
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.files import read_sealed
+from sr_ptq_bench.preparation import prepare
 from sr_ptq_bench.records import comparable
 from sr_ptq_bench.unfinished import KeptScores, TimedCheckpoint
 

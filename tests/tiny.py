@@ -159,8 +159,9 @@ def plugins(*more: Any) -> Any:
 
 def run(suite: TinySuite, *more: Any, home: Path | None = None, method: str = "minmax", **spec: Any) -> Any:
     """Measure a method on the tiny suite with `more` plugins; the record."""
-    from sr_ptq_bench.bench import measure, prepare
+    from sr_ptq_bench.bench import measure
     from sr_ptq_bench.cache import Cache
+    from sr_ptq_bench.preparation import prepare
 
     prepared = prepare(suite.spec(method, **spec), plugins(*more))
     return measure(prepared, Cache(home or suite.folder / "home"), silent).record

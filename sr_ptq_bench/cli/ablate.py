@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @shared.plugin_files
 @shared.out
 @shared.device
-@shared.table_format
+@shared.table_format()
 def ablate(
     what: Name,
     values: str | None,
@@ -69,13 +69,13 @@ def ablate(
     check_writable(folder)
 
     from ..ablation import page, settings
-    from ..bench import prepare
     from ..cache import Cache
     from ..data.library import Library
     from ..environment import choose_device
     from ..formats import render
     from ..home import default_home
     from ..manager import Plugins
+    from ..preparation import prepare
     from .display import Display
 
     specs = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import options as shared
 from .chosen import run_options
 
 if TYPE_CHECKING:
@@ -33,14 +34,7 @@ if TYPE_CHECKING:
     help="Score against the FP output on the first N calibration patches.",
 )
 @click.option("--test", metavar="SET", help="Score against HR on a test set of the suite instead: slow.")
-@click.option(
-    "--format",
-    "as_format",
-    type=click.Choice(["markdown", "csv", "latex", "json"]),
-    default="markdown",
-    show_default=True,
-    help="How the table is printed.",
-)
+@shared.table_format()
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it too: .png, .pdf or .svg.")
 def analyze(
     method: str, by: By, patches: int, test: str | None, as_format: Format, plot: Path | None, **choice: Any

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from ..bench import Run
     from ..distribution import Distribution
     from ..model import Student
+    from ..preparation import Run
     from ..spec import ScopeName
 
 suite_option = click.option(
@@ -84,12 +84,12 @@ class Chosen:
             RunSpec(method=name, bits=parsed, scale=factor, suite=protocol, scope=scope, seed=seed) for name in methods
         ]
 
-        from ..bench import prepare
         from ..cache import Cache
         from ..data.library import Library
         from ..environment import choose_device, keep_freed_memory
         from ..home import default_home
         from ..manager import Plugins
+        from ..preparation import prepare
         from .display import Display
 
         keep_freed_memory()

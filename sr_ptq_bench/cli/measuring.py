@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..bench import Run
     from ..cache import Cache
+    from ..preparation import Run
     from ..records import Measured
     from ..schema import Record
     from .display import Display

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 plugin_files = click.option(
     "--plugin",
@@ -22,11 +26,9 @@ out = click.option(
     help="Records go to OUT/results/SUITE.",
 )
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-table_format = click.option(
-    "--format",
-    "as_format",
-    type=click.Choice(["markdown", "csv", "latex", "json"]),
-    default="markdown",
-    show_default=True,
-    help="How the table is printed.",
-)
+
+
+def table_format(told: str = "How the table is printed.") -> Callable[[F], F]:
+    """The kinds of text that a table can be; `told` is the help."""
+    kinds = click.Choice(["markdown", "csv", "latex", "json"])
+    return click.option("--format", "as_format", type=kinds, default="markdown", show_default=True, help=told)

@@ -137,12 +137,12 @@ def run(
     folder = out / "results" / spec.suite.name
     check_writable(folder)
 
-    from ..bench import prepare
     from ..cache import Cache
     from ..data.library import Library
     from ..environment import choose_device
     from ..home import default_home
     from ..manager import Plugins
+    from ..preparation import prepare
     from .display import Display
 
     plugins, display, home = Plugins(plugin_files), Display(), default_home()

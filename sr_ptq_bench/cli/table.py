@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SrqError
+from . import options as shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,14 +53,7 @@ def _no_search_for_cycles() -> Iterator[None]:
     is_flag=True,
     help="Measured beside published scores, those in OUT/published.csv; Markdown goes to MODEL-xSCALE-published.md.",
 )
-@click.option(
-    "--format",
-    "as_format",
-    type=click.Choice(["markdown", "csv", "latex", "json"]),
-    default="markdown",
-    show_default=True,
-    help="All but Markdown is printed and not written; CSV and JSON are one table of all suites.",
-)
+@shared.table_format("All but Markdown is printed and not written; CSV and JSON are one table of all suites.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is not what the records say.")
 @click.option("--skip-bad", is_flag=True, help="Leave out records that are damaged, and name each on stderr.")
 @_no_search_for_cycles()

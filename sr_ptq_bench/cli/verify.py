@@ -34,12 +34,12 @@ def verify(
     Network, weights, test images and options must be the record's; nothing is calibrated. Exit status 0: all mean
     scores agree within half of the last printed digit; 1: some do not; 2: they cannot be compared.
     """
-    from ..bench import prepare
     from ..data.library import Library
     from ..environment import choose_device
     from ..errors import SrqError
     from ..home import default_home
     from ..manager import Plugins
+    from ..preparation import prepare
     from ..restored import spec_of, suite_of
     from ..spec import Suite
     from ..verify import read_verifiable

@@ -30,6 +30,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 """Of series, in their order: Okabe and Ito's, which the colour-blind tell apart, and two more."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Of series, in their order: a second sign beside the colour."""
+LONG = 28
+"""Characters of a legend's text that would take the figure's width from its panels."""
+LINE = 0.2
+"""Inches of a line of a legend."""
 NEUTRAL = "#4D4D4D"
 FAINT = "#B8B8B8"
 _LOOK: dict[Any, Any] = {
@@ -103,10 +107,17 @@ def picture(axes: Axes) -> None:
 
 
 def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
-    """Give the figure a title and, at its right side, the legend of one of its panels."""
+    """Give the figure a title and the legend of one of its panels: on the right, or below where its texts are long."""
     figure.suptitle(title)
-    if legend is not None:
-        figure.legend(*legend.get_legend_handles_labels(), loc="outside right center")
+    if legend is None:
+        return
+    handles, labels = legend.get_legend_handles_labels()
+    if max(map(len, labels), default=0) <= LONG:
+        figure.legend(handles, labels, loc="outside right center")
+        return
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + LINE * len(labels))
+    figure.legend(handles, labels, loc="outside lower center")
 
 
 def save(figure: Figure, path: Path) -> None:

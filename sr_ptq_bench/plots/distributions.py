@@ -32,7 +32,10 @@ def chosen(sites: Sequence[Site], patterns: Iterable[str]) -> list[Site]:
     """
     patterns = tuple(patterns)
     if not patterns:
-        return list({site.producer: site for site in reversed(sites)}.values())[::-1]
+        first: dict[str, Site] = {}
+        for site in sites:
+            first.setdefault(site.producer, site)
+        return list(first.values())
     for pattern in patterns:
         if not any(fnmatchcase(site.name, pattern) for site in sites):
             raise SrqError(f"no site's name fits '{pattern}'; there are {len(sites)}, the first is {sites[0].name}")

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..bench import measure, prepare, with_method
+from ..bench import measure
 from ..cache import Cache
 from ..data.library import Library
 from ..environment import choose_device, describe
 from ..errors import SrqError
 from ..home import default_home
 from ..manager import Plugins
+from ..preparation import prepare, with_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from ..bench import Run
     from ..hookspecs import Progress
+    from ..preparation import Run
     from ..records import Measured
     from .grid import Cell
 

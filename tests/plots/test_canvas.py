@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.plots.canvas import COLOURS, MARKERS, check_suffix, colour, marker, panels, save, styled
+from sr_ptq_bench.plots.canvas import COLOURS, MARKERS, check_suffix, colour, head, marker, panels, save, styled
 
 
 @styled
@@ -47,6 +47,21 @@ def test_panels_fill_rows(count, shape):
     figure, axes = panels(count, 3, 2, 1)
     assert len(axes) == len(figure.axes) == count
     assert tuple(figure.get_size_inches()) == (2 * shape[1], shape[0])
+
+
+@pytest.mark.parametrize(
+    ("label", "below"), [("dobi", False), ("2dquant (dobi.preset=official, dqc.preset=paper)", True)]
+)
+def test_a_legend_of_long_texts_stands_below_and_takes_no_width_from_the_panel(label, below):
+    figure, (axes,) = panels(1, 1, 6, 3)
+    axes.plot([0, 1], [0, 1], label=label)
+    head(figure, "title", axes)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = axes.get_position()
+    assert (legend.get_window_extent().y1 < axes.get_window_extent().y0) == below
+    assert box.width > 0.6
+    assert figure.get_size_inches()[1] == pytest.approx(3 + 0.2 * below)
 
 
 def test_series_have_colours_and_markers_of_their_own():

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
-from tiny import TinySuite, plugins, toml
+from tiny import TinySuite, plugins, toml, write_images
 
 from sr_ptq_bench import Bits, SrqError, checkpoint, files, published, records, spec
 from sr_ptq_bench.cache import Cache
@@ -393,3 +393,12 @@ def test_a_meta_file_that_is_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr(lmdb_store, "_LARGEST_META", 1024)
     with pytest.raises(SrqError, match=r"meta_info\.txt is larger than 1 KiB"):
         lmdb_store.check_lmdb(tmp_path)
+
+
+def test_an_lmdb_entry_that_is_too_large(tmp_path, monkeypatch):
+    folder = tmp_path / "a.lmdb"
+    lmdb_store.write_lmdb(write_images(tmp_path / "images", big=(64, 64)), folder)
+    monkeypatch.setattr(lmdb_store, "LARGEST_FILE", 1024)
+    for read in (lmdb_store.check_lmdb, lambda where: lmdb_store.read_entry(where, "big")):
+        with pytest.raises(SrqError, match=r"a\.lmdb\[big\] is larger than 1 KiB, the limit for such a file"):
+            read(folder)
