@@ -98,9 +98,12 @@ def read_whole(path: Path, limit: int) -> bytes:
     The limit holds for what is read as well: a device or a file that grows has no size to trust.
     """
     with path.open("rb") as file:
-        if path.stat().st_size > limit:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
             raise too_large(path, limit)
-        content = file.read(limit + 1)
+        content = file.read(size + 1)  # asking for the limit would claim its memory
+        if len(content) > size:
+            content += file.read(limit + 1 - len(content))
     if len(content) > limit:
         raise too_large(path, limit)
     return content

@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ def render(pages: Iterable[Page], as_format: Format) -> str:
         return "\n".join(map(markdown, pages))
     if as_format == "latex":
         return "\n".join(map(latex, pages))
+    import pandas as pd  # takes as long as a thousand records, and Markdown does without
+
     frame = pd.DataFrame([line for page in pages for line in page.lines], dtype=object)
     if as_format == "csv":
         return frame.to_csv(index=False, lineterminator="\n")

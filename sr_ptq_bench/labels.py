@@ -18,6 +18,8 @@ REFERENCES = {"fp": "FP", "bicubic": "bicubic (MATLAB)", "bilinear": "bilinear"}
 Option = tuple[str, str]
 """A plugin and the name of one of its options."""
 
+_JSON = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` makes one for each call
+
 
 def _options(record: Record) -> dict[Option, Any]:
     options = {(part, key): value for part, of in record.spec.options.items() for key, value in of.items()}
@@ -59,7 +61,7 @@ def _written(options: Mapping[Option, Any], option: Option) -> str:
     value = options[option]
     if isinstance(value, str) and value.isidentifier() and value not in ("true", "false", "null"):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    return _JSON.encode(value)
 
 
 def _said(record: Record, options: Iterable[Option]) -> str:
