@@ -60,6 +60,7 @@ MAY_IMPORT = {
     "evaluate": {"data", "errors", "schema", "tiles"},
     "teacher": {"errors", "files", "model"},
     "cache": {"distribution", "errors", "files", "locks", "records", "schema", "teacher", "unfinished"},
+    "ownership": {"errors", "manager"},
     "preparation": {"data", "errors", "files", "manager", "model", "records", "schema", "spec", "tiles"},
     "bench": {
         "accounting", "checks", "environment", "errors", "evaluate", "model", "observation", "records", "schema",
@@ -70,12 +71,13 @@ MAY_IMPORT = {
     "sensitivity": {"cells", "errors", "evaluate", "formats", "model"},
     "plots": {"errors", "files", "labels"},
     "sweep": {
-        "bench", "cache", "data", "environment", "errors", "home", "manager", "preparation", "records", "spec",
+        "bench", "cache", "data", "environment", "errors", "home", "manager", "ownership", "preparation", "records",
+        "spec",
     },
     "cli": {
         "ablation", "bench", "cache", "data", "environment", "errors", "evaluate", "files", "fit", "formats", "home",
-        "labels", "leaderboard", "manager", "model", "plots", "preparation", "published", "records", "reproduction",
-        "restored", "rows", "sensitivity", "spec", "sweep", "verify",
+        "labels", "leaderboard", "manager", "model", "ownership", "plots", "preparation", "published", "records",
+        "reproduction", "restored", "rows", "sensitivity", "spec", "sweep", "verify",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {

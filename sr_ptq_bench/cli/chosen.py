@@ -45,6 +45,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             model_option,
             click.option("--scope", type=click.Choice(["linear", "all"]), help="Default: the network's own."),
             click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the runs."),
+            shared.method_options("An option of those methods that have it, such as dobi.preset=official."),
             shared.plugin_files,
             results_option,
             click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
@@ -67,28 +68,27 @@ class Chosen:
         model: str | None,
         scope: ScopeName | None,
         seed: int,
+        options: tuple[str, ...],
         plugin_files: tuple[Path, ...],
         results: Path,
         device: str,
     ) -> None:
         from ..errors import SrqError
-        from ..spec import Bits, RunSpec, Suite, parse_scale
+        from ..spec import Bits, RunSpec, Suite, parse_options, parse_scale
 
         twice = next((name for name in methods if methods.count(name) > 1), None)
         if twice:
             raise SrqError(f"method '{twice}' is given twice; name each once")
         protocol = Suite.load(suite)
         protocol = protocol.with_model(model or protocol.model)
-        parsed, factor = Bits.parse(bits), parse_scale(scale)
-        specs = [
-            RunSpec(method=name, bits=parsed, scale=factor, suite=protocol, scope=scope, seed=seed) for name in methods
-        ]
+        parsed, factor, given = Bits.parse(bits), parse_scale(scale), parse_options(options)
 
         from ..cache import Cache
         from ..data.library import Library
         from ..environment import choose_device, keep_freed_memory
         from ..home import default_home
         from ..manager import Plugins
+        from ..ownership import own_options
         from ..preparation import prepare
         from .display import Display
 
@@ -97,9 +97,14 @@ class Chosen:
         self.cache, plugins = Cache(home), Plugins(plugin_files)
         library = Library(home, self.display.stage, self.display.print)
         place = choose_device(device)
-        self.runs: list[Run] = [prepare(spec, plugins, place, library) for spec in specs]
+        spec = RunSpec(method=methods[0], bits=parsed, scale=factor, suite=protocol, scope=scope, seed=seed)
+        specs = [
+            spec.model_copy(update={"method": name, "options": own})
+            for name, own in own_options(methods, given, plugins).items()
+        ]
+        self.runs: list[Run] = [prepare(each, plugins, place, library) for each in specs]
         self.results = results / protocol.name
-        self.title = f"{protocol.model} x{scale}, {parsed}, suite {protocol.name}"
+        self.title = ", ".join([f"{protocol.model} x{scale}", str(parsed), f"suite {protocol.name}", *options])
 
     def distributions(self, run: Run, student: Student) -> dict[str, Distribution]:
         """What the calibration pass keeps of every site of a student."""

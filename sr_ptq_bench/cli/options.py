@@ -28,6 +28,11 @@ out = click.option(
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 
 
+def method_options(told: str) -> Callable[[F], F]:
+    """Options of methods, `-o KEY=VALUE`; `told` is the help."""
+    return click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help=told)
+
+
 def table_format(told: str = "How the table is printed.") -> Callable[[F], F]:
     """The kinds of text that a table can be; `told` is the help."""
     kinds = click.Choice(["markdown", "csv", "latex", "json"])

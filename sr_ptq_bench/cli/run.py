@@ -64,14 +64,7 @@ LARGEST_SEED = 2**63 - 1  # torch takes no larger one
     type=click.IntRange(0, 2**16),
     help="LR pixels that a tile sees more on every side.",
 )
-@click.option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="An option of the method, such as dqc.lr=1e-3.",
-)
+@shared.method_options("An option of the method, such as dqc.lr=1e-3.")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all randomness."
 )

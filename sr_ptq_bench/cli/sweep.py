@@ -37,14 +37,7 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
 @click.option("--scope", type=click.Choice(["linear", "all"]), help="As in `srq run`.")
 @click.option("--seed", type=int, metavar="SEED", help="The first seed; default: 0.")
 @click.option("--seeds", type=int, metavar="N", help="Measure every cell with N seeds; default: 1.")
-@click.option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="An option of those methods that have it, such as dqc.lr=1e-3.",
-)
+@shared.method_options("An option of those methods that have it, such as dqc.lr=1e-3.")
 @shared.plugin_files
 @shared.out
 @shared.device

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import SrqError, unknown
-from ..manager import option_values
+from ..errors import SrqError
+from ..ownership import own_options
 from ..records import Measured, bounds_path, name_of, read_record
 from .grid import Cell, given_twice
 from .worker import Task, made_by_this_software
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ..cache import Cache
     from ..hookspecs import Progress
     from ..manager import Plugins
-    from ..method import Method
     from ..schema import PortableSpec
     from .worker import Preparer
 
@@ -79,19 +78,9 @@ def _read(path: Path) -> Measured | None:
 
 def with_own_options(cells: Sequence[Cell], plugins: Plugins) -> list[Cell]:
     """The cells, each with those options that its method has; raises SrqError for an option that none of them has."""
-    methods = {name: plugins.method(name, {}) for name in {cell.method: None for cell in cells}}
-    owned = {name: {key for part in method.parts for key in _keys(method, part)} for name, method in methods.items()}
-    everything = set().union(*owned.values())
-    for key in {key: None for cell in cells for key in cell.options}:
-        if key not in everything:
-            raise unknown("option", key, {name for name in everything if ("." in name) == ("." in key)})
+    everything = {key: value for cell in cells for key, value in cell.options.items()}
+    owned = own_options((cell.method for cell in cells), everything, plugins)
     return [
         cell.model_copy(update={"options": {key: v for key, v in cell.options.items() if key in owned[cell.method]}})
         for cell in cells
     ]
-
-
-def _keys(method: Method, part: str) -> Iterable[str]:
-    """The names of a part's options, with and without the part."""
-    keys = option_values(method.options[part])
-    return [*keys, *(f"{part}.{key}" for key in keys)]

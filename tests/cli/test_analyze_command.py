@@ -46,6 +46,12 @@ def test_groups(analyze, by, groups):
     assert sum(int(line["sites"]) for line in lines) == len(SITES)
 
 
+def test_options_reach_the_method_and_stand_in_the_title(analyze):
+    wide, narrow = (analyze("-o", f"p={p}", "--format", "json", method="percentile").out for p in ("1e-3", "0.2"))
+    assert json.loads(wide)[0]["psnr_all"] != json.loads(narrow)[0]["psnr_all"]
+    assert "suite tiny, p=0.2, percentile" in analyze("-o", "p=0.2", method="percentile").out
+
+
 def test_twice_the_same(analyze):
     assert analyze().out == analyze().out
 
@@ -72,6 +78,8 @@ def test_a_figure(analyze, tmp_path, by):
     ("more", "line"),
     [
         (("--method", "minmx"), "srq: no method 'minmx'; did you mean 'minmax'?"),
+        (("-o", "p=0.2"), "srq: no option 'p'"),
+        (("-o", "p"), "srq: "),
         (("--test", "nose"), "srq: no test set 'nose'; did you mean 'noise'?"),
         (("--patches", "5"), "srq: 5 patches are more than the 4 of the calibration"),
         (("--patches", "0"), "srq: Invalid value for '--patches': 0 is not in the range x>=1."),
