@@ -22,12 +22,6 @@ TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
 STAGES = ["score fp", "score bicubic", "score bilinear", "observe", "bounds", "calibrate", "evaluate", "total"]
 
 
-def error_of(function, *arguments, **named) -> str:
-    with pytest.raises(SrqError) as caught:
-        function(*arguments, **named)
-    return str(caught.value)
-
-
 def ready(suite, *more, **spec):
     return prepare(suite.spec(**spec), plugins(*more))
 

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from refusals import error_of
 from tiny import FILE, plugin, plugins
 
-from sr_ptq_bench import Bounds, SrqError, manager
+from sr_ptq_bench import Bounds, manager
 from sr_ptq_bench.hookspecs import hookimpl
 from sr_ptq_bench.manager import Plugin, Plugins, option_values
 
@@ -23,12 +24,6 @@ from sr_ptq_bench import Bounds, hookimpl
 def srq_init_bounds(distribution):
     return Bounds(distribution.minimum, distribution.maximum)
 """
-
-
-def error_of(function, *arguments) -> str:
-    with pytest.raises(SrqError) as caught:
-        function(*arguments)
-    return str(caught.value)
 
 
 def init_bounds(distribution):

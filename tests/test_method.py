@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from refusals import error_of
 from tiny import plugin, plugins, run
 
-from sr_ptq_bench import Bounds, Distribution, Quantizer, SrqError
+from sr_ptq_bench import Bounds, Distribution, Quantizer
 from sr_ptq_bench.checks import blamed_on, checked_figures
 from sr_ptq_bench.errors import PluginError
 from sr_ptq_bench.quantizer import Site
@@ -21,12 +22,6 @@ TENSOR = torch.tensor([[-1.0, 2.0], [0.5, 3.0], [-4.0, 1.0]])
 PER_TENSOR = Distribution.of_tensor(TENSOR)
 PER_CHANNEL = Distribution.of_tensor(TENSOR, channel_axis=0)
 SITE = Site("fc1.weight", "weight", "parameter", 0)
-
-
-def error_of(function, *arguments, **named) -> str:
-    with pytest.raises(SrqError) as caught:
-        function(*arguments, **named)
-    return str(caught.value)
 
 
 def method_that_returns(bounds):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from refusals import error_of
 from safetensors.torch import load_file, save_file
 from tiny import FILE, plugin, plugins, run, silent, write_images
 
-from sr_ptq_bench import SrqError
 from sr_ptq_bench.bench import measure
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.data.library import Library
@@ -16,12 +16,6 @@ from sr_ptq_bench.data.registry import ImageSet, Registry, Weights
 from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.preparation import prepare
 from sr_ptq_bench.records import comparable, record_name
-
-
-def error_of(function, *arguments, **named) -> str:
-    with pytest.raises(SrqError) as caught:
-        function(*arguments, **named)
-    return str(caught.value)
 
 
 def ready(suite, *more, **spec):

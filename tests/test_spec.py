@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
+from refusals import error_of
 from tiny import toml
 
 from sr_ptq_bench.data.registry import Registry
@@ -25,13 +26,6 @@ from sr_ptq_bench.spec import (
     parse_scale,
     suite_names,
 )
-
-
-def error_of(function, *arguments) -> str:
-    with pytest.raises(SrqError) as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

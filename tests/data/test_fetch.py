@@ -8,6 +8,7 @@ import socket
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import error_of
 from webserver import Answer
 
 from sr_ptq_bench.data import fetch
@@ -40,13 +41,6 @@ def downloads(tmp_path):
 
 def names(downloads: Downloads) -> list[str]:
     return sorted(path.name for path in downloads.folder.iterdir() if path.name != ".lock")
-
-
-def error_of(function, *arguments) -> str:
-    with pytest.raises(SrqError) as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_file_is_fetched_once(web, downloads):

@@ -9,11 +9,11 @@ import zipfile
 from contextlib import contextmanager
 
 import pytest
+from refusals import error_of
 
 from sr_ptq_bench.data.images import encode_png, write_image
 from sr_ptq_bench.data.library import Library
 from sr_ptq_bench.data.registry import ImageSet, Registry, Weights
-from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.spec import DataSource
 
 NAMES = {"a": "17x14", "b": "12x24"}
@@ -68,13 +68,6 @@ def folder(tmp_path, noise):
     write_image(tmp_path / "mine" / "a.png", noise(14, 17))
     write_image(tmp_path / "mine" / "b.png", noise(24, 12))
     return tmp_path / "mine"
-
-
-def error_of(function, *arguments) -> str:
-    with pytest.raises(SrqError) as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_weights_are_fetched_at_first_use_and_their_checksum_told(web, library, told):

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import error_of
 from tiny import toml
 
 from sr_ptq_bench import SrqError
@@ -22,12 +23,6 @@ BITS = st.lists(
     unique_by=lambda bits: bits if isinstance(bits, str) else f"w{bits}a{bits}",
 )
 SCALES = st.lists(st.sampled_from([2, 3, 4]), min_size=1, max_size=3, unique=True)
-
-
-def error_of(function, *arguments) -> str:
-    with pytest.raises(SrqError) as caught:
-        function(*arguments)
-    return str(caught.value)
 
 
 def cells(**choices) -> list[Cell]:
