@@ -69,7 +69,8 @@ class SRModel:
             raise SrqError(
                 f"an image of {width}x{height} pixels is too small; '{self.name}' takes {self.minimum} or more"
             )
-        sr: Tensor = self.network(pad(lr, self.window, self.padding))
+        padded = pad(lr, self.window, self.padding)
+        sr: Tensor = self.network(padded.clone() if padded is lr else padded)  # some networks overwrite their input
         return sr[..., : height * self.scale, : width * self.scale]
 
     def with_features(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -13,7 +13,7 @@ from torch import nn
 from sr_ptq_bench import SRModel
 from sr_ptq_bench.backbones.spandrel import srq_load_model
 
-ARCHITECTURES = ("compact", "dat", "esrgan", "hat", "span", "swinir")
+ARCHITECTURES = ("compact", "dat", "esrgan", "hat", "rcan", "span", "swinir")
 SIDE = 16
 """Pixels that each of them takes."""
 
@@ -28,7 +28,7 @@ def network(name: str, scale: int = 2) -> nn.Module:
 
 
 def _network(name: str, scale: int) -> nn.Module:
-    from spandrel.architectures import DAT, ESRGAN, HAT, SPAN, Compact, SwinIR
+    from spandrel.architectures import DAT, ESRGAN, HAT, RCAN, SPAN, Compact, SwinIR
 
     tiny = {"upscale": scale, "img_size": 16, "embed_dim": 12, "num_heads": [2]}
     if name == "compact":
@@ -41,6 +41,8 @@ def _network(name: str, scale: int) -> nn.Module:
     if name == "hat":
         squeeze = {"compress_ratio": 3, "squeeze_factor": 3, "upsampler": "pixelshuffle"}
         return HAT.HAT(**tiny, **squeeze, window_size=8, depths=[2])
+    if name == "rcan":  # the one that overwrites its input
+        return RCAN.RCAN(scale=scale, n_resgroups=2, n_resblocks=1, n_feats=4, reduction=2)
     if name == "span":
         return SPAN.SPAN(num_in_ch=3, num_out_ch=3, feature_channels=4, upscale=scale)
     return SwinIR.SwinIR(**tiny, window_size=8, depths=[2], mlp_ratio=2, upsampler="pixelshuffledirect")

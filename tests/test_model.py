@@ -486,3 +486,15 @@ def test_with_padding_changes_nothing_else():
     other = with_padding(teacher, "reflect")
     assert (teacher.padding, other.padding) == ("flip", "reflect")
     assert other.network is teacher.network
+
+
+def test_a_network_that_overwrites_its_input_leaves_the_image_as_it_was():
+    class Overwriting(nn.Module):
+        def forward(self, x):
+            return x.mul_(255)
+
+    model = SRModel("overwriting", 1, Overwriting(), {}, ())
+    lr = torch.rand(1, 3, 8, 8)
+    before = lr.clone()
+    assert torch.equal(model(lr), before * 255)
+    assert torch.equal(lr, before)

@@ -66,7 +66,7 @@ def test_swinir_light_s_weights_give_the_built_in_backbone_s_output(tmp_path):
         assert producer == expected[layer] or (producer, expected[layer]) == ("conv", "linear")
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "span"])
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ("rcan", "span")])
 def test_every_linear_and_conv2d_layer_is_a_site(name, tmp_path):
     model = loaded(name, 2, tmp_path)
     layers = {path for path, of in model.network.named_modules() if isinstance(of, nn.Linear | nn.Conv2d)}
@@ -87,6 +87,13 @@ def test_every_linear_and_conv2d_layer_is_a_site(name, tmp_path):
 )
 def test_products_of_attention_are_said_to_be_left_out(name, said, tmp_path):
     assert re.fullmatch(said, loaded(name, 2, tmp_path).not_covered)
+
+
+def test_convolutions_that_only_shift_the_mean_are_no_sites_and_are_named(tmp_path):
+    model = loaded("rcan", 2, tmp_path)
+    assert model.edges == ("head.0", "tail.1")
+    assert "2 products" in model.not_covered
+    assert model.not_covered.endswith("in MeanShift sub_mean, MeanShift add_mean")
 
 
 @pytest.mark.parametrize("name", ["compact", "esrgan"])
