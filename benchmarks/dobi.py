@@ -10,6 +10,7 @@ import torch
 from benchmarks.compare import Row, seconds
 from benchmarks.naive import search
 from sr_ptq_bench import Distribution, Site
+from sr_ptq_bench.choice import choose_method
 from sr_ptq_bench.manager import Plugins
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def rows() -> list[Row]:
 
 def _speed() -> Row:
     v = torch.randn(ELEMENTS, generator=torch.Generator().manual_seed(0))
-    site, method = Site("v", "activation", "linear"), Plugins().method("dobi", {})
+    site, method = Site("v", "activation", "linear"), choose_method(Plugins(), "dobi", {})
 
     def ours() -> None:
         distribution = Distribution.of_tensor(v)
@@ -48,7 +49,7 @@ def _speed() -> Row:
 
 
 def _same_winners() -> Row:
-    method = Plugins().method("dobi", {})
+    method = choose_method(Plugins(), "dobi", {})
     trials = equal = 0
     gap = 0.0
     for seed in range(3):

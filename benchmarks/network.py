@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.naive import NaiveQuantizer
 from sr_ptq_bench import Bits, SRModel, Student
+from sr_ptq_bench.choice import choose_method
 from sr_ptq_bench.environment import keep_freed_memory
 from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.model import quantize
@@ -36,7 +37,7 @@ def student(model: SRModel, naive: bool = False, bits: str = "2") -> Student:
     """The quantized twin with DOBI's bounds from four patches."""
     made = quantize(model, Bits.parse(bits), NaiveQuantizer if naive else None)
     distributions = observe(made, partial(patches(4).split, 4))
-    method = Plugins().method("dobi", {})
+    method = choose_method(Plugins(), "dobi", {})
     for name, quantizer in made.quantizers.items():
         quantizer.set_bounds(method.init_bounds(quantizer.site, distributions[name], quantizer.bits))
     return made

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from .choice import choose_method, option_values
 from .data.batches import Batches
 from .data.datasets import crops, load_dataset
 from .data.library import Library
 from .errors import SrqError
 from .files import sha256_of
-from .manager import option_values
 from .model import with_padding, with_scope
 from .records import record_name
 from .schema import Hashes, PortableSpec, Text
@@ -57,7 +57,7 @@ def prepare(spec: RunSpec, plugins: Plugins, device: str = "cpu", library: Libra
     names them in `not_scored`.
     """
     library = library or Library()
-    method = plugins.method(spec.method, spec.options, spec.suite.options)
+    method = choose_method(plugins, spec.method, spec.options, spec.suite.options)
     not_scored = _absent(spec, library)
     weights = library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
     model = with_padding(plugins.load_model(spec.suite.model, spec.scale, weights), spec.suite.padding)
@@ -92,7 +92,7 @@ def with_method(run: Run, spec: RunSpec) -> Run:
 
     Method, options and bits may differ from those of `run`; raises SrqError where they are unusable.
     """
-    method = run.plugins.method(spec.method, spec.options, spec.suite.options)
+    method = choose_method(run.plugins, spec.method, spec.options, spec.suite.options)
     hashes = run.hashes.model_copy(update={"plugins": run.plugins.sources(method.parts)})
     return replace(run, spec=spec, method=method, portable=_portable(spec, method, run.model), hashes=hashes)
 

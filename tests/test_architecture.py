@@ -40,7 +40,9 @@ MAY_IMPORT = {
     "data": {"basicsr_compat", "errors", "files", "home", "locks"},
     "checks": {"errors", "model", "quantizer", "schema"},
     "method": {"checks", "errors"},
-    "manager": {"checks", "errors", "files", "hookspecs", "method"},
+    "plugin": {"errors", "files", "hookspecs"},
+    "manager": {"checks", "errors", "hookspecs", "plugin"},
+    "choice": {"checks", "errors", "method"},
     "schema": {"complexity", "errors", "spec"},
     "records": {"errors", "files", "schema"},
     "stored_bounds": {"checkpoint", "errors", "quantizer"},
@@ -60,8 +62,7 @@ MAY_IMPORT = {
     "evaluate": {"data", "errors", "schema", "tiles"},
     "teacher": {"errors", "files", "model"},
     "cache": {"distribution", "errors", "files", "locks", "records", "schema", "teacher", "unfinished"},
-    "ownership": {"errors", "manager"},
-    "preparation": {"data", "errors", "files", "manager", "model", "records", "schema", "spec", "tiles"},
+    "preparation": {"choice", "data", "errors", "files", "model", "records", "schema", "spec", "tiles"},
     "bench": {
         "accounting", "checks", "environment", "errors", "evaluate", "model", "observation", "records", "schema",
         "stored_bounds",
@@ -71,13 +72,13 @@ MAY_IMPORT = {
     "sensitivity": {"cells", "errors", "evaluate", "formats", "model"},
     "plots": {"errors", "files", "labels"},
     "sweep": {
-        "bench", "cache", "data", "environment", "errors", "home", "manager", "ownership", "preparation", "records",
+        "bench", "cache", "choice", "data", "environment", "errors", "home", "manager", "preparation", "records",
         "spec",
     },
     "cli": {
-        "ablation", "bench", "cache", "data", "environment", "errors", "evaluate", "files", "fit", "formats", "home",
-        "labels", "leaderboard", "manager", "model", "ownership", "plots", "preparation", "published", "records",
-        "reproduction", "restored", "rows", "sensitivity", "spec", "sweep", "verify",
+        "ablation", "bench", "cache", "choice", "data", "environment", "errors", "evaluate", "files", "fit", "formats",
+        "home", "labels", "leaderboard", "manager", "model", "plots", "preparation", "published",
+        "records", "reproduction", "restored", "rows", "sensitivity", "spec", "sweep", "verify",
     },
 }  # fmt: skip
 IN_ONE_MODULE = {

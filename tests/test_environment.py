@@ -10,11 +10,12 @@ import torch
 from tiny import FILE, plugin, plugins
 
 from sr_ptq_bench import SrqError, environment
+from sr_ptq_bench.choice import choose_method
 from sr_ptq_bench.environment import choose_device, describe, keep_freed_memory, peak_memory
 
 
 def test_versions_are_of_all_that_took_part():
-    method = plugins(plugin("mine", calibrate=lambda: None)).method("minmax+mine", {})
+    method = choose_method(plugins(plugin("mine", calibrate=lambda: None)), "minmax+mine", {})
     found = describe(method, "cpu").versions
     for name, distribution in {"torch": "torch", "basicsr": "basicsr", "opencv": "opencv-python"}.items():
         assert found[name] == version(distribution)
@@ -25,18 +26,19 @@ def test_versions_are_of_all_that_took_part():
 
 
 def test_a_plugin_of_a_file_is_known_by_its_content(tmp_path):
+    from sr_ptq_bench.choice import choose_method
     from sr_ptq_bench.files import sha256_of
     from sr_ptq_bench.manager import Plugins
 
     path = tmp_path / "mine.py"
     path.write_text("from sr_ptq_bench import hookimpl\n@hookimpl\ndef srq_init_bounds(): pass\n")
-    found = describe(Plugins([path]).method("mine", {}), "cpu").versions
+    found = describe(choose_method(Plugins([path]), "mine", {}), "cpu").versions
     assert found["plugin mine"] == f"mine.py sha256 {sha256_of(path)[:12]}"
     assert FILE.name not in str(found)
 
 
 def test_the_machine_is_described():
-    found = describe(plugins().method("minmax", {}), "cpu")
+    found = describe(choose_method(plugins(), "minmax", {}), "cpu")
     assert found.device == "cpu"
     assert found.threads == torch.get_num_threads()
     assert found.platform.startswith(platform.system())
@@ -46,7 +48,7 @@ def test_the_machine_is_described():
 def test_a_cpu_without_proc_has_a_name_all_the_same(monkeypatch, tmp_path):
     monkeypatch.setattr(environment, "Path", lambda _: tmp_path / "missing")
     monkeypatch.setattr(platform, "processor", lambda: "")
-    assert describe(plugins().method("minmax", {}), "cpu").cpu == "unknown"
+    assert describe(choose_method(plugins(), "minmax", {}), "cpu").cpu == "unknown"
 
 
 def test_devices():

@@ -1,9 +1,8 @@
-"""Plugins are found, and what `--method` and its options name is resolved or refused."""
+"""Plugins are found and asked, or refused by name."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import SimpleNamespace
 
@@ -13,9 +12,12 @@ import torch
 from refusals import error_of
 from tiny import FILE, plugin, plugins
 
-from sr_ptq_bench import Bounds, manager
+from sr_ptq_bench import Bounds
+from sr_ptq_bench import plugin as plugin_home
+from sr_ptq_bench.choice import choose_method, option_values
 from sr_ptq_bench.hookspecs import hookimpl
-from sr_ptq_bench.manager import Plugin, Plugins, option_values
+from sr_ptq_bench.manager import Plugins
+from sr_ptq_bench.plugin import Plugin
 
 METHOD = """
 from sr_ptq_bench import Bounds, hookimpl
@@ -48,7 +50,7 @@ def installed(monkeypatch):
             entry = EntryPoint(name, value, "srq")
             vars(entry).update(dist=SimpleNamespace(name="foreign", version="2.0"))
             found.append(entry)
-        monkeypatch.setattr(manager, "entry_points", lambda group: found)
+        monkeypatch.setattr(plugin_home, "entry_points", lambda group: found)
 
     return install
 
@@ -80,7 +82,7 @@ def test_a_foreign_entry_point_is_found(installed, module):
     installed(mine="foreign_method")
     found = Plugins()
     assert (found.plugins["mine"].distribution, found.plugins["mine"].version) == ("foreign", "2.0")
-    assert found.method("mine", {}).parts == ("mine",)
+    assert choose_method(found, "mine", {}).parts == ("mine",)
 
 
 def test_a_plugin_of_a_file_is_named_after_it(tmp_path):
@@ -103,7 +105,7 @@ def test_a_file_may_use_dataclasses_and_options_with_annotations_as_text(tmp_pat
         "@hookimpl\ndef srq_init_bounds(): pass\n"
     )
     found = Plugins([tmp_path / "mine.py"])
-    assert option_values(found.method("mine", {"kind": "b"}).options["mine"]) == {"kind": "b"}
+    assert option_values(choose_method(found, "mine", {"kind": "b"}).options["mine"]) == {"kind": "b"}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ def test_a_blocked_plugin_is_not_even_imported(installed, module, monkeypatch):
 
 def test_a_blocked_part_of_a_method_is_unknown(monkeypatch):
     monkeypatch.setenv("SRQ_DISABLE", "dqc")
-    assert error_of(Plugins().method, "2dquant", {}).startswith("no method 'dqc'; ")
+    assert error_of(choose_method, Plugins(), "2dquant", {}).startswith("no method 'dqc'; ")
 
 
 def test_an_empty_srq_disable_blocks_nothing(monkeypatch):
@@ -247,173 +249,6 @@ def test_what_can_stand_after_method(hooks, expected):
 def test_method_names_are_those_of_methods_only():
     assert {"minmax", "dobi", "dqc", "2dquant"} <= set(plugins().method_names())
     assert {"tiny", "metrics", "swinir"}.isdisjoint(plugins().method_names())
-
-
-# Methods
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("minmax", ("minmax",)),
-        ("minmax+dqc", ("minmax", "dqc")),
-        ("dobi+dqc", ("dobi", "dqc")),
-        ("2dquant", ("dobi", "dqc")),
-    ],
-)
-def test_parts(name, parts):
-    method = Plugins().method(name, {})
-    assert (method.name, method.parts) == (name, parts)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("minmx", "no method 'minmx'; did you mean 'minmax'?"),
-        ("2dquan", "no method '2dquan'; did you mean '2dquant'?"),
-        ("minmax+dcq", "no method 'dcq'; did you mean 'dqc'?"),
-        ("metrics", "no method 'metrics'; "),
-        ("", "no method ''; there is: 2dquant, dbdc, dobi, "),
-        ("minmax+", "no method ''; there is: "),
-        ("minmax++dqc", "no method ''; there is: "),
-        ("minmax dqc", "no method 'minmax dqc'; "),
-        ("minmax+dobi", "method 'minmax+dobi' has two initializers, minmax and dobi; keep one"),
-        ("minmax+2dquant", "method 'minmax+2dquant' has two initializers, minmax and dobi; keep one"),
-        ("minmax+minmax", "method 'minmax+minmax' names 'minmax' twice"),
-        ("2dquant+dqc", "method '2dquant+dqc' names 'dqc' twice"),
-        ("dqc", "method 'dqc' has no initializer; put one before it, such as minmax+dqc"),
-    ],
-)
-def test_a_method_that_cannot_be_is_refused(name, expected):
-    assert error_of(Plugins().method, name, {}).startswith(expected)
-
-
-def test_two_calibrators_are_refused():
-    found = plugins(plugin("other", calibrate=calibrate))
-    assert error_of(found.method, "minmax+dqc+other", {}) == (
-        "method 'minmax+dqc+other' has two calibrators, dqc and other; keep one"
-    )
-
-
-def test_transformers_join_without_limit():
-    some = [plugin(name, transform_model=lambda student: None) for name in "ab"]
-    assert plugins(*some).method("a+b+minmax+dqc", {}).parts == ("a", "b", "minmax", "dqc")
-
-
-@pytest.mark.parametrize("compose", [lambda: ("loop",), lambda: ("minmax", "round")])
-def test_a_plugin_composed_of_itself_is_refused(compose):
-    found = plugins(plugin("loop", compose=compose), plugin("round", compose=lambda: ("loop",)))
-    assert error_of(found.method, "loop", {}).startswith("plugin 'loop' is composed of itself; ")
-
-
-def test_2dquant_is_dobi_and_dqc_with_their_options():
-    given = {"dobi.K": "7", "lr": "0.5", "preset": "official", "dqc.batch": "3"}
-    defaults = {"dqc.iterations": 10}
-    one, other = (Plugins().method(name, given, defaults) for name in ("2dquant", "dobi+dqc"))
-    assert one.options == other.options
-    assert one.parts == other.parts
-    assert one.options["dobi"].K == 7
-    assert one.options["dqc"].lr == 0.5
-
-
-# Options
-
-
-def options_of(name, given, defaults=None):
-    method = Plugins().method(name, given, defaults or {})
-    return {part: option_values(method.options[part]) for part in method.parts}
-
-
-def test_a_qualified_option_reaches_its_part():
-    assert options_of("2dquant", {"dqc.lr": "1e-3"})["dqc"]["lr"] == 1e-3
-
-
-def test_an_unqualified_option_reaches_the_part_that_has_it():
-    assert options_of("2dquant", {"K": "7"})["dobi"]["K"] == 7
-
-
-def test_an_unqualified_option_reaches_every_part_that_has_it():
-    options = options_of("2dquant", {"preset": "official"})
-    assert options["dobi"]["preset"] == options["dqc"]["preset"] == "official"
-
-
-def test_a_part_without_options_has_none():
-    assert options_of("minmax+dqc", {})["minmax"] == {}
-
-
-def test_the_suite_s_defaults_are_used():
-    assert options_of("2dquant", {}, {"dqc.iterations": 12, "dobi.K": 3})["dqc"]["iterations"] == 12
-
-
-def test_the_user_s_options_win_over_the_suite_s():
-    defaults = {"dqc.iterations": 12, "dqc.batch": 5}
-    for key in ("dqc.iterations", "iterations"):
-        dqc = options_of("2dquant", {key: "99"}, defaults)["dqc"]
-        assert (dqc["iterations"], dqc["batch"]) == (99, 5)
-
-
-def test_the_suite_s_defaults_for_other_methods_are_left_alone():
-    assert options_of("minmax", {}, {"dqc.iterations": 12}) == {"minmax": {}}
-
-
-def test_the_suite_s_defaults_name_their_plugin():
-    assert error_of(Plugins().method, "minmax", {}, {"iterations": 12}) == (
-        "the suite's option 'iterations' names no plugin; write PLUGIN.iterations"
-    )
-
-
-def test_the_suite_s_misspelt_default_is_refused():
-    assert error_of(Plugins().method, "2dquant", {}, {"dqc.iteration": 1}) == (
-        "no option 'iteration'; did you mean 'iterations'?"
-    )
-
-
-@pytest.mark.parametrize(
-    ("method", "option", "expected"),
-    [
-        ("2dquant", "lrr", "no option 'lrr'; did you mean 'lr'?"),
-        ("2dquant", "dqc.lrr", "no option 'dqc.lrr'; did you mean 'dqc.lr'?"),
-        ("2dquant", "dcq.lr", "no option 'dcq.lr'; did you mean 'dqc.lr'?"),
-        ("2dquant", "dqc.K", "no option 'dqc.K'; did you mean 'd"),
-        ("2dquant", "2dquant.lr", "no option '2dquant.lr'; did you mean 'dqc.lr'?"),
-        ("dobi", "dqc.lr", "no option 'dqc.lr'; "),
-        ("dobi", "lr", "no option 'lr'; "),
-        ("minmax", "p", "no option 'p'; there is: none"),
-        ("minmax", "minmax.p", "no option 'minmax.p'; there is: none"),
-        ("percentile", "percentle.p", "no option 'percentle.p'; did you mean 'percentile.p'?"),
-        ("2dquant", ".lr", "no option '.lr'; "),
-        ("2dquant", "dqc.", "no option 'dqc.'; "),
-    ],
-)
-def test_an_unknown_option_names_the_nearest(method, option, expected):
-    assert error_of(Plugins().method, method, {option: "1"}).startswith(expected)
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "expected"),
-    [
-        ("dqc.lr", "fast", "option lr: Input should be a valid number"),
-        ("dqc.iterations", "0", "option iterations: Input should be greater than or equal to 1, got '0'"),
-        ("preset", "offical", "no preset 'offical'; did you mean 'official'?"),
-        ("one_sided", "maybe", "option one_sided: Input should be a valid boolean"),
-    ],
-)
-def test_an_impossible_value_says_what_was_expected(option, value, expected):
-    assert error_of(Plugins().method, "2dquant", {option: value}).startswith(expected)
-
-
-def test_option_values_of_any_kind_of_object():
-    @dataclass(frozen=True)
-    class Plain:
-        lr: float = 0.5
-
-    @dataclass(frozen=True, slots=True)
-    class Slots:
-        lr: float = 0.5
-
-    for options in (Plain(), Slots(), SimpleNamespace(lr=0.5)):
-        assert option_values(options) == {"lr": 0.5}
-    assert option_values(None) == {}
 
 
 # Models and metrics

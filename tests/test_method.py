@@ -14,6 +14,7 @@ from tiny import plugin, plugins, run
 
 from sr_ptq_bench import Bounds, Distribution, Quantizer
 from sr_ptq_bench.checks import blamed_on, checked_figures
+from sr_ptq_bench.choice import choose_method
 from sr_ptq_bench.errors import PluginError
 from sr_ptq_bench.quantizer import Site
 
@@ -25,7 +26,7 @@ SITE = Site("fc1.weight", "weight", "parameter", 0)
 
 
 def method_that_returns(bounds):
-    return plugins(plugin("mine", init_bounds=lambda: bounds)).method("mine", {})
+    return choose_method(plugins(plugin("mine", init_bounds=lambda: bounds)), "mine", {})
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_an_interruption_is_no_error_of_a_plugin(tiny_suite):
 @pytest.mark.parametrize("returned", [None, 7, "text", {"lr": 1}, (1, 2)])
 def test_options_are_an_object_with_attributes(returned):
     mine = plugin("mine", init_bounds=lambda: None, options=lambda: returned)
-    message = error_of(plugins(mine).method, "mine", {})
+    message = error_of(choose_method, plugins(mine), "mine", {})
     assert message.startswith(
         f"plugin 'mine': srq_options returns a {type(returned).__name__}; expected an object with"
     )
@@ -165,7 +166,7 @@ def test_options_are_an_object_with_attributes(returned):
 
 @pytest.mark.parametrize("returned", ["dobi", 3, (1, 2), {"dobi": 1}])
 def test_a_composition_is_names(returned):
-    message = error_of(plugins(plugin("mine", compose=lambda: returned)).method, "mine", {})
+    message = error_of(choose_method, plugins(plugin("mine", compose=lambda: returned)), "mine", {})
     assert message.startswith(f"plugin 'mine': srq_compose returns {returned!r}; expected names, such as")
 
 
@@ -285,13 +286,13 @@ def test_scores_that_are_none_name_the_plugin(tiny_suite, scores):
 
 def test_whether_a_method_rewrites_weights():
     found = plugins(plugin("rewrite", transform_model=lambda student: None))
-    assert found.method("rewrite+minmax", {}).transforms()
-    assert not found.method("minmax", {}).transforms()
+    assert choose_method(found, "rewrite+minmax", {}).transforms()
+    assert not choose_method(found, "minmax", {}).transforms()
 
 
 def test_every_transformer_is_called_in_order():
     called = []
     some = [plugin(name, transform_model=lambda student, name=name: called.append(name)) for name in "ba"]
     student = SimpleNamespace(weights={}, network=torch.nn.Identity())
-    plugins(*some).method("b+a+minmax", {}).transform(student, SimpleNamespace())
+    choose_method(plugins(*some), "b+a+minmax", {}).transform(student, SimpleNamespace())
     assert called == ["b", "a"]

@@ -139,7 +139,7 @@ def _toml_value(value: Any) -> str:
 
 def plugin(name: str, **hooks: Any) -> Any:
     """A plugin called `name` with these functions as its hooks (`compose=...` is `srq_compose`)."""
-    from sr_ptq_bench.manager import Plugin
+    from sr_ptq_bench.plugin import Plugin
 
     module = ModuleType(name)
     for hook, function in hooks.items():

@@ -70,6 +70,7 @@ def ablate(
 
     from ..ablation import page, settings
     from ..cache import Cache
+    from ..choice import choose_method
     from ..data.library import Library
     from ..environment import choose_device
     from ..formats import render
@@ -84,7 +85,7 @@ def ablate(
     }
     plugins, display, home = Plugins(plugin_files), Display(), default_home()
     for spec in specs.values():  # a value that is impossible is refused before the first cell is measured
-        plugins.method(spec.method, spec.options, spec.suite.options)
+        choose_method(plugins, spec.method, spec.options, spec.suite.options)
     cache, library = Cache(home), Library(home, display.stage, display.print)
     device = choose_device(device)
     records = {}

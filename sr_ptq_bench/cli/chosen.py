@@ -84,11 +84,11 @@ class Chosen:
         parsed, factor, given = Bits.parse(bits), parse_scale(scale), parse_options(options)
 
         from ..cache import Cache
+        from ..choice import own_options
         from ..data.library import Library
         from ..environment import choose_device, keep_freed_memory
         from ..home import default_home
         from ..manager import Plugins
-        from ..ownership import own_options
         from ..preparation import prepare
         from .display import Display
 

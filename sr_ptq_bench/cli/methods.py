@@ -10,7 +10,8 @@ import click
 from . import options as shared
 
 if TYPE_CHECKING:
-    from ..manager import Plugin, Plugins
+    from ..manager import Plugins
+    from ..plugin import Plugin
 
 
 @click.command()
@@ -32,7 +33,7 @@ def methods(plugin_files: tuple[Path, ...]) -> None:
 
 
 def _describe(plugins: Plugins, plugin: Plugin) -> list[str]:
-    from ..manager import option_values
+    from ..choice import option_values
 
     kind = [
         word

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..choice import own_options
 from ..errors import SrqError
-from ..ownership import own_options
 from ..records import Measured, bounds_path, name_of, read_record
 from .grid import Cell, given_twice
 from .worker import Task, made_by_this_software

@@ -21,6 +21,7 @@ from torch import Tensor
 from training import convolutional_teacher, supply, teacher_and_student
 
 from sr_ptq_bench import Distribution, Site, SrqError
+from sr_ptq_bench.choice import choose_method
 from sr_ptq_bench.distribution import BINS as FINE_BINS
 from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.model import quantize
@@ -232,7 +233,7 @@ def test_edge_layers_have_8_bits():
 
 def initialised(bits: str, **values: str):
     """The convolutional network under `dbdc+pac`, as a run builds it."""
-    method = Plugins().method("dbdc+pac", {f"dbdc.{key}": value for key, value in values.items()})
+    method = choose_method(Plugins(), "dbdc+pac", {f"dbdc.{key}": value for key, value in values.items()})
     student = quantize(convolutional_teacher(), Bits.parse(bits), method.make_quantizer)
     for name, distribution in observe(student, lambda: [images(4, 32)]).items():
         quantizer = student.quantizers[name]
@@ -264,7 +265,7 @@ def test_an_edge_layer_is_clipped_by_the_share_of_8_bits():
 
 def test_a_transformer_has_one_pair_a_site():
     teacher, _ = teacher_and_student()
-    method = Plugins().method("dbdc", {})
+    method = choose_method(Plugins(), "dbdc", {})
     student = quantize(teacher, Bits.parse("4"), method.make_quantizer)
     for name, distribution in observe(student, supply().fixed).items():
         bounds = method.init_bounds(student.quantizers[name].site, distribution, 4)

@@ -12,7 +12,8 @@ from training import Forgetful
 from sr_ptq_bench import Batches, Bits
 from sr_ptq_bench.backbones.edsr import open_sites as open_edsr
 from sr_ptq_bench.backbones.swinir import open_sites as open_swinir
-from sr_ptq_bench.manager import Plugins, option_values
+from sr_ptq_bench.choice import choose_method, option_values
+from sr_ptq_bench.manager import Plugins
 from sr_ptq_bench.model import quantize, with_scope
 from sr_ptq_bench.observation import observe
 
@@ -43,10 +44,10 @@ def batches() -> Batches:
 
 def resolved(name: str):
     """The method with so short a training that it takes no time."""
-    parts = PLUGINS.method(name, {}).parts
+    parts = choose_method(PLUGINS, name, {}).parts
     had = {part: option_values(PLUGINS.options(part, {})) for part in parts}
     short = {f"{part}.{key}": value for part in parts for key, value in SHORT.items() if key in had[part]}
-    return PLUGINS.method(name, short)
+    return choose_method(PLUGINS, name, short)
 
 
 def student_of(method, teacher, bits: str, batches):

@@ -20,6 +20,7 @@ from tiny import TinySuite, plugins, toml, write_images
 from sr_ptq_bench import Bits, SrqError, checkpoint, files, published, records, spec
 from sr_ptq_bench.cache import Cache
 from sr_ptq_bench.checkpoint import read_weights
+from sr_ptq_bench.choice import choose_method
 from sr_ptq_bench.cli.run import with_tests
 from sr_ptq_bench.data import images, lmdb_store
 from sr_ptq_bench.data.fetch import Downloads
@@ -180,7 +181,7 @@ def test_a_suite_s_name_stays_in_its_folder(tmp_path, name):
 def test_options(pairs):
     with refused_in_one_line():
         parsed = parse_options(tuple(pairs))
-        INSTALLED.method("minmax+dqc", parsed)
+        choose_method(INSTALLED, "minmax+dqc", parsed)
 
 
 @few
@@ -189,7 +190,7 @@ def test_bits_and_methods(text):
     with refused_in_one_line():
         assert Bits.parse(text).weight in range(2, 9)
     with refused_in_one_line():
-        INSTALLED.method(text, {})
+        choose_method(INSTALLED, text, {})
 
 
 @few
