@@ -109,7 +109,7 @@ def srq_calibrate(
     """Refine the student in place, with the teacher as the target.
 
     Called once, after the bounds are set. Return figures worth keeping in the record: losses, the checkpoint kept.
-    `teacher.with_features` without gradients is shared by all runs that ask it for the same patches.
+    What the teacher makes of patches without gradients is shared by all runs that ask it for the same.
     Without `checkpoint` a killed run calibrates again from the start. `Training` does its work for Adam.
     """
 

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -85,18 +86,23 @@ class TeacherOutputs:
 class SharedTeacher(SRModel):
     """The FP network as a calibrator gets it: what it makes of patches without gradients comes from `outputs`."""
 
+    plain: SRModel = field(kw_only=True)
     outputs: TeacherOutputs = field(kw_only=True)
 
     @classmethod
     def of(cls, model: SRModel, outputs: TeacherOutputs) -> SharedTeacher:
         """The same network, sharing its modules."""
-        return cls(**{f.name: getattr(model, f.name) for f in fields(SRModel)}, outputs=outputs)
+        return cls(**{f.name: getattr(model, f.name) for f in fields(SRModel)}, plain=model, outputs=outputs)
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """As `SRModel.__call__`."""
+        return self.plain(lr) if torch.is_grad_enabled() else self.with_features(lr)[0]
 
     def with_features(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As `SRModel.with_features`."""
         if torch.is_grad_enabled():
-            return super().with_features(lr)
-        return self.outputs.of(lr, lambda: SRModel.with_features(self, lr))
+            return self.plain.with_features(lr)
+        return self.outputs.of(lr, partial(self.plain.with_features, lr))
 
 
 def _bytes(folder: Path) -> int:

@@ -133,18 +133,18 @@ def trained(suite, home, bits="4", seed=0):
 
 def test_a_grid_runs_the_teacher_once_for_each_step_and_its_records_are_the_same(tiny_suite, tmp_path, counted):
     trained(tiny_suite, tmp_path / "shared", "4")
-    assert counted.count(SharedTeacher) == 4
+    assert counted.count(SRModel) == 4
     shared = trained(tiny_suite, tmp_path / "shared", "2")
-    assert counted.count(SharedTeacher) == 4
+    assert counted.count(SRModel) == 4
     alone = trained(tiny_suite, tmp_path / "alone", "2")
-    assert counted.count(SharedTeacher) == 8
+    assert counted.count(SRModel) == 8
     assert comparable(shared) == comparable(alone)
 
 
 def test_another_seed_has_other_patches(tiny_suite, tmp_path, counted):
     trained(tiny_suite, tmp_path)
     trained(tiny_suite, tmp_path, seed=1)
-    assert counted.count(SharedTeacher) == 8
+    assert counted.count(SRModel) == 8
 
 
 def test_other_weights_are_another_teacher(tiny_suite, tmp_path, counted):
@@ -152,7 +152,19 @@ def test_other_weights_are_another_teacher(tiny_suite, tmp_path, counted):
     weights = load_file(tiny_suite.folder / "weights.safetensors")
     save_file({name: 2 * tensor for name, tensor in weights.items()}, tiny_suite.folder / "weights.safetensors")
     trained(tiny_suite, tmp_path)
-    assert counted.count(SharedTeacher) == 8
+    assert counted.count(SRModel) == 8
+
+
+def test_the_output_alone_is_shared_too(folder, tiny_suite):
+    model = plugins().load_model("tiny", 2, tiny_suite.folder / "weights.safetensors")
+    teacher = SharedTeacher.of(model, TeacherOutputs(folder, lambda _name: nullcontext(), str, LIMIT))
+    lr = patches()
+    with torch.no_grad():
+        assert torch.equal(teacher(lr), model(lr))
+        assert len(list(folder.iterdir())) == 1
+        assert torch.equal(teacher.with_features(lr)[0], model(lr))
+        assert len(list(folder.iterdir())) == 1
+    assert teacher(lr).shape == (2, 3, 16, 16)
 
 
 def test_gradients_through_the_teacher_are_computed(folder, network):
