@@ -192,10 +192,13 @@ def _saver(out: Path) -> Callable[[Figure], None]:
 
 
 def _records(methods: tuple[str, ...], *, scale: int, suite: str, model: str | None, results: Path) -> list[Record]:
-    """The records of one network and scale; raises SrqError where there are none, or several networks."""
+    """The records of one network and scale, by default the first of a built-in suite.
+
+    Raises SrqError where there are none, or several networks.
+    """
     from ..errors import SrqError, unknown
     from ..records import read_records
-    from ..spec import parse_scale
+    from ..spec import Suite, parse_scale, suite_names
 
     factor = parse_scale(scale)
     records = [record for record in read_records(results / suite) if record.spec.scale == factor]
@@ -203,6 +206,8 @@ def _records(methods: tuple[str, ...], *, scale: int, suite: str, model: str | N
     if not records:
         ask = f"srq run --method minmax --bits 4 --scale {scale} --suite {suite}"
         raise SrqError(f"no records of x{scale} in {results / suite}; make one: `{ask}`")
+    if model is None and suite in suite_names() and Suite.load(suite).model in models:
+        model = Suite.load(suite).model
     if model is None and len(models) > 1:
         raise SrqError(f"{results / suite} holds records of {', '.join(models)}; choose one with --model")
     if model is not None and model not in models:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from tiny import FILE, TinySuite
@@ -194,3 +195,13 @@ def test_several_networks_in_one_folder_need_a_choice(plot):
     plot.is_refused(plot.of_records("psnr"), "holds records of other, tiny; choose one with --model")
     plot.is_drawn(plot.of_records("psnr", "--model", "other"))
     assert json.loads(path.read_text())["spec"]["model"] == "tiny"
+
+
+@pytest.mark.parametrize("suite", ["sample", "set5-set14"])
+def test_of_the_committed_records_the_suite_s_first_network_is_drawn(srq, tmp_path, suite):
+    results = Path(__file__).parents[2] / "leaderboards" / "results"
+    for kind in ("psnr", "loss"):
+        figure = tmp_path / f"{kind}.svg"
+        outcome = srq("plot", kind, "--scale", 4, "--suite", suite, "--results", results, "--out", figure)
+        assert outcome.status == 0, outcome.err
+        assert f"swinir-light x4, suite {suite}" in figure.read_text()
