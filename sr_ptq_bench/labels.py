@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .formats import NONE
@@ -59,6 +60,11 @@ def _written(options: Mapping[Option, Any], option: Option) -> str:
     if option not in options:
         return NONE
     value = options[option]
+    return _JSON.encode(value) if isinstance(value, tuple) else _text(value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # thousands of records share a few values
+def _text(value: bool | float | str | None) -> str:
     if isinstance(value, str) and value.isidentifier() and value not in ("true", "false", "null"):
         return value
     return _JSON.encode(value)
