@@ -48,25 +48,31 @@ def left_out(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str
 
 def _check_fit(first: Record, second: Record) -> None:
     """Refuse two records whose scores do not compare."""
-    for what, one, other in (
-        ("suite", first.spec.suite, second.spec.suite),
-        ("model", first.spec.model, second.spec.model),
-        ("scale", first.spec.scale, second.spec.scale),
-        ("weights", first.hashes.weights, second.hashes.weights),
-        ("test images", first.hashes.test, second.hashes.test),
-        ("calibration patches", first.spec.calibration, second.spec.calibration),
-        ("padding", first.spec.padding, second.spec.padding),
-        ("tiles", first.spec.tiles, second.spec.tiles),
-        ("metric", _metrics(first), _metrics(second)),
-    ):
-        if one != other:
-            raise _mixed(first, second, what)
+    one, other = _ground(first), _ground(second)
+    if one != other:
+        raise _mixed(first, second, next(what for what in one if one[what] != other[what]))
     for name, code in _shared_plugins(first).items():
         if _shared_plugins(second).get(name, code) != code:
             raise _mixed(first, second, f"the code of plugin '{name}'")
     for (name, one_scores), (_, other_scores) in zip(first.references, second.references, strict=True):
         if not _close(one_scores, other_scores):
             raise _mixed(first, second, f"scores of {REFERENCES[name]}, so in their metric or images")
+
+
+def _ground(record: Record) -> dict[str, object]:
+    """All that records of one table have in common, by what an error calls it."""
+    spec = record.spec
+    return {
+        "suite": spec.suite,
+        "model": spec.model,
+        "scale": spec.scale,
+        "weights": record.hashes.weights,
+        "test images": record.hashes.test,
+        "calibration patches": (spec.calibration.patches, spec.calibration.size),
+        "padding": spec.padding,
+        "tiles": spec.tiles,
+        "metric": {dataset: [m for m in DIGITS if m in scores.mean] for dataset, scores in record.scores.items()},
+    }
 
 
 def _shared_plugins(record: Record) -> dict[str, str]:
@@ -76,10 +82,6 @@ def _shared_plugins(record: Record) -> dict[str, str]:
 
 def _mixed(first: Record, second: Record, what: str) -> SrqError:
     return SrqError(f"no table of both {name_of(first)} and {name_of(second)}: they differ in {what}")
-
-
-def _metrics(record: Record) -> dict[str, list[str]]:
-    return {dataset: [m for m in DIGITS if m in scores.mean] for dataset, scores in record.scores.items()}
 
 
 def _close(one: Scores, other: Scores) -> bool:

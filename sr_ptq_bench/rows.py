@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,8 +94,14 @@ def rows_of(records: Iterable[Record], labels: Mapping[str, str]) -> list[Row]:
     """
     groups: dict[tuple[Bits, str, str], list[Record]] = {}
     for record in sorted(records, key=lambda record: record.spec.seed):
-        groups.setdefault((record.spec.bits, labels[record.key], record.scope.short), []).append(record)
-    return sorted((_row(label, of) for (_, label, _), of in groups.items()), key=_place)
+        groups.setdefault((_one(record.spec.bits), labels[record.key], record.scope.short), []).append(record)
+    return sorted((_row(label, bits, of) for (bits, label, _), of in groups.items()), key=_place)
+
+
+@lru_cache
+def _one(bits: Bits) -> Bits:
+    """Of equal ones always the same: thousands of rows are looked up by their bits, which takes long for models."""
+    return bits
 
 
 def comparisons(rows: Sequence[Row]) -> list[Comparison]:
@@ -122,13 +129,13 @@ def _difference(row: Row, other: Row, dataset: str) -> Difference:
     return Difference(float(differences.mean()), interval(differences))
 
 
-def _row(label: str, seeds: Sequence[Record]) -> Row:
+def _row(label: str, bits: Bits, seeds: Sequence[Record]) -> Row:
     first = seeds[0]
     counted = next((record.complexity for record in seeds if record.complexity), None)
     weights, rest = first.scope.quantized_weights, first.scope.parameters - first.scope.quantized_weights
     return Row(
         label=label,
-        bits=first.spec.bits,
+        bits=bits,
         scope=first.scope.short,
         parts=frozenset(first.spec.parts),
         method=first.spec.method,
