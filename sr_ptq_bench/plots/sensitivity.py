@@ -29,10 +29,11 @@ def draw(found: Sensitivities, title: str) -> Figure:
     ):
         axes.plot(values, places, "o", color=colour(index))
         axes.set_ylim(len(groups) - 0.5, -0.5)
-        axes.set(title=name, xlabel=found.unit)
+        axes.set(title=name)
     only.set_yticks(places, [group.name for group in groups], fontsize=7)
     without.set_yticks(places, [""] * len(groups))
     without.axvline(found.all_quantized, color=NEUTRAL, linestyle="--", linewidth=1.2, label="all quantized")
     without.legend(fontsize=8, loc="best")
+    figure.supxlabel(found.unit, fontsize=9)
     head(figure, title)
     return figure
