@@ -32,15 +32,16 @@ LIMIT = 2 * 2**30
 class TeacherOutputs:
     """Outputs and features by the content of the patches, in a folder of one network, device and software.
 
-    Until the disk holds `limit` bytes of them they are kept, then computed each time; at the start those of other
-    teachers, the oldest first, make room for half of that. `lock` lets one process at a time compute what a name says.
+    Until the disk holds `limit` bytes of them they are kept, then computed each time; before the first is kept
+    those of other teachers, the oldest first, make room for half of that. `lock` lets one process at a time compute
+    what a name says.
     """
 
     def __init__(
         self, folder: Path, lock: Callable[[str], AbstractContextManager[None]], say: Say, limit: int = LIMIT
     ) -> None:
-        self._folder, self._lock, self._say = folder, lock, say
-        self._room = limit - _bytes(folder) - _trimmed(folder, limit // 2)
+        self._folder, self._lock, self._say, self._limit = folder, lock, say, limit
+        self._room: int | None = None  # counted when first something is to be kept: most runs keep nothing
 
     def of(self, lr: Tensor, compute: Callable[[], tuple[Tensor, list[Tensor]]]) -> tuple[Tensor, list[Tensor]]:
         """What `compute` gives for these patches, on their device; computed unless it is kept."""
@@ -71,6 +72,8 @@ class TeacherOutputs:
     def _keep(self, path: Path, made: tuple[Tensor, list[Tensor]]) -> None:
         output, features = made
         size = sum(tensor.nbytes for tensor in (output, *features))
+        if self._room is None:
+            self._room = self._limit - _bytes(self._folder) - _trimmed(self._folder, self._limit // 2)
         if size > self._room:
             return
         tensors = {str(index): tensor.cpu().clone() for index, tensor in enumerate((output, *features))}

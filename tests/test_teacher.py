@@ -96,6 +96,17 @@ def test_the_oldest_of_other_teachers_make_room_for_half_of_the_limit(ask, folde
     assert sorted(path.name for path in folder.parent.iterdir()) == ["mine", "new", "old"]
 
 
+def test_a_run_that_asks_for_nothing_touches_no_other_teacher(tiny_suite, tmp_path):
+    other = tmp_path / "cache/teacher/other/x.safetensors"
+    other.parent.mkdir(parents=True)
+    with other.open("wb") as file:
+        file.truncate(LIMIT)
+    run(tiny_suite, home=tmp_path, method="minmax")
+    assert other.exists()
+    trained(tiny_suite, tmp_path)
+    assert not other.exists()
+
+
 @pytest.mark.parametrize("damage", [b"", b"no tensors", save({"0": torch.ones(1), "other": torch.ones(1)})])
 def test_an_entry_that_is_damaged_is_set_aside_and_computed_anew(ask, network, folder, said, damage):
     made = ask(patches())
