@@ -72,7 +72,7 @@ def _resolve(
 
 
 def own_options(
-    methods: Iterable[str], options: Mapping[str, OptionValue], plugins: Plugins
+    plugins: Plugins, methods: Iterable[str], options: Mapping[str, OptionValue]
 ) -> dict[str, dict[str, OptionValue]]:
     """Of the options those that each method has, by its name; raises SrqError for an option that none of them has."""
     owned = {name: _keys(choose_method(plugins, name, {})) for name in dict.fromkeys(methods)}

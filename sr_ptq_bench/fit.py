@@ -11,7 +11,7 @@ from .records import name_of
 from .rows import DIGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .schema import Record, Scores
 
@@ -26,8 +26,10 @@ def fitting(records: Iterable[Record]) -> list[Record]:
         raise SrqError("a table needs at least one record")
     fewest = min(len(record.not_scored) for record in known)
     ordered = [record for record in known if len(record.not_scored) == fewest]
-    for record in ordered[1:]:
-        _check_fit(ordered[0], record)
+    first, *others = ordered
+    ground = _ground(first)
+    for record in others:
+        _check_fit(first, ground, record)
     _check_pairs(ordered)
     return ordered
 
@@ -46,11 +48,11 @@ def left_out(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str
             yield f"Made with several versions of {library}: {', '.join(versions)}."
 
 
-def _check_fit(first: Record, second: Record) -> None:
-    """Refuse two records whose scores do not compare."""
-    one, other = _ground(first), _ground(second)
-    if one != other:
-        raise _mixed(first, second, next(what for what in one if one[what] != other[what]))
+def _check_fit(first: Record, ground: Mapping[str, object], second: Record) -> None:
+    """Refuse two records whose scores do not compare; `ground` is that of the first."""
+    other = _ground(second)
+    if ground != other:
+        raise _mixed(first, second, next(what for what in ground if ground[what] != other[what]))
     for name, code in _shared_plugins(first).items():
         if _shared_plugins(second).get(name, code) != code:
             raise _mixed(first, second, f"the code of plugin '{name}'")

@@ -57,10 +57,11 @@ class Plugins:
     def _check_functions(self, plugin: Plugin) -> None:
         """Raise SrqError for what bears a hook's name and would never be called."""
         found = {caller.name for caller in self.manager.get_hookcallers(plugin.module) or ()}
+        marked = plugin.hooks()
         for name in dir(plugin.module):
             if name in found or not callable(getattr(plugin.module, name)):
                 continue
-            if name in plugin.hooks():
+            if name in marked:
                 raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} is no function")
             if hasattr(hookspecs, name) and name.startswith(f"{GROUP}_"):
                 raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} lacks @hookimpl")

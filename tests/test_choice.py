@@ -9,22 +9,8 @@ import pytest
 from refusals import error_of
 from tiny import plugin, plugins
 
-from sr_ptq_bench import Bounds
 from sr_ptq_bench.choice import choose_method, option_values
 from sr_ptq_bench.manager import Plugins
-
-
-def init_bounds(distribution):
-    return Bounds(distribution.minimum, distribution.maximum)
-
-
-def calibrate():
-    return None
-
-
-def options(values):
-    return None
-
 
 # Methods
 
@@ -66,7 +52,7 @@ def test_a_method_that_cannot_be_is_refused(name, expected):
 
 
 def test_two_calibrators_are_refused():
-    found = plugins(plugin("other", calibrate=calibrate))
+    found = plugins(plugin("other", calibrate=lambda: None))
     assert error_of(choose_method, found, "minmax+dqc+other", {}) == (
         "method 'minmax+dqc+other' has two calibrators, dqc and other; keep one"
     )

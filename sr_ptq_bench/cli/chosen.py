@@ -100,7 +100,7 @@ class Chosen:
         spec = RunSpec(method=methods[0], bits=parsed, scale=factor, suite=protocol, scope=scope, seed=seed)
         specs = [
             spec.model_copy(update={"method": name, "options": own})
-            for name, own in own_options(methods, given, plugins).items()
+            for name, own in own_options(plugins, methods, given).items()
         ]
         self.runs: list[Run] = [prepare(each, plugins, place, library) for each in specs]
         self.results = results / protocol.name

@@ -85,6 +85,9 @@ class LocalEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
         while self._pool:
             self._pool.pop().end()
 
@@ -121,7 +124,7 @@ class LocalEngine:
                         worker.index = None
                     yield event
         finally:
-            self.__exit__()
+            self._end()
 
 
 def _serve(connection: Connection, setup: Setup) -> None:

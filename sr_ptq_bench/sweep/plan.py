@@ -79,7 +79,7 @@ def _read(path: Path) -> Measured | None:
 def with_own_options(cells: Sequence[Cell], plugins: Plugins) -> list[Cell]:
     """The cells, each with those options that its method has; raises SrqError for an option that none of them has."""
     everything = {key: value for cell in cells for key, value in cell.options.items()}
-    owned = own_options((cell.method for cell in cells), everything, plugins)
+    owned = own_options(plugins, (cell.method for cell in cells), everything)
     return [
         cell.model_copy(update={"options": {key: v for key, v in cell.options.items() if key in owned[cell.method]}})
         for cell in cells
