@@ -6,12 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from sr_ptq_bench.choice import choose_method
 
 from benchmarks.compare import Row, seconds
 from benchmarks.naive import search
 from sr_ptq_bench import Distribution, Site
-from sr_ptq_bench.choice import choose_method
-from sr_ptq_bench.manager import Plugins
+from sr_ptq_bench.hooks.plugins import Plugins
 
 if TYPE_CHECKING:
     from sr_ptq_bench.quantizer import Producer

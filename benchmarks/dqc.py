@@ -44,7 +44,7 @@ def step(student: Student, model: SRModel, lr: torch.Tensor, rate: float = 1e-2)
         adam.zero_grad()
         loss.backward()
         adam.step()
-        student.keep_ordered()
+        student.fix_crossed_bounds()
         return float(loss.detach())
 
     return work

@@ -11,13 +11,13 @@ import torch
 from benchmarks import network
 from benchmarks.compare import Row, alternate, seconds
 from sr_ptq_bench import SRModel
-from sr_ptq_bench.cache import Cache
-from sr_ptq_bench.data.batches import to_image
+from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.data.datasets import Dataset
 from sr_ptq_bench.data.images import size_of
-from sr_ptq_bench.evaluate import of_network, score
-from sr_ptq_bench.manager import Plugins
-from sr_ptq_bench.model import weights_quantized_once
+from sr_ptq_bench.data.patches import to_image
+from sr_ptq_bench.evaluation.score import network_upscaler, score
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.quantization.student import cached_quantized_weights
 
 SIZE = 256
 
@@ -30,7 +30,7 @@ def rows() -> list[Row]:
 
 def _student(model: SRModel) -> Row:
     student, lr = network.student(model), network.patches(1, SIZE)
-    with torch.inference_mode(), weights_quantized_once(student):
+    with torch.inference_mode(), cached_quantized_weights(student):
         full, quantized = alternate(lambda: model(lr), lambda: student(lr), 7)
     work, ways, ratio = "one image of 256x256, weights quantized once", "FP network / student", quantized / full
     return Row(work, ways, f"{full:.2f} s", f"{quantized:.2f} s", f"{ratio:.2f}x its time", "<= 1.2x")
@@ -39,7 +39,7 @@ def _student(model: SRModel) -> Row:
 def _cached(model: SRModel) -> Row:
     lr, hr = (to_image(network.patches(1, size)) for size in (SIZE, SIZE * model.scale))
     tests = {"noise": Dataset("noise", model.scale, ("one",), (size_of(lr),), lambda _: (lr, hr), lambda _: lr)}
-    compute = partial(score, of_network(model), tests, model.scale, Plugins(), lambda *_: None)
+    compute = partial(score, network_upscaler(model), tests, model.scale, Plugins(), lambda *_: None)
     with tempfile.TemporaryDirectory() as folder:
         found = []
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sr_ptq_bench.unfinished import TimedCheckpoint
 from srq_2dquant.dqc import DqcOptions, srq_calibrate
 
 from benchmarks import network
@@ -26,8 +27,8 @@ from sr_ptq_bench import Batches, basicsr_compat, bench, cache
 from sr_ptq_bench.cli import main
 from sr_ptq_bench.data.images import read_image, write_image
 from sr_ptq_bench.data.photos import photo_path
-from sr_ptq_bench.records import bounds_path, comparable, read_record
-from sr_ptq_bench.unfinished import TimedCheckpoint
+from sr_ptq_bench.records import bounds_path, comparable
+from sr_ptq_bench.records.files import read_record
 
 LOADED = basicsr_compat, bench, cache  # a fork of this process has them
 METHODS = {

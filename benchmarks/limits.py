@@ -17,12 +17,13 @@ import torch
 
 from benchmarks import network
 from benchmarks.compare import Row, memory_and_time, mib, peak_memory
-from sr_ptq_bench.data.batches import to_image
-from sr_ptq_bench.evaluate import of_network
-from sr_ptq_bench.model import weights_quantized_once
-from sr_ptq_bench.records import write_record
-from sr_ptq_bench.schema import DatasetScores, Record
-from sr_ptq_bench.spec import Tiles
+from sr_ptq_bench.data.patches import to_image
+from sr_ptq_bench.evaluation.score import network_upscaler
+from sr_ptq_bench.protocol.suite import Tiles
+from sr_ptq_bench.quantization.student import cached_quantized_weights
+from sr_ptq_bench.records.files import write_record
+from sr_ptq_bench.records.record import Record
+from sr_ptq_bench.records.scores import DatasetScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,10 +117,10 @@ def _prepare(height: int, width: int, count: int, tiles: Tiles | None, quantized
     """Upscale an image `count` times; what the first forward pass of a process sets up is not counted."""
     model = network.teacher(SCALE)
     student = network.student(model) if quantized else None
-    upscaler, lr = of_network(student or model, tiles), to_image(network.patches(1, max(height, width)))
+    upscaler, lr = network_upscaler(student or model, tiles), to_image(network.patches(1, max(height, width)))
 
     def work() -> None:
-        with weights_quantized_once(student) if student else nullcontext():
+        with cached_quantized_weights(student) if student else nullcontext():
             for _ in range(count):
                 upscaler(lr[:height, :width])
 

@@ -10,11 +10,11 @@ import torch
 
 from benchmarks.naive import NaiveQuantizer
 from sr_ptq_bench import Bits, SRModel, Student
-from sr_ptq_bench.choice import choose_method
-from sr_ptq_bench.environment import keep_freed_memory
-from sr_ptq_bench.manager import Plugins
-from sr_ptq_bench.model import quantize
-from sr_ptq_bench.observation import observe
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.runs.environment import keep_freed_memory
 
 
 def teacher(scale: int = 2) -> SRModel:
@@ -37,7 +37,7 @@ def student(model: SRModel, naive: bool = False, bits: str = "2") -> Student:
     """The quantized twin with DOBI's bounds from four patches."""
     made = quantize(model, Bits.parse(bits), NaiveQuantizer if naive else None)
     distributions = observe(made, partial(patches(4).split, 4))
-    method = choose_method(Plugins(), "dobi", {})
+    method = resolve_method(Plugins(), "dobi", {})
     for name, quantizer in made.quantizers.items():
         quantizer.set_bounds(method.init_bounds(quantizer.site, distributions[name], quantizer.bits))
     return made

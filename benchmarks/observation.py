@@ -10,10 +10,10 @@ import torch
 from benchmarks import network
 from benchmarks.compare import Row, alternate, mib, peak_memory, seconds
 from sr_ptq_bench import Bits, SRModel
-from sr_ptq_bench.choice import choose_method
-from sr_ptq_bench.manager import Plugins
-from sr_ptq_bench.model import quantize
-from sr_ptq_bench.observation import observe
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.student import quantize
 
 PATCHES = 32
 MANY = 256
@@ -78,7 +78,7 @@ def _forward(model: SRModel, count: int) -> Callable[[], None]:
 def whole_pass(model: SRModel, count: int) -> Callable[[], None]:
     """Observe all sites and choose DOBI's bounds for three bit-widths."""
     student = quantize(model, Bits.parse("4"))
-    batches, method = network.patches(count).split(BATCH), choose_method(Plugins(), "dobi", {})
+    batches, method = network.patches(count).split(BATCH), resolve_method(Plugins(), "dobi", {})
 
     def work() -> None:
         distributions = observe(student, lambda: batches)

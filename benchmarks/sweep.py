@@ -12,9 +12,9 @@ from pathlib import Path
 from benchmarks import network
 from benchmarks.compare import Row, alternate
 from benchmarks.dqc import step
-from sr_ptq_bench.cache import Cache
-from sr_ptq_bench.records import comparable, read_records
-from sr_ptq_bench.schema import Record
+from sr_ptq_bench.cache.shared import Cache
+from sr_ptq_bench.records.files import comparable, read_records
+from sr_ptq_bench.records.record import Record
 
 GRID = "minmax,percentile,dbdc,dobi"
 BITS = "4,3,2"

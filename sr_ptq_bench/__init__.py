@@ -9,39 +9,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .checkpoint import fill, read_weights
-    from .data.batches import Batches
-    from .distribution import Distribution
+    from .data.patches import Batches
     from .errors import SrqError
-    from .fakequant import fake_quantize
-    from .hookspecs import Checkpoint, Figures, Progress, hookimpl
-    from .model import Operand, SRModel, Student
-    from .quantizer import Bounds, Quantizer, Site
-    from .spec import Bits, Options, RunSpec, Suite
-    from .training import Training
+    from .hooks.options import PluginOptions
+    from .hooks.specs import hookimpl
+    from .progress import Progress
+    from .protocol.bits import Bits
+    from .protocol.run_spec import RunSpec
+    from .protocol.suite import Suite
+    from .quantization.distribution import Distribution
+    from .quantization.fake_quantize import fake_quantize
+    from .quantization.network import Operand, SRModel, Teacher
+    from .quantization.quantizer import Bounds, Quantizer, Site
+    from .quantization.student import Student
+    from .quantization.training import CalibrationLog, Checkpoint, Training
+    from .storage.weights import fill, read_weights
 
 _HOME = {
-    "Batches": "data.batches",
-    "Bits": "spec",
-    "Bounds": "quantizer",
-    "Checkpoint": "hookspecs",
-    "Distribution": "distribution",
-    "Figures": "hookspecs",
-    "Operand": "model",
-    "Options": "spec",
-    "Progress": "hookspecs",
-    "Quantizer": "quantizer",
-    "RunSpec": "spec",
-    "SRModel": "model",
-    "Site": "quantizer",
+    "Batches": "data.patches",
+    "Bits": "protocol.bits",
+    "Bounds": "quantization.quantizer",
+    "CalibrationLog": "quantization.training",
+    "Checkpoint": "quantization.training",
+    "Distribution": "quantization.distribution",
+    "Operand": "quantization.network",
+    "PluginOptions": "hooks.options",
+    "Progress": "progress",
+    "Quantizer": "quantization.quantizer",
+    "RunSpec": "protocol.run_spec",
+    "SRModel": "quantization.network",
+    "Site": "quantization.quantizer",
     "SrqError": "errors",
-    "Student": "model",
-    "Suite": "spec",
-    "Training": "training",
-    "fake_quantize": "fakequant",
-    "fill": "checkpoint",
-    "hookimpl": "hookspecs",
-    "read_weights": "checkpoint",
+    "Student": "quantization.student",
+    "Suite": "protocol.suite",
+    "Teacher": "quantization.network",
+    "Training": "quantization.training",
+    "fake_quantize": "quantization.fake_quantize",
+    "fill": "storage.weights",
+    "hookimpl": "hooks.specs",
+    "read_weights": "storage.weights",
 }
 
 __version__ = "0.1.0"
@@ -49,11 +55,11 @@ __all__ = [
     "Batches",
     "Bits",
     "Bounds",
+    "CalibrationLog",
     "Checkpoint",
     "Distribution",
-    "Figures",
     "Operand",
-    "Options",
+    "PluginOptions",
     "Progress",
     "Quantizer",
     "RunSpec",
@@ -62,6 +68,7 @@ __all__ = [
     "SrqError",
     "Student",
     "Suite",
+    "Teacher",
     "Training",
     "fake_quantize",
     "fill",

@@ -1,12 +1,16 @@
-"""The one exception that a user sees as a line of text, and the wording of misspelt names."""
+"""The one exception that a user sees as a line of text, and how its lines are worded. Imports nothing of ours."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pydantic import BaseModel, ValidationError
 
 
 LONGEST = 1000
@@ -44,3 +48,41 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:
     near = get_close_matches(name.lower(), lower, n=1)
     hint = f"did you mean '{lower[near[0]]}'?" if near else f"there is: {', '.join(names) or 'none'}"
     return SrqError(f"no {kind} '{name}'; {hint}")
+
+
+@contextmanager
+def prefix_error(what: str) -> Iterator[None]:
+    """Put a name before an SrqError."""
+    try:
+        yield
+    except SrqError as error:
+        raise SrqError(f"{what}: {error}") from error
+
+
+def _keys(model: type[BaseModel], path: Sequence[int | str]) -> Iterable[str]:
+    """The keys that a table of the model may have, where `path` leads to the table."""
+    at: Any = model
+    for part in path:
+        if not hasattr(at, "model_fields"):
+            at = get_args(at)[-1]
+        elif part in at.model_fields:  # else the name of a member of a union, which is at hand already
+            at = at.model_fields[part].annotation
+        at = next((member for member in get_args(at) if hasattr(member, "model_fields")), at) if _is_union(at) else at
+    return list(getattr(at, "model_fields", ()))
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(annotation) in (Union, UnionType)
+
+
+def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say the first thing that pydantic found wrong as one line, with the nearest name for an unknown key."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *parents, key = first["loc"]
+        return str(unknown("key", str(key), _keys(model, parents))).replace(str(key), where, 1)
+    message = first["msg"].removeprefix("Value error, ")
+    given = first["input"]
+    shown = f", got {given!r}" if isinstance(given, str | int | float | bool) else ""
+    return f"{where}: {message}{shown}" if where else message

@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from tiny import TinySuite, plugins
+from tiny import TinySuite, comparable, session
 
-from sr_ptq_bench import unfinished
-from sr_ptq_bench.bench import measure
-from sr_ptq_bench.cache import Cache
-from sr_ptq_bench.preparation import prepare
-from sr_ptq_bench.records import bounds_path, comparable, read_record
+from sr_ptq_bench.cache import resume
+from sr_ptq_bench.progress import Silent, no_progress
+from sr_ptq_bench.records.files import read_result
+from sr_ptq_bench.runs.measure import measure_or_reuse
+from sr_ptq_bench.runs.prepare import prepare
 
 OPTIONS = {
     "2dquant": {"dqc.iterations": "4", "dqc.batch": "2", "dqc.patch": "8"},
@@ -69,8 +69,7 @@ class Runs:
     def __init__(self, folder: Path, method: str) -> None:
         self.folder, self.method = folder, method
         self.suite = TinySuite.write(folder / "suite")
-        self.plugins = plugins()
-        unfinished.SHARE = math.inf
+        resume.MAX_OVERHEAD = math.inf
 
     def make(self, home: Path, deadly: Deadly) -> str | None:
         """None where the run ended well, else the stage in which it was killed."""
@@ -94,26 +93,29 @@ class Runs:
         return stage.read_text()
 
     def _run(self, home: Path, stage: Path) -> None:
-        @contextmanager
-        def show(name):
-            stage.write_text(name)
-            yield lambda _done, _total, _note="": None
-            stage.write_text(f"after {name}")
-
         torch.set_num_threads(1)
-        prepared = prepare(self.suite.spec(self.method, bits="3", **OPTIONS[self.method]), self.plugins)
-        cache = Cache(home, every=0)
-        with cache.locked(prepared.record_name, "makes the same run"):
-            measured = cache.measured(prepared.record_name)
-            if measured is None:
-                measured = measure(prepared, cache, show)
-                cache.keep(measured)
-            measured.write(home / "results")
+        own = session(home=home, reporter=Stages(stage), interval_s=0)
+        prepared = prepare(self.suite.spec(self.method, bits="3", **OPTIONS[self.method]), own)
+        measure_or_reuse(prepared, own).write(home / "results", own.reporter.say)
 
     def result(self, home: Path):
-        """What must be equal: the record without its times, and the bounds to the bit."""
+        """What must be equal: the record without its times, and the state to the bit."""
         (path,) = (home / "results").glob("*.json")
-        return comparable(read_record(path)), bounds_path(path).read_bytes()
+        result = read_result(path)
+        return comparable(result.record), result.state
+
+
+class Stages(Silent):
+    """A reporter that writes down in which stage a run is."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @contextmanager
+    def stage(self, name):
+        self.file.write_text(name)
+        yield no_progress
+        self.file.write_text(f"after {name}")
 
 
 def main(folder: Path, where: str, method: str) -> None:

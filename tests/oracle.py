@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from sr_ptq_bench.backbones.swinir import open_sites
 from sr_ptq_bench.basicsr_compat import EDSR, MSRResNet, SwinIR
-from sr_ptq_bench.model import SRModel, Student, quantize
-from sr_ptq_bench.quantizer import Bounds, Site
-from sr_ptq_bench.spec import Bits
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.quantization.network import SRModel
+from sr_ptq_bench.quantization.quantizer import Bounds, Site
+from sr_ptq_bench.quantization.student import Student, quantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -18,22 +18,24 @@ from safetensors.torch import save_file
 from training import Forgetful
 
 import sr_ptq_bench
-from sr_ptq_bench import Bits, Distribution, Site, Student, Suite, hookspecs
-from sr_ptq_bench.accounting import count, count_as_2dquant
+from sr_ptq_bench import Bits, Distribution, Site, Student, Suite
 from sr_ptq_bench.backbones.swinir import open_sites
-from sr_ptq_bench.choice import choose_method
 from sr_ptq_bench.cli import COMMANDS, srq
-from sr_ptq_bench.data.batches import Batches
-from sr_ptq_bench.data.registry import Registry
-from sr_ptq_bench.manager import Plugins
-from sr_ptq_bench.model import quantize
-from sr_ptq_bench.observation import observe
-from sr_ptq_bench.spec import parse_options, suite_names
+from sr_ptq_bench.data.patches import Batches
+from sr_ptq_bench.hooks import specs as hookspecs
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.library.registry import Registry
+from sr_ptq_bench.protocol.run_spec import parse_options
+from sr_ptq_bench.protocol.suite import suite_names
+from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.runs.count import count, count_as_2dquant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sr_ptq_bench.complexity import Complexity
+    from sr_ptq_bench.records.complexity import Complexity
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -134,7 +136,7 @@ def test_commands_parse(line: str) -> None:
     arguments = command.make_context(command.name, words).params
     if command.name == "run" and not arguments["plugin_files"]:
         Bits.parse(arguments["bits"])
-        choose_method(Plugins(), arguments["method"], parse_options(arguments["options"]))
+        resolve_method(Plugins(), arguments["method"], parse_options(arguments["options"]))
 
 
 def test_readme_has_both_first_commands() -> None:
@@ -149,13 +151,13 @@ def test_the_method_in_one_file_works(tmp_path: Path) -> None:
     path.write_text(marked("method in one file"), encoding="utf-8")
     distribution = Distribution.of_tensor(torch.tensor([-10.0, *[-1.0] * 50, *[1.0] * 50, 2.0]))
     plugins = Plugins([path])
-    wide = choose_method(plugins, "mine", {"width": "100"}).init_bounds(
+    wide = resolve_method(plugins, "mine", {"width": "100"}).init_bounds(
         Site("x", "activation", "linear"), distribution, 4
     )
     assert (wide.lower, wide.upper) == (-10.0, 2.0)
-    bounds = choose_method(plugins, "mine", {}).init_bounds(Site("x", "activation", "linear"), distribution, 4)
+    bounds = resolve_method(plugins, "mine", {}).init_bounds(Site("x", "activation", "linear"), distribution, 4)
     assert -10 < float(bounds.lower) < float(bounds.upper) == 2.0
-    assert choose_method(plugins, "mine+dqc", {}).parts == ("mine", "dqc")
+    assert resolve_method(plugins, "mine+dqc", {}).parts == ("mine", "dqc")
 
 
 def test_the_method_package_points_at_that_file() -> None:
@@ -171,7 +173,7 @@ def test_the_suite_example_loads(tmp_path: Path) -> None:
     assert suite.weights[2] == tmp_path / "weights/swinir_light_x2.safetensors"
     assert suite.networks["edsr-baseline"][2] == tmp_path / "weights/edsr_baseline_x2.safetensors"
     assert suite.test["set5"].lr == str(tmp_path / "Set5/LR_bicubic/X{scale}")
-    assert choose_method(Plugins(), "2dquant", {}, suite.options).options["dqc"].iterations == 300  # type: ignore[union-attr]
+    assert resolve_method(Plugins(), "2dquant", {}, suite.options).options["dqc"].iterations == 300  # type: ignore[union-attr]
 
 
 def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
@@ -183,7 +185,7 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
     plugins = Plugins(paths)
     for hook in HOOKS:
         assert hook in plugins.plugins[f"my_{hook}"].hooks()
-    assert choose_method(plugins, "my_srq_compose", {}).parts == ("percentile", "dqc")
+    assert resolve_method(plugins, "my_srq_compose", {}).parts == ("percentile", "dqc")
     options = plugins.options("my_srq_options", {"p": "0.25"})
     assert options.p == 0.25  # type: ignore[union-attr]
 
@@ -192,7 +194,7 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
     save_file(weights, tmp_path / "w.safetensors")
     teacher = plugins.load_model("one-convolution", 2, tmp_path / "w.safetensors")
     parts = ("transform_model", "make_quantizer", "init_bounds", "calibrate")
-    method = choose_method(plugins, "+".join(f"my_srq_{part}" for part in parts), {})
+    method = resolve_method(plugins, "+".join(f"my_srq_{part}" for part in parts), {})
     photo = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     batches = Batches(photo[None, :32, :32], [photo])
     student = quantize(teacher, Bits.parse("4"), method.make_quantizer)
@@ -211,7 +213,7 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
 def test_the_logarithmic_quantizer_of_the_hooks_page(tmp_path: Path) -> None:
     (example,) = blocks(hook_sections()["srq_make_quantizer"], "python")
     (tmp_path / "log.py").write_text(example, encoding="utf-8")
-    method = choose_method(Plugins([tmp_path / "log.py"]), "minmax+log", {})
+    method = resolve_method(Plugins([tmp_path / "log.py"]), "minmax+log", {})
     site = Site("attention", "activation", "softmax")
     quantizer = method.make_quantizer(site, 2)
     assert quantizer is not None

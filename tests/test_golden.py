@@ -16,17 +16,19 @@ from safetensors.torch import load_file
 from srq_2dquant.dobi import DobiOptions, srq_init_bounds
 
 from sr_ptq_bench.backbones.swinir import srq_load_model
-from sr_ptq_bench.data.batches import to_image, to_tensor
 from sr_ptq_bench.data.datasets import load_dataset
 from sr_ptq_bench.data.images import read_image
-from sr_ptq_bench.evaluate import of_network, score
-from sr_ptq_bench.manager import Plugins
-from sr_ptq_bench.model import quantize, weights_quantized_once, with_padding
-from sr_ptq_bench.observation import observe
-from sr_ptq_bench.spec import SUITES, Bits, DataSource
+from sr_ptq_bench.data.patches import to_image, to_tensor
+from sr_ptq_bench.evaluation.score import network_upscaler, score_datasets
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.protocol.suite import SUITES, DataSource
+from sr_ptq_bench.quantization.network import with_padding
+from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.student import cached_quantized_weights, quantize
 
 if TYPE_CHECKING:
-    from sr_ptq_bench.model import Student
+    from sr_ptq_bench.quantization.student import Student
 
 pytestmark = pytest.mark.data
 
@@ -101,9 +103,9 @@ def test_activation_bounds_are_within_one_step_of_the_search(golden, reference):
 
 def psnr_and_ssim(folder: Path, name: str, student: Student) -> tuple[float, float]:
     source = DataSource(hr=folder / name / "HR", lr=str(folder / name / "LR_bicubic" / "X{scale}"))
-    with weights_quantized_once(student):
-        scores = score(
-            of_network(student), {name: load_dataset(name, source, 2)}, 2, Plugins(), lambda *_args, **_more: None
+    with cached_quantized_weights(student):
+        scores = score_datasets(
+            network_upscaler(student), {name: load_dataset(name, source, 2)}, 2, Plugins(), lambda *_args, **_more: None
         )
     return scores[name].mean["psnr"], scores[name].mean["ssim"]
 

@@ -6,9 +6,7 @@ The file is both a module that tests import and a plugin that they give to `--pl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,7 +33,7 @@ def srq_load_model(name, scale, weights):
     network = Tiny(scale)
     fill(network, weights)
     network.eval().requires_grad_(False)
-    return SRModel("tiny", scale, network, PRODUCERS, ("tail",), ("head", "tail"), window=WINDOW, scope="linear")
+    return SRModel("tiny", scale, network, PRODUCERS, ("tail",), ("head", "tail"), size_multiple=WINDOW, scope="linear")
 
 
 class Tiny(nn.Module):
@@ -139,7 +137,7 @@ def _toml_value(value: Any) -> str:
 
 def plugin(name: str, **hooks: Any) -> Any:
     """A plugin called `name` with these functions as its hooks (`compose=...` is `srq_compose`)."""
-    from sr_ptq_bench.plugin import Plugin
+    from sr_ptq_bench.hooks.plugin import Plugin
 
     module = ModuleType(name)
     for hook, function in hooks.items():
@@ -149,7 +147,7 @@ def plugin(name: str, **hooks: Any) -> Any:
 
 def plugins(*more: Any) -> Any:
     """All installed plugins, `tiny` and `more`."""
-    from sr_ptq_bench.manager import Plugins
+    from sr_ptq_bench.hooks.plugins import Plugins
 
     found = Plugins([FILE])
     for one in more:
@@ -157,17 +155,42 @@ def plugins(*more: Any) -> Any:
     return found
 
 
+def session(*more: Any, home: Path | None = None, reporter: Any = None, interval_s: float = 2.0) -> Any:
+    """A session on the CPU with all installed plugins, `tiny` and `more`; its home is that of the test."""
+    from sr_ptq_bench.cache.shared import Cache
+    from sr_ptq_bench.library.library import Library
+    from sr_ptq_bench.progress import SILENT
+    from sr_ptq_bench.runs.session import Session
+    from sr_ptq_bench.storage.home import default_home
+
+    reporter, home = reporter or SILENT, home or default_home()
+    cache = Cache(home, reporter.say, interval_s)
+    return Session(plugins(*more), cache, Library(home, reporter), "cpu", reporter)
+
+
+def prepare(spec: Any, plugins: Any = None, library: Any = None) -> Any:
+    """A run, prepared with these plugins in a session of its own."""
+    from sr_ptq_bench.runs.prepare import prepare as prepared
+
+    own = session()
+    own = replace(own, plugins=plugins or own.plugins, library=library or own.library)
+    return prepared(spec, own)
+
+
+def measured(prepared: Any, home: Path | None = None, reporter: Any = None) -> Any:
+    """The result of a prepared run, in a session of its own with this home."""
+    from sr_ptq_bench.runs.run import measure
+
+    return measure(prepared, session(home=home, reporter=reporter))
+
+
 def run(suite: TinySuite, *more: Any, home: Path | None = None, method: str = "minmax", **spec: Any) -> Any:
     """Measure a method on the tiny suite with `more` plugins; the record."""
-    from sr_ptq_bench.bench import measure
-    from sr_ptq_bench.cache import Cache
-    from sr_ptq_bench.preparation import prepare
-
-    prepared = prepare(suite.spec(method, **spec), plugins(*more))
-    return measure(prepared, Cache(home or suite.folder / "home"), silent).record
+    return measured(prepare(suite.spec(method, **spec), plugins(*more)), home or suite.folder / "home").record
 
 
-@contextmanager
-def silent(_name: str) -> Iterator[Any]:
-    """A stage that shows nothing."""
-    yield lambda _done, _total, _note="": None
+def comparable(record: Any) -> dict[str, Any]:
+    """What must be equal when the same run is repeated: all but times, memory and the machine."""
+    machine = {"device", "threads", "platform", "cpu"}
+    exclude = {"timings": True, "created": True, "peak_memory_bytes": True, "environment": machine}
+    return record.model_dump(mode="json", exclude=exclude)

@@ -93,6 +93,6 @@ class Convolutions(nn.Module):
 def convolutional_teacher() -> SRModel:
     """`Convolutions` with every convolution a layer to quantize, the first and the last of them edges."""
     torch.manual_seed(0)
-    producers = {"first": "image", "block.0": "conv", "block.2": "relu", "last": "conv"}
+    input_kinds = {"first": "image", "block.0": "conv", "block.2": "relu", "last": "conv"}
     network = Convolutions(2).eval().requires_grad_(False)
-    return SRModel("convolutions", 2, network, producers, ("block",), edges=("first", "last"))
+    return SRModel("convolutions", 2, network, input_kinds, ("block",), first_last_layers=("first", "last"))

@@ -28,15 +28,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sr_ptq_bench import SRModel, SrqError, fill
 from sr_ptq_bench.backbones import edsr, swinir
-from sr_ptq_bench.data.batches import to_tensor
 from sr_ptq_bench.data.datasets import load_dataset
 from sr_ptq_bench.data.images import list_images, read_image
+from sr_ptq_bench.data.patches import to_tensor
 from sr_ptq_bench.data.resize import crop_to_multiple, downscale
-from sr_ptq_bench.environment import choose_device
-from sr_ptq_bench.evaluate import of_network
-from sr_ptq_bench.files import write_atomically
-from sr_ptq_bench.metrics import srq_evaluate
-from sr_ptq_bench.spec import DataSource
+from sr_ptq_bench.evaluation.metrics import srq_evaluate
+from sr_ptq_bench.evaluation.score import network_upscaler
+from sr_ptq_bench.protocol.suite import DataSource
+from sr_ptq_bench.runs.environment import choose_device
+from sr_ptq_bench.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -248,7 +248,7 @@ def validation(training: Training, folder: Path) -> Callable[[], str]:
 
     def score() -> str:
         network = training.averaged.eval()
-        upscaler = of_network(SRModel(name, scale, network, {}, (), window=WINDOWS[name]))
+        upscaler = network_upscaler(SRModel(name, scale, network, {}, (), size_multiple=WINDOWS[name]))
         scores = [srq_evaluate(upscaler(pair.lr), pair.hr, scale) for pair in pairs]
         psnr, ssim = (sum(of[key] for of in scores) / len(scores) for key in ("psnr", "ssim"))
         return f"{psnr:.3f} dB, {ssim:.4f}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from sr_ptq_bench import Bounds, Distribution, Options, Quantizer, Site, hookimpl
+from sr_ptq_bench import Bounds, Distribution, PluginOptions, Quantizer, Site, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ CLIPPED = {
 }
 
 
-class DbdcOptions(Options):
+class Options(PluginOptions):
     """What is clipped; `paper` follows the text and its configuration, `official` the released code."""
 
     preset: Literal["paper", "official"] = "paper"
@@ -43,19 +43,13 @@ class DbdcOptions(Options):
 
 
 @hookimpl
-def srq_options(values: Mapping[str, Any]) -> DbdcOptions:
-    """`-o dbdc.p=1e-3 -o dbdc.preset=official`."""
-    return DbdcOptions.parse(values)
-
-
-@hookimpl
-def srq_make_quantizer(site: Site, options: DbdcOptions) -> Quantizer | None:
+def srq_make_quantizer(site: Site, options: Options) -> Quantizer | None:
     """8 bits for the first and the last layer; the default elsewhere."""
     return Quantizer(site, EDGE_BITS) if site.edge and options.edge_layers_8bit else None
 
 
 @hookimpl
-def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: DbdcOptions) -> Bounds:
+def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: Options) -> Bounds:
     """Dual clipping of an activation; minimum and maximum of a weight."""
     if site.role == "activation":
         return dual_clipping(distribution, clipped_share(bits, options), options.lower_edge_offset)
@@ -65,12 +59,12 @@ def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: 
     return Bounds(distribution.minimum, distribution.maximum)
 
 
-def per_channel(site: Site, options: DbdcOptions) -> bool:
+def per_channel(site: Site, options: Options) -> bool:
     """Whether a weight has one pair of bounds per output channel."""
     return options.weight_granularity == "channel" or (options.weight_granularity == "mixed" and site.layer == "conv")
 
 
-def clipped_share(bits: int, options: DbdcOptions) -> float:
+def clipped_share(bits: int, options: Options) -> float:
     """`p` as given, else the preset's at the nearest bit-width from above that it names."""
     if options.p is not None:
         return options.p

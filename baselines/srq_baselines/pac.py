@@ -13,7 +13,17 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from sr_ptq_bench import Batches, Checkpoint, Figures, Options, Progress, SRModel, Student, Training, hookimpl
+from sr_ptq_bench import (
+    Batches,
+    CalibrationLog,
+    Checkpoint,
+    PluginOptions,
+    Progress,
+    Student,
+    Teacher,
+    Training,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
 HR_PATCH = 192  # pixels; LR patches are of 96, 64 and 48 at x2, x3 and x4
 
 
-class PacOptions(Options):
+class Options(PluginOptions):
     """The training's numbers; `paper` follows the text, `official` the released code."""
 
     preset: Literal["paper", "official"] = "paper"
@@ -44,20 +54,14 @@ class PacOptions(Options):
 
 
 @hookimpl
-def srq_options(values: Mapping[str, Any]) -> PacOptions:
-    """`-o pac.iterations=500 -o pac.preset=official`."""
-    return PacOptions.parse(values)
-
-
-@hookimpl
 def srq_calibrate(
     student: Student,
-    teacher: SRModel,
+    teacher: Teacher,
     batches: Batches,
-    options: PacOptions,
+    options: Options,
     progress: Progress,
     checkpoint: Checkpoint,
-) -> Figures:
+) -> CalibrationLog:
     """Train all activation bounds, then all weight bounds, and keep the last ones."""
     training = Training(student, checkpoint)
     size = options.patch or HR_PATCH // teacher.scale
@@ -79,7 +83,7 @@ def srq_calibrate(
             loss = distillation_loss(student, teacher, next(patches), options)
             scaled_step(adam, loss, scale_of)
             cosine.step()
-            student.keep_ordered()
+            student.fix_crossed_bounds()
             training.losses.append(loss.detach())
             progress(len(training.losses), 2 * options.iterations, role)
         for bound in scale_of:
@@ -115,7 +119,7 @@ def scaled_step(adam: torch.optim.Optimizer, loss: Tensor, scale_of: Mapping[Ten
     adam.step()
 
 
-def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: PacOptions) -> Tensor:
+def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, options: Options) -> Tensor:
     """L = L_O + lambda * L_F, with L_O the mean absolute difference of the outputs, and alone without features."""
     with torch.no_grad():
         target, target_features = teacher.with_features(lr)

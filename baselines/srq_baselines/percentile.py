@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from sr_ptq_bench import Bounds, Distribution, Options, hookimpl
+from sr_ptq_bench import Bounds, Distribution, PluginOptions, hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    pass
 
 
-class PercentileOptions(Options):
+class Options(PluginOptions):
     """The share that is clipped; Li et al. give no number for networks of this kind."""
 
     p: float = Field(1e-3, ge=0, lt=0.5, description="share of the values clipped on each side")
 
 
 @hookimpl
-def srq_options(values: Mapping[str, Any]) -> PercentileOptions:
-    """`-o p=1e-3`."""
-    return PercentileOptions.parse(values)
-
-
-@hookimpl
-def srq_init_bounds(distribution: Distribution, options: PercentileOptions) -> Bounds:
+def srq_init_bounds(distribution: Distribution, options: Options) -> Bounds:
     """L and u are the p and 1 - p quantiles of the values."""
     return Bounds(distribution.quantile(options.p), distribution.quantile(1 - options.p))

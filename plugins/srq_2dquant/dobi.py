@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from sr_ptq_bench import Bounds, Distribution, Options, Site, hookimpl
+from sr_ptq_bench import Bounds, Distribution, PluginOptions, Site, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ONE_SIDED = ("softmax", "gelu", "relu")
 
 
-class DobiOptions(Options):
+class Options(PluginOptions):
     """The numbers of Algorithm 1; `paper` follows the text, `official` the released code."""
 
     preset: Literal["paper", "official"] = "paper"
@@ -46,15 +46,9 @@ class DobiOptions(Options):
 
 
 @hookimpl
-def srq_options(values: Mapping[str, Any]) -> DobiOptions:
-    """`-o dobi.K=100 -o dobi.preset=official`."""
-    return DobiOptions.parse(values)
-
-
-@hookimpl
-def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: DobiOptions) -> Bounds:
+def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: Options) -> Bounds:
     """Algorithm 1 on one site."""
-    one_sided = options.one_sided and site.producer in ONE_SIDED and options.search == "line"
+    one_sided = options.one_sided and site.input_kind in ONE_SIDED and options.search == "line"
     lower, upper = candidates(distribution.minimum, distribution.maximum, one_sided, options)
     if options.search == "joint":
         lower, upper = lower.repeat_interleave(len(upper)), upper.repeat(len(lower))
@@ -62,7 +56,7 @@ def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: 
     return Bounds(lower[best], upper[best])
 
 
-def candidates(minimum: float, maximum: float, one_sided: bool, options: DobiOptions) -> tuple[Tensor, Tensor]:
+def candidates(minimum: float, maximum: float, one_sided: bool, options: Options) -> tuple[Tensor, Tensor]:
     """All bounds that the search visits, widest first: l = min + i*d and u = max - i*d with d = (max - min)/(2K)."""
     i = torch.arange(options.K + options.last_step, dtype=torch.float64)
     step = (maximum - minimum) / (2 * options.K)

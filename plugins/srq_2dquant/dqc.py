@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from sr_ptq_bench import Batches, Checkpoint, Figures, Options, Progress, SRModel, Student, Training, hookimpl
+from sr_ptq_bench import (
+    Batches,
+    CalibrationLog,
+    Checkpoint,
+    PluginOptions,
+    Progress,
+    Student,
+    Teacher,
+    Training,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class DqcOptions(Options):
+class Options(PluginOptions):
     """The training's numbers; `paper` follows the text, `official` the released code."""
 
     preset: Literal["paper", "official"] = "paper"
@@ -49,20 +59,14 @@ class DqcOptions(Options):
 
 
 @hookimpl
-def srq_options(values: Mapping[str, Any]) -> DqcOptions:
-    """`-o dqc.lr=1e-3 -o dqc.preset=official`."""
-    return DqcOptions.parse(values)
-
-
-@hookimpl
 def srq_calibrate(
     student: Student,
-    teacher: SRModel,
+    teacher: Teacher,
     batches: Batches,
-    options: DqcOptions,
+    options: Options,
     progress: Progress,
     checkpoint: Checkpoint,
-) -> Figures:
+) -> CalibrationLog:
     """Train all bounds and keep the last ones."""
     training = Training(student, checkpoint)
     bounds = student.bound_parameters()
@@ -77,7 +81,7 @@ def srq_calibrate(
         loss.backward()
         adam.step()
         decay.step()
-        student.keep_ordered()
+        student.fix_crossed_bounds()
         training.losses.append(loss.detach())
         progress(step + 1, options.iterations)
     for bound in bounds:
@@ -86,14 +90,14 @@ def srq_calibrate(
     return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
 
 
-def learning_rate(step: int, options: DqcOptions) -> float:
+def learning_rate(step: int, options: Options) -> float:
     """Share of the learning rate at a step: constant, or a cosine from 1 to 0."""
     if options.schedule == "constant":
         return 1.0
     return 0.5 * (1 + math.cos(math.pi * step / options.iterations))
 
 
-def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: DqcOptions) -> Tensor:
+def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, options: Options) -> Tensor:
     """L = L_O + lambda * L_F (eq. 13); L_O alone where the network names no features."""
     with torch.no_grad():
         target, target_features = teacher.with_features(lr)
@@ -102,13 +106,13 @@ def distillation_loss(student: Student, teacher: SRModel, lr: Tensor, options: D
     return loss + options.feature_weight * feature_loss(features, target_features, options) if features else loss
 
 
-def output_loss(output: Tensor, target: Tensor, options: DqcOptions) -> Tensor:
+def output_loss(output: Tensor, target: Tensor, options: Options) -> Tensor:
     """L_O (eq. 11): mean absolute difference; `official` divides once more by C*H*W."""
     loss = (output - target).abs().mean()
     return loss / output[0].numel() if options.loss == "official" else loss
 
 
-def feature_loss(features: Sequence[Tensor], targets: Sequence[Tensor], options: DqcOptions) -> Tensor:
+def feature_loss(features: Sequence[Tensor], targets: Sequence[Tensor], options: Options) -> Tensor:
     """L_F (eq. 12): per feature (1/CHW) ||F_s/||F_s|| - F_t/||F_t|| ||_2, averaged over the batch.
 
     `official` normalises by norms over the whole batch, takes the mean square, and divides it again by its size.

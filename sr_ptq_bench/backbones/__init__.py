@@ -1,1 +1,4 @@
-"""Built-in plugins that load a network and name its quantizer sites."""
+"""Built-in plugins that load networks and name their sites.
+
+May import: basicsr_compat, errors, hooks, quantization, storage.
+"""

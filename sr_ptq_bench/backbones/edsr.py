@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ..basicsr_compat import EDSR, MSRResNet
-from ..checkpoint import fill
-from ..hookspecs import hookimpl
-from ..model import SRModel
+from ..hooks.specs import hookimpl
+from ..quantization.network import SRModel
+from ..storage.weights import fill
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..quantizer import Producer
+    from ..quantization.quantizer import InputKind
 
 # Features, residual blocks and the factor of each residual. Inside, EDSR computes on [0, 255] less the mean of DIV2K:
 # BasicSR's defaults, which the published weights expect. From outside it takes and gives [0, 1] as every SRModel does.
@@ -51,13 +51,13 @@ def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
     """Make an SRModel of BasicSR's EDSR or MSRResNet, of any size: all convolutions, in the network's order."""
     leaky = isinstance(network, MSRResNet)
     layers = [path for path, module in network.named_modules() if isinstance(module, nn.Conv2d)]
-    producers = {layer: _producer(layer, leaky) for layer in layers}
+    input_kinds = {layer: _producer(layer, leaky) for layer in layers}
     features = tuple(f"body.{path}" for path, _ in network.get_submodule("body").named_children())
     network.eval().requires_grad_(False)
-    return SRModel(name, scale, network, producers, features, edges=("conv_first", "conv_last"))
+    return SRModel(name, scale, network, input_kinds, features, first_last_layers=("conv_first", "conv_last"))
 
 
-def _producer(layer: str, leaky: bool) -> Producer:
+def _producer(layer: str, leaky: bool) -> InputKind:
     """What makes the input of a convolution; sums of residuals and shuffled pixels are a convolution's."""
     if layer == "conv_first":
         return "image"

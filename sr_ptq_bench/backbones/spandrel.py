@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoint import read_weights
 from ..errors import SrqError
-from ..hookspecs import hookimpl
-from ..model import SRModel
+from ..hooks.specs import hookimpl
+from ..quantization.network import SRModel
+from ..storage.weights import read_weights
 from .tracing import trace
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def open_sites(descriptor: Any, name: str) -> SRModel:
     """Make an SRModel of spandrel's network from one pass of it; raises SrqError where spandrel adds to the pass."""
     network = descriptor.model.eval()
     needs = descriptor.size_requirements
-    model = SRModel(name, descriptor.scale, network, {}, (), window=needs.multiple_of, minimum=max(1, needs.minimum))
+    model = SRModel(
+        name, descriptor.scale, network, {}, (), size_multiple=needs.multiple_of, min_side=max(1, needs.minimum)
+    )
     side = model.smallest(TRACED_SIDE)
     lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings():
@@ -87,13 +89,13 @@ def open_sites(descriptor: Any, name: str) -> SRModel:
         what = f"the network of {descriptor.architecture.name} alone does not compute what spandrel does with it"
         raise SrqError(f"{what}; choose another architecture")
     network.requires_grad_(False)
-    layers = list(seen.producers)
+    layers = list(seen.input_kinds)
     return replace(
         model,
-        producers=seen.producers,
+        input_kinds=seen.input_kinds,
         features=seen.features,
-        edges=(layers[0], layers[-1]) if layers else (),
-        not_covered=seen.not_covered,
+        first_last_layers=(layers[0], layers[-1]) if layers else (),
+        unquantized_ops=seen.unquantized_ops,
         libraries=(NAME,),
     )
 

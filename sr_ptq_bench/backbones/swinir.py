@@ -14,19 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from ..basicsr_compat import SwinIR, WindowAttention
-from ..checkpoint import fill
-from ..hookspecs import hookimpl
-from ..model import Operand, SRModel
+from ..hooks.specs import hookimpl
+from ..quantization.network import Operand, SRModel
+from ..storage.weights import fill
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..quantizer import Producer
+    from ..quantization.quantizer import InputKind
 
 WINDOW = 8
 REBUILT = ("attn_mask", "relative_position_index")  # buffers that the network makes itself
 # What makes the input of each Linear layer of a block. The input of proj is the attention's weighted mean of values.
-INPUTS: dict[str, Producer] = {
+INPUTS: dict[str, InputKind] = {
     "attn.qkv.q": "layernorm",
     "attn.qkv.k": "layernorm",
     "attn.qkv.v": "layernorm",
@@ -37,7 +37,7 @@ INPUTS: dict[str, Producer] = {
 
 
 # The same for the convolutions; a residual group ends in the sum of a Linear layer, and the groups in a LayerNorm.
-CONVOLUTIONS: dict[str, Producer] = {"conv_first": "image", "conv_after_body": "layernorm", "upsample.0": "conv"}
+CONVOLUTIONS: dict[str, InputKind] = {"conv_first": "image", "conv_after_body": "layernorm", "upsample.0": "conv"}
 
 
 @hookimpl
@@ -63,17 +63,17 @@ def new_network(scale: int, size: int = 64) -> nn.Module:
 
 def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
     """Make an SRModel of BasicSR's SwinIR: every attention is rewritten so that its sites are modules of their own."""
-    producers = dict(CONVOLUTIONS)
+    input_kinds = dict(CONVOLUTIONS)
     for path, module in list(network.named_modules()):
         if isinstance(module, WindowAttention):
             block = path.removesuffix(".attn")
             network.get_submodule(block).attn = OpenAttention(module)
-            producers |= {f"{block}.{layer}": producer for layer, producer in INPUTS.items()}
+            input_kinds |= {f"{block}.{layer}": input_kind for layer, input_kind in INPUTS.items()}
     groups = tuple(path for path, _ in network.named_modules() if path.endswith(".residual_group"))
-    producers |= {f"{group.removesuffix('residual_group')}conv": "linear" for group in groups}
+    input_kinds |= {f"{group.removesuffix('residual_group')}conv": "linear" for group in groups}
     network.eval().requires_grad_(False)
     edges = ("conv_first", "upsample.0")
-    return SRModel(name, scale, network, producers, groups, edges, window=WINDOW, scope="linear")
+    return SRModel(name, scale, network, input_kinds, groups, edges, size_multiple=WINDOW, scope="linear")
 
 
 class SplitLinear(nn.Module):

@@ -20,9 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from ..quantizer import Producer
+    from ..quantization.quantizer import InputKind
 
-MAKES: dict[str, Producer] = {
+MAKES: dict[str, InputKind] = {
     "conv2d": "conv",
     "linear": "linear",
     "layer_norm": "layernorm",
@@ -49,11 +49,11 @@ PRODUCTS = {"bmm", "einsum", "matmul", "rmatmul"}
 
 @dataclass(frozen=True)
 class Trace:
-    """What one pass showed: `producers` by layer in the order of the calls, blocks for `features`, other products."""
+    """What one pass showed: `input_kinds` by layer in the order of the calls, blocks for `features`, other products."""
 
-    producers: dict[str, Producer]
+    input_kinds: dict[str, InputKind]
     features: tuple[str, ...]
-    not_covered: str
+    unquantized_ops: str
     """The products of other modules, in words, `*` for any number in a name; empty where there is none."""
     output: object
 
@@ -63,7 +63,7 @@ def trace(network: nn.Module, lr: Tensor) -> Trace:
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter, _Watch(network, lr, counter) as watch, watch.hooks():
         output = network(lr)
-    layers = {name: producer for name, producer in watch.inputs.items() if name not in watch.touched}
+    layers = {name: input_kind for name, input_kind in watch.inputs.items() if name not in watch.touched}
     return Trace(layers, _blocks(network, watch), _not_covered(network, watch, layers), output)
 
 
@@ -75,10 +75,10 @@ class _Watch(TorchFunctionMode):
         self._network, self._counter = network, counter
         self.layers = dict(_plain_layers(network))
         self._owner = {id(p): name for name, layer in self.layers.items() for p in layer.parameters()}
-        self._made: dict[int, tuple[Producer, Tensor]] = {id(lr): ("image", lr)}
+        self._made: dict[int, tuple[InputKind, Tensor]] = {id(lr): ("image", lr)}
         """What made each tensor, by its identity; the tensor itself keeps that from reuse."""
         self._at_work = [""]
-        self.inputs: dict[str, Producer] = {}
+        self.inputs: dict[str, InputKind] = {}
         self.touched: set[str] = set()
         """Layers whose parameters are used outside of their own call."""
         self.outputs: dict[str, list[object]] = defaultdict(list)
@@ -99,8 +99,8 @@ class _Watch(TorchFunctionMode):
         def enter(_module: nn.Module, args: tuple[Any, ...]) -> None:
             self._at_work.append(name)
             if name in self.layers:
-                producer = self._of(args[0]) or "other" if args else "other"
-                self.inputs[name] = producer if self.inputs.get(name, producer) == producer else "other"
+                input_kind = self._of(args[0]) or "other" if args else "other"
+                self.inputs[name] = input_kind if self.inputs.get(name, input_kind) == input_kind else "other"
 
         return enter
 
@@ -111,7 +111,7 @@ class _Watch(TorchFunctionMode):
 
         return leave
 
-    def _of(self, tensor: Tensor) -> Producer | None:
+    def _of(self, tensor: Tensor) -> InputKind | None:
         """What made a tensor; None for a constant, which no function made of the image."""
         return self._made.get(id(tensor), (None,))[0]
 
@@ -122,7 +122,7 @@ class _Watch(TorchFunctionMode):
         given = list(_tensors([*args, *(kwargs or {}).values()]))
         here = self._at_work[-1]
         self.touched |= {self._owner[id(v)] for v in given if self._owner.get(id(v), here) != here}
-        producer = _made_by(func.__name__.strip("_"), [self._of(v) for v in given])
+        input_kind = _made_by(func.__name__.strip("_"), [self._of(v) for v in given])
         before = self._counter.get_total_flops()
         result = func(*args, **(kwargs or {}))
         macs = (self._counter.get_total_flops() - before) // 2
@@ -130,8 +130,8 @@ class _Watch(TorchFunctionMode):
             self.macs[here] += macs
             self.products[here] += 1
         for tensor in _tensors([result]):
-            if producer and id(tensor) not in self._owner:
-                self._made[id(tensor)] = producer, tensor
+            if input_kind and id(tensor) not in self._owner:
+                self._made[id(tensor)] = input_kind, tensor
         return result
 
 
@@ -145,7 +145,7 @@ def _plain_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def _made_by(function: str, of: list[Producer | None]) -> Producer | None:
+def _made_by(function: str, of: list[InputKind | None]) -> InputKind | None:
     """What a function makes of tensors of these kinds; None stands for constants."""
     known = [kind for kind in of if kind]
     kinds = set(known)
@@ -180,7 +180,7 @@ def _is_feature(outputs: list[object]) -> bool:
     return len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim in (3, 4)
 
 
-def _not_covered(network: nn.Module, watch: _Watch, layers: Mapping[str, Producer]) -> str:
+def _not_covered(network: nn.Module, watch: _Watch, layers: Mapping[str, InputKind]) -> str:
     places: Counter[str] = Counter()
     for name, products in watch.products.items():
         if name not in layers:

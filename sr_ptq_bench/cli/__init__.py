@@ -1,4 +1,7 @@
-"""The command line `srq`: one file per command, each imported only when it is called."""
+"""The command line `srq`: one file per command, each imported only when it is called.
+
+May import: every room.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
     "sweep": "Measure a grid of methods, bits and scales.",
     "ablate": "Vary one thing of 2DQuant, as the paper's Table 4 does.",
-    "table": "Turn records into tables, or set them beside published scores.",
+    "table": "Turn records into tables, or compare them with published scores.",
     "plot": "Draw figures of records and runs.",
     "analyze": "Rank sites by what their quantization costs.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
-    "verify": "Score a record's stored bounds anew and compare.",
+    "verify": "Score the state beside a record again, and compare.",
 }
 EXPECTED_FAILURE = 2
 INTERRUPTED = 130
@@ -57,9 +60,9 @@ def srq() -> None:
     Start here:
       srq run --method 2dquant --bits 2 --scale 2    quantize SwinIR-light to 2 bits and score it
       srq table                                      turn all records into tables
-      srq methods                                    what can stand after --method
+      srq methods                                    list the methods for --method
 
-    A run needs no network: the default suite `sample` brings weights and photographs.
+    The default suite `sample` works offline: its weights and photographs are installed with srq.
     """
 
 

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from . import options as shared
-from .measuring import check_writable, recorded
-from .run import LARGEST_SEED
+from . import options as declared
+from .writable import check_writable
 
 if TYPE_CHECKING:
-    from ..ablation import Name
-    from ..formats import Format
+    from pathlib import Path
+
+    from ..tables.ablation import Name
+    from ..tables.formats import Format
 
 
 @click.command()
 @click.argument("what", metavar="lr|batch|stages", type=click.Choice(["lr", "batch", "stages"]))
 @click.option("--values", metavar="V,V,...", help="Learning rates or batch sizes; default: the paper's four.")
-@click.option("--bits", "-b", default="2", show_default=True, metavar="BITS", help="Bits, as of `srq run`.")
+@click.option("--bits", "-b", default="2", show_default=True, metavar="BITS", help="Bits, as for `srq run`.")
 @click.option("--scale", "-s", default=2, show_default=True, type=int, metavar="SCALE", help="2, 3 or 4.")
-@click.option("--suite", default="sample", metavar="SUITE", show_default=True, help="A suite, as of `srq run`.")
-@click.option("--model", metavar="NAME", help="Another network of the suite than its first.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all cells.")
-@shared.plugin_files
-@shared.out
-@shared.device
-@shared.table_format()
+@declared.suite
+@declared.model
+@declared.seed
+@declared.plugin_files
+@declared.out
+@declared.device
+@declared.table_format()
 def ablate(
     what: Name,
     values: str | None,
@@ -48,14 +48,17 @@ def ablate(
     batch   DQC's batch size
     stages  neither DOBI nor DQC, one of them, or both
 
-    Each cell is a run that leaves its record, as `srq run` does. What this machine has measured already is not
-    measured again, so that an ablation that was stopped goes on where it was.
+    Each cell is a run that leaves its record, as `srq run` does. Results already on this machine are reused, so an
+    ablation that was interrupted continues.
 
     \b
     srq ablate stages --bits 2 --scale 4
     srq ablate lr --values 3e-2,1e-2,3e-3
     """
-    from ..spec import Bits, RunSpec, Suite, parse_scale
+    from ..protocol.bits import Bits
+    from ..protocol.run_spec import RunSpec
+    from ..protocol.suite import Suite
+    from ..protocol.types import parse_scale
 
     protocol = Suite.load(suite)
     shown = RunSpec(
@@ -68,29 +71,24 @@ def ablate(
     folder = out / "results" / shown.suite.name
     check_writable(folder)
 
-    from ..ablation import page, settings
-    from ..cache import Cache
-    from ..choice import choose_method
-    from ..data.library import Library
-    from ..environment import choose_device
-    from ..formats import render
-    from ..home import default_home
-    from ..manager import Plugins
-    from ..preparation import prepare
+    from ..hooks.resolve import resolve_method
+    from ..runs.measure import deliver
+    from ..runs.prepare import prepare
+    from ..runs.session import Session
+    from ..tables.ablation import page, settings
+    from ..tables.formats import render
     from .display import Display
 
     specs = {
         cell.label: shown.model_copy(update={"method": cell.method, "options": dict(cell.options)})
         for cell in settings(what, values)
     }
-    plugins, display, home = Plugins(plugin_files), Display(), default_home()
+    display = Display()
+    session = Session.open(display, plugin_files, device)
     for spec in specs.values():  # a value that is impossible is refused before the first cell is measured
-        choose_method(plugins, spec.method, spec.options, spec.suite.options)
-    cache, library = Cache(home), Library(home, display.stage, display.print)
-    device = choose_device(device)
+        resolve_method(session.plugins, spec.method, spec.options, spec.suite.options)
     records = {}
     for number, (label, spec) in enumerate(specs.items(), 1):
-        display.print(f"{what} {label}: {number} of {len(specs)}")
-        record, _ = recorded(prepare(spec, plugins, device, library), folder, display, cache)
-        records[label] = record
+        display.say(f"{what} {label}: {number} of {len(specs)}")
+        records[label], _ = deliver(prepare(spec, session), session, folder)
     click.echo(render([page(what, records)], as_format), nl=False)

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options as shared
-from .chosen import run_options
+from . import options as declared
 
 if TYPE_CHECKING:
-    from ..formats import Format
-    from ..sensitivity import By
+    from ..records.sensitivity import By
+    from ..tables.formats import Format
 
 
 @click.command()
-@click.option("--method", "-m", required=True, metavar="NAME", help="Whose bounds: a method; see `srq methods`.")
-@run_options
+@declared.method
+@declared.selection
 @click.option(
     "--by",
     type=click.Choice(["site", "layer", "producer"]),
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     help="Score against the FP output on the first N calibration patches.",
 )
 @click.option("--test", metavar="SET", help="Score against HR on a test set of the suite instead: slow.")
-@shared.table_format()
+@declared.table_format()
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it too: .png, .pdf or .svg.")
 def analyze(
     method: str, by: By, patches: int, test: str | None, as_format: Format, plot: Path | None, **choice: Any
@@ -46,35 +45,36 @@ def analyze(
     srq analyze --method 2dquant --bits 2 --scale 2 --by layer --plot layers.png
     srq analyze --method minmax --bits 4 --scale 2 --by producer --test photos --format csv
 
-    The bounds are those beside the record of `srq run` where there is one, else they are chosen now. The score is the
-    PSNR of the student's output against that of the full-precision (FP) network on a few calibration patches.
+    The quantized network is the one of `srq run` if there is a record, else the method is run now. The score is the
+    PSNR between its output and the output of the full-precision (FP) network on a few calibration patches.
     """
-    from .chosen import Chosen
+    from .selected import SelectedRuns
 
     if plot:
         from ..plots.canvas import check_suffix, save
         from ..plots.sensitivity import draw
 
         check_suffix(plot)
-    chosen = Chosen((method,), **choice)
-    (run,) = chosen.runs
+    selected = SelectedRuns((method,), **choice)
+    (run,) = selected.runs
 
     from ..errors import unknown
-    from ..formats import render
-    from ..sensitivity import fidelity, page, quality, sensitivities
+    from ..runs.sensitivity import psnr_to_fp, psnr_to_hr, sensitivities
+    from ..tables.formats import render
+    from ..tables.sensitivity import page
 
     if test is not None and test not in run.tests:
         raise unknown("test set", test, run.tests)
     if test is None:
-        psnr, unit = fidelity(run, patches), f"PSNR against FP output, {patches} calibration patches"
+        psnr, unit = psnr_to_fp(run, patches), f"PSNR against FP output, {patches} calibration patches"
     else:
-        psnr, unit = quality(run, test), f"PSNR against HR, test set {test}"
-    ((_, student),) = chosen.students()
-    with chosen.display.stage(f"Quantize {by} by {by}") as progress:
+        psnr, unit = psnr_to_hr(run, test), f"PSNR against HR, test set {test}"
+    ((_, student),) = selected.students()
+    with selected.display.stage(f"Quantize {by} by {by}") as progress:
         found = sensitivities(student, by, psnr, unit, progress)
-    title = f"Sensitivity of {chosen.title}, {method}"
+    title = f"Sensitivity of {selected.title}, {method}"
     notes = {"Weights": f"sha256 `{run.hashes.weights[:12]}`", "Calibration": f"sha256 `{run.hashes.calibration[:12]}`"}
     click.echo(render([page(found, title, by, notes)], as_format), nl=False)
     if plot:
         save(draw(found, title), plot)
-        chosen.display.print(f"wrote {plot}")
+        selected.display.say(f"wrote {plot}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ..data.library import Library
+    from ..library.library import Library
 
 _PATH = click.Path(path_type=Path)
 
@@ -35,7 +35,7 @@ def get(name: str | None) -> None:
         return
     width = max(map(len, library.names()))
     for known in library.names():
-        state = "at hand" if library.has(known) else _how_to_get(library, known)
+        state = "available" if library.is_available(known) else _how_to_get(library, known)
         click.echo(f"{known:<{width}}  {state}")
 
 
@@ -61,11 +61,11 @@ def import_(name: str, path: Path) -> None:
 
 
 def _library() -> Library:
-    from ..data.library import Library
-    from ..home import default_home
+    from ..library.library import Library
+    from ..storage.home import default_home
     from .display import Display
 
-    return Library(default_home(), Display().stage, click.echo)
+    return Library(default_home(), Display(lines_on_stdout=True))
 
 
 @data.command()
@@ -80,7 +80,7 @@ def lmdb(src: Path, dst: Path) -> None:
 
     Example: srq data lmdb Set5/HR Set5/HR.lmdb
     """
-    from ..data.lmdb_store import write_lmdb
+    from ..data.lmdb import write_lmdb
 
     click.echo(f"wrote {write_lmdb(src, dst)} images to {dst}")
 
@@ -99,7 +99,7 @@ def lr(hr: Path, dst: Path, scale: int, force: bool) -> None:
 
     Example: srq data lr Set5/HR Set5/LR_bicubic/X2 --scale 2
     """
-    from ..data.generate import write_lr
+    from ..data.make_lr import write_lr
 
     written = write_lr(hr, dst, scale, force=force)
     click.echo(f"wrote {len(written)} images to {dst}")

@@ -1,4 +1,4 @@
-"""What a run shows, a bar per stage and a small table at the end, and what a sweep shows of its cells."""
+"""The reporter of the command line: bars and lines on stderr, tables on stdout."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from ..hookspecs import Progress as Report
-    from ..schema import DatasetScores, Record
+    from ..progress import Progress as ShowProgress
+    from ..progress import Say
+    from ..records.record import Record
+    from ..records.scores import DatasetScores
 
 TITLES = {
     "score fp": "Score the FP network",
@@ -32,35 +33,23 @@ TITLES = {
 class Display:
     """Progress on stderr, results on stdout."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines_on_stdout: bool = False) -> None:
         self.out = Console(highlight=False, markup=False)
         self.err = Console(stderr=True, highlight=False, markup=False)
+        self._lines = self.out if lines_on_stdout else self.err
+        self._open: Progress | None = None
 
-    def print(self, text: str) -> None:
-        """A line for the user's eyes."""
-        self.err.print(text, soft_wrap=True)
+    def say(self, line: str) -> None:
+        """A line for the user."""
+        self._lines.print(line, soft_wrap=True)
 
     @contextmanager
-    def stages(self) -> Iterator[Callable[[str], AbstractContextManager[Report]]]:
-        """A live list of the stages; on a stderr that is no terminal, a line as each begins."""
-        columns = (
-            TextColumn("{task.description:<28}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        live = Progress(
-            *columns,
-            TextColumn("{task.fields[note]}", markup=False),
-            console=self.err,
-            disable=not self.err.is_terminal,
-        )
-
-        @contextmanager
-        def show(name: str) -> Iterator[Report]:
-            title = TITLES.get(name, name)
-            if not self.err.is_terminal:
-                self.err.print(title)
+    def stage(self, name: str) -> Iterator[ShowProgress]:
+        """A bar that stays when the stage ends; a line if stderr is no terminal."""
+        title = TITLES.get(name, name)
+        if not self.err.is_terminal:
+            self.err.print(title)
+        with self._bars() as live:
             task = live.add_task(title, total=None, note="")
 
             def report(done: int, total: int, note: str = "") -> None:
@@ -69,14 +58,25 @@ class Display:
             yield report
             live.update(task, total=1, completed=1, note="")
 
-        with live:
-            yield show
-
     @contextmanager
-    def stage(self, name: str) -> Iterator[Report]:
-        """A stage that stands alone."""
-        with self.stages() as show, show(name) as report:
-            yield report
+    def _bars(self) -> Iterator[Progress]:
+        """The bars of the stage that is open already, or new ones."""
+        if self._open is not None:
+            yield self._open
+            return
+        columns = (
+            TextColumn("{task.description:<28}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        with Progress(*columns, console=self.err, disable=not self.err.is_terminal) as live:
+            self._open = live
+            try:
+                yield live
+            finally:
+                self._open = None
 
     @contextmanager
     def sweep(self, cells: int) -> Iterator[SweepLines]:
@@ -84,7 +84,7 @@ class Display:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
         note = TextColumn("{task.fields[note]}", markup=False)
         with Progress(*columns, note, console=self.err, disable=not self.err.is_terminal) as live:
-            yield SweepLines(live, live.add_task("Sweep", total=cells, note=""), self.print)
+            yield SweepLines(live, live.add_task("Sweep", total=cells, note=""), self.say)
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows of text on stdout; where that is no terminal, no cell is cut."""
@@ -122,8 +122,8 @@ class Display:
 class SweepLines:
     """The cells that are being measured, by their index, below the progress of the whole."""
 
-    def __init__(self, live: Progress, whole: TaskID, say: Callable[[str], None]) -> None:
-        self._live, self._whole, self._say = live, whole, say
+    def __init__(self, live: Progress, whole: TaskID, say: Say) -> None:
+        self._live, self._whole, self.say = live, whole, say
         self._tasks: dict[int, TaskID] = {}
 
     def running(self, index: int, cell: str, stage: str, done: int, total: int) -> None:
@@ -137,7 +137,7 @@ class SweepLines:
         if index in self._tasks:
             self._live.remove_task(self._tasks.pop(index))
         self._live.update(self._whole, advance=1, note=left)
-        self._say(f"{line}; {left}")
+        self.say(f"{line}; {left}")
 
 
 def _number(scores: DatasetScores, metric: str) -> str:

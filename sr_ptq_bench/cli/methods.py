@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options as shared
+from . import options as declared
 
 if TYPE_CHECKING:
-    from ..manager import Plugins
-    from ..plugin import Plugin
+    from ..hooks.plugin import Plugin
+    from ..hooks.plugins import Plugins
 
 
 @click.command()
-@shared.plugin_files
+@declared.plugin_files
 def methods(plugin_files: tuple[Path, ...]) -> None:
     """List the installed methods: where each comes from, its hooks and its options with their defaults.
 
@@ -25,7 +25,7 @@ def methods(plugin_files: tuple[Path, ...]) -> None:
 
     Any initializer joins any calibrator: `--method percentile+dqc`.
     """
-    from ..manager import Plugins
+    from ..hooks.plugins import Plugins
 
     plugins = Plugins(plugin_files)
     for name in plugins.method_names():
@@ -33,7 +33,7 @@ def methods(plugin_files: tuple[Path, ...]) -> None:
 
 
 def _describe(plugins: Plugins, plugin: Plugin) -> list[str]:
-    from ..choice import option_values
+    from ..hooks.options import option_values
 
     kind = [
         word

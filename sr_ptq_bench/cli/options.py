@@ -1,39 +1,115 @@
-"""Options that several commands share."""
+"""Every option of the command line, each declared once with its limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
+
+LARGEST_SEED = 2**63 - 1  # torch takes no larger one
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path)
+
+
+def together(*options: Decorator) -> Decorator:
+    """Several options as one decorator, in this order in the help."""
+    return lambda command: reduce(lambda of, option: option(of), reversed(options), command)
+
+
+# What is measured
+
+method = click.option(
+    "--method", "-m", required=True, metavar="NAME", help="A method, or INITIALIZER+CALIBRATOR; see `srq methods`."
+)
+methods = click.option(
+    "--method", "-m", "methods", required=True, multiple=True, metavar="NAME", help="A method; give one or more."
+)
+some_methods = click.option(
+    "--method", "-m", "methods", multiple=True, metavar="NAME", help="Only these methods; default: all found."
+)
+bits = click.option(
+    "--bits", "-b", required=True, metavar="BITS", help="Bits of weights and activations: 4, or w4a8; 2 to 8."
+)
+scale = click.option("--scale", "-s", required=True, type=int, metavar="SCALE", help="Upscaling factor: 2, 3 or 4.")
+scope = click.option(
+    "--scope",
+    type=click.Choice(["linear", "all"]),
+    help="Quantize Linear layers and matrix products, or convolutions too; default: the choice of the network.",
+)
+suite = click.option(
+    "--suite", default="sample", metavar="SUITE", show_default=True, help="A built-in suite, or your .toml file."
+)
+model = click.option("--model", metavar="NAME", help="Network; default: the suite's first.")
+seed = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all randomness."
+)
+force = click.option("--force", is_flag=True, help="Measure again even if there is a result.")
+
+
+def option(help_text: str) -> Decorator:
+    """Options of methods, `-o KEY=VALUE`."""
+    return click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help=help_text)
+
+
+# On what
+
+test = click.option(
+    "--test", "tests", multiple=True, metavar="NAME=HR_DIR", help="Score on your own photos instead of the suite's."
+)
+tile = click.option(
+    "--tile",
+    metavar="N",
+    type=click.IntRange(8, 2**16),
+    help="Cut images into tiles of NxN LR pixels: memory no longer grows with the image.",
+)
+tile_overlap = click.option(
+    "--tile-overlap",
+    default=16,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(0, 2**16),
+    help="LR pixels that a tile overlaps its neighbours on every side.",
+)
+
+# Where
 
 plugin_files = click.option(
-    "--plugin",
-    "plugin_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="A plugin that is not installed.",
+    "--plugin", "plugin_files", multiple=True, type=_FILE, metavar="FILE.py", help="A plugin that is not installed."
 )
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 out = click.option(
     "--out",
     default=Path("leaderboards"),
     show_default=True,
-    type=click.Path(path_type=Path),
-    help="Records go to OUT/results/SUITE.",
+    type=_FILE,
+    help="Records are written to OUT/results/SUITE.",
 )
-device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+results = click.option(
+    "--results",
+    default=Path("leaderboards/results"),
+    show_default=True,
+    type=_FOLDER,
+    metavar="DIR",
+    help="Records, in DIR/SUITE/*.json.",
+)
+picture = click.option("--out", required=True, type=_FILE, metavar="FILE", help="The picture: .png, .pdf or .svg.")
 
 
-def method_options(told: str) -> Callable[[F], F]:
-    """Options of methods, `-o KEY=VALUE`; `told` is the help."""
-    return click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help=told)
-
-
-def table_format(told: str = "How the table is printed.") -> Callable[[F], F]:
-    """The kinds of text that a table can be; `told` is the help."""
+def table_format(help_text: str = "Format of the table.") -> Decorator:
+    """The kinds of text that a table can be."""
     kinds = click.Choice(["markdown", "csv", "latex", "json"])
-    return click.option("--format", "as_format", type=kinds, default="markdown", show_default=True, help=told)
+    return click.option("--format", "as_format", type=kinds, default="markdown", show_default=True, help=help_text)
+
+
+selection = together(
+    bits, scale, suite, model, scope, seed,
+    option("An option, for the methods that have it, such as dobi.preset=official."),
+    plugin_files, results, device,
+)  # fmt: skip
+"""Which runs `srq plot` and `srq analyze` look at, apart from their methods."""

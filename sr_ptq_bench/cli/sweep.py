@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options as shared
-from .measuring import check_writable
+from . import options as declared
+from .writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..sweep.estimate import Timings
     from ..sweep.grid import Cell
     from ..sweep.plan import Planned
-    from ..sweep.worker import Setup
+    from ..sweep.worker import WorkerConfig
     from .display import Display
 
 SOME_FAILED, INTERRUPTED = 1, 130
@@ -37,11 +37,11 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
 @click.option("--scope", type=click.Choice(["linear", "all"]), help="As in `srq run`.")
 @click.option("--seed", type=int, metavar="SEED", help="The first seed; default: 0.")
 @click.option("--seeds", type=int, metavar="N", help="Measure every cell with N seeds; default: 1.")
-@shared.method_options("An option of those methods that have it, such as dqc.lr=1e-3.")
-@shared.plugin_files
-@shared.out
-@shared.device
-@click.option("--force", is_flag=True, help="Measure also what is done already.")
+@declared.option("An option of those methods that have it, such as dqc.lr=1e-3.")
+@declared.plugin_files
+@declared.out
+@declared.device
+@declared.force
 @click.option("--dry-run", is_flag=True, help="Show the cells, which are done, and how long the others will take.")
 @click.option(
     "--workers",
@@ -82,27 +82,27 @@ def sweep(
     srq sweep mine.toml --dry-run
     srq sweep mine.toml --ray auto --gpus 0.5
 
-    What is done is not done again: a record in OUT/results, or in this machine's memory, that the installed versions
-    have made. A cell that fails does not stop the others; the exit status is then 1.
+    Results that the installed versions have made are reused, from OUT/results and from this machine. A cell that fails
+    does not stop the others; the exit status is then 1.
     """
     if gpus is not None and address is None:
         raise click.UsageError("--gpus goes with --ray; on this machine every worker takes the whole device.")
     cells, plugins = _cells(file, grid, plugin_files)
     check_writable(out / "results")
 
-    from ..sweep.drive import measure_all
     from ..sweep.estimate import in_words
-    from ..sweep.worker import Setup
+    from ..sweep.measure_all import measure_all
+    from ..sweep.worker import WorkerConfig
     from .display import Display
 
     threads = threads or (1 if address else max(1, _own_threads() // workers))
-    setup, display = Setup(plugins, device, threads, force), Display()
+    config, display = WorkerConfig(plugins, device, threads, force), Display()
     try:
         if dry_run:
-            _show_plan(*_plan(cells, setup, out, display), workers, display)
+            _show_plan(*_plan(cells, config, out, display), workers, display)
             return
-        with _engine(setup, workers, address, gpus or 0.0) as engine:
-            planned, timings = _plan(cells, setup, out, display)
+        with _engine(config, workers, address, gpus or 0.0) as engine:
+            planned, timings = _plan(cells, config, out, display)
             start = time.monotonic()
             with display.sweep(sum(not each.done for each in planned)) as lines:
                 failures = measure_all(planned, engine, timings, lines)
@@ -111,10 +111,10 @@ def sweep(
         sys.exit(INTERRUPTED)
     done = sum(each.done for each in planned)
     counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"
-    display.print(f"{_count(planned)}: {counts}, {in_words(time.monotonic() - start)}")
+    display.say(f"{_count(planned)}: {counts}, {in_words(time.monotonic() - start)}")
     for failure in failures:
-        display.print(f"failed: {failure.cell}: {failure.error}")
-        display.print(f"  alone: {failure.cell.command(plugins)}")
+        display.say(f"failed: {failure.cell}: {failure.error}")
+        display.say(f"  alone: {failure.cell.command(plugins)}")
     if failures:
         sys.exit(SOME_FAILED)
 
@@ -123,8 +123,8 @@ def _cells(
     file: Path | None, grid: dict[str, Any], plugin_files: tuple[Path, ...]
 ) -> tuple[list[Cell], tuple[Path, ...]]:
     """The cells of the file or of the words beside it, and the plugin files as absolute paths."""
-    from ..spec import parse_options
-    from ..sweep.grid import Choices, SweepFile, unfold
+    from ..protocol.run_spec import parse_options
+    from ..sweep.grid import GridFields, SweepFile, unfold
 
     plugins = tuple(path.absolute() for path in plugin_files)
     if file is not None:
@@ -142,8 +142,8 @@ def _cells(
     if suite and suite.endswith(".toml"):
         suite = str(Path(suite).absolute())
     rest = {key: grid[key] for key in ("scope", "seed", "seeds")}
-    choices = Choices.parse({**words, **rest, "suite": suite, "options": parse_options(grid["options"])})
-    return unfold([choices.over(Choices())]), plugins
+    fields = GridFields.parse({**words, **rest, "suite": suite, "options": parse_options(grid["options"])})
+    return unfold([fields.with_defaults(GridFields())]), plugins
 
 
 def _words(text: str) -> list[str]:
@@ -164,25 +164,21 @@ def _own_threads() -> int:
     return torch.get_num_threads()
 
 
-def _plan(cells: Sequence[Cell], setup: Setup, out: Path, display: Display) -> tuple[list[Planned], Timings]:
+def _plan(cells: Sequence[Cell], config: WorkerConfig, out: Path, display: Display) -> tuple[list[Planned], Timings]:
     """All cells checked, and the seconds that earlier records of their suites took."""
-    from ..cache import Cache
-    from ..data.library import Library
-    from ..home import default_home
-    from ..manager import Plugins
+    from ..runs.session import Session
     from ..sweep.estimate import Timings, earlier_records
     from ..sweep.plan import plan
     from ..sweep.worker import Preparer
 
-    home = default_home()
-    cache, library = Cache(home), Library(home, display.stage, display.print)
-    prepare = Preparer(Plugins(setup.plugins), "cpu", library)
+    session = Session.open(display, config.plugins, "cpu")
+    prepare = Preparer(session)
     with display.stage("Check the cells") as progress:
-        planned = plan(cells, prepare, out, cache, setup.force, progress)
+        planned = plan(cells, prepare, out, config.force, progress)
     for missing in {", ".join(each.not_scored): None for each in planned if each.not_scored}:
-        display.print(f"Not at hand, so not scored: {missing}; see `srq data get`.")
+        display.say(f"Missing test sets are skipped: {missing}; see `srq data get`.")
     folders = {each.folder: None for each in planned}
-    return planned, Timings(earlier_records([*folders, cache.folder / "records"]))
+    return planned, Timings(earlier_records([*folders, session.cache.records]))
 
 
 def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, display: Display) -> None:
@@ -202,20 +198,20 @@ def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, displ
         text += f": about {in_words(sum(known_seconds) / workers)} with {workers} worker{'s' * (workers > 1)}"
     if len(known_seconds) < len(missing):
         text += f"; {len(missing) - len(known_seconds)} without an estimate: no earlier record of that work"
-    display.print(text)
+    display.say(text)
 
 
-def _engine(setup: Setup, workers: int, address: str | None, gpus: float) -> Engine:
-    from ..environment import choose_device
+def _engine(config: WorkerConfig, workers: int, address: str | None, gpus: float) -> Engine:
+    from ..runs.environment import choose_device
 
     if address is not None:
         from ..sweep.ray import RayEngine
 
-        return RayEngine(setup, address, gpus)
+        return RayEngine(config, address, gpus)
     from ..sweep.local import LocalEngine
 
-    choose_device(setup.device)
-    return LocalEngine(setup, workers)
+    choose_device(config.device)
+    return LocalEngine(config, workers)
 
 
 def _count(planned: Sequence[Planned]) -> str:

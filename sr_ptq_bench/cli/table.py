@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SrqError
-from . import options as shared
+from . import options as declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..files import Say
-    from ..formats import Format, Page
-    from ..schema import Record
+    from ..progress import Say
+    from ..records.record import Record
+    from ..tables.formats import Format, Page
 
 OUT = Path("leaderboards")
 PUBLISHED = "-published"
@@ -53,7 +53,7 @@ def _no_search_for_cycles() -> Iterator[None]:
     is_flag=True,
     help="Measured beside published scores, those in OUT/published.csv; Markdown goes to MODEL-xSCALE-published.md.",
 )
-@shared.table_format("All but Markdown is printed and not written; CSV and JSON are one table of all suites.")
+@declared.table_format("All but Markdown is printed and not written; CSV and JSON are one table of all suites.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is not what the records say.")
 @click.option("--skip-bad", is_flag=True, help="Leave out records that are damaged, and name each on stderr.")
 @_no_search_for_cycles()
@@ -77,8 +77,8 @@ def table(
     srq table --suite sample
     srq table --suite sample --format csv > sample.csv
     """
-    from ..files import write_atomically
-    from ..formats import markdown, render
+    from ..storage.files import write_atomically
+    from ..tables.formats import markdown, render
 
     if check and as_format != "markdown":
         raise click.UsageError(f"--check is of the Markdown files; leave out --format {as_format}")
@@ -108,7 +108,7 @@ def _records(results: Path, suite: str | None, skip: Say | None) -> list[Record]
 
     Damaged ones raise SrqError too, or are left out where `skip` is told.
     """
-    from ..records import name_of, read_records
+    from ..records.files import name_of, read_records
 
     folders = [results / suite] if suite else sorted(path for path in results.glob("*") if path.is_dir())
     records = []
@@ -126,16 +126,16 @@ def _records(results: Path, suite: str | None, skip: Say | None) -> list[Record]
 
 def _pages(records: list[Record]) -> dict[str, Page]:
     """The tables of the records by their paths without a suffix."""
-    from ..leaderboard import groups, page
+    from ..tables.leaderboard import groups, page
 
     return {path: page(of) for path, of in groups(records).items()}
 
 
 def _published(records: list[Record], out: Path) -> dict[str, Page]:
     """The same beside published scores, where there are any; raises SrqError where there are none at all."""
-    from ..leaderboard import groups
-    from ..published import read_published
-    from ..reproduction import page
+    from ..tables.leaderboard import groups
+    from ..tables.published import page
+    from ..tables.published_scores import read_published
 
     known = read_published(out / "published.csv")
     pages = {path: page(of, known) for path, of in groups(records).items()}
@@ -164,7 +164,7 @@ def _found(out: Path, suite: str | None, published: bool) -> dict[Path, str]:
 
 def _check(texts: Mapping[Path, str], found: Mapping[Path, str], renew: str) -> None:
     """Raise SrqError naming every file that is not as the records say."""
-    from ..leaderboard import MARK
+    from ..tables.leaderboard import MARK
 
     missing = [f"{path} is missing" for path in texts if path not in found]
     stale = [f"{path} is stale" for path, text in found.items() if texts.get(path, text) != text]

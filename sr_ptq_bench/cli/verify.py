@@ -1,4 +1,4 @@
-"""`srq verify`: score the stored bounds of a record anew."""
+"""`srq verify`: score the state beside a record again."""
 
 from __future__ import annotations
 
@@ -8,56 +8,47 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options as shared
+from . import options as declared
 
 if TYPE_CHECKING:
-    from ..spec import Suite
-    from ..verify import Comparison
+    from ..runs.verify import Comparison
 
 DIFFERS = 1
 
 
 @click.command()
 @click.argument("records", metavar="RECORD...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--suite", metavar="SUITE", help="The record's suite where it is not built in: a .toml file.")
-@click.option("--test", "tests", multiple=True, metavar="NAME=HR_DIR", help="As given to the run, where it was.")
-@shared.plugin_files
-@shared.device
+@click.option("--suite", metavar="SUITE", help="The suite of the record, if it is not built in: a .toml file.")
+@declared.test
+@declared.plugin_files
+@declared.device
 def verify(
     records: tuple[Path, ...], suite: str | None, tests: tuple[str, ...], plugin_files: tuple[Path, ...], device: str
 ) -> None:
-    """Say whether the scores of a RECORD come back from the bounds that are stored beside it.
+    """Score the state beside a RECORD again, and compare with the scores in the record.
 
     \b
     srq verify leaderboards/results/sample/minmax-w4a4-x2-*.json
 
-    Network, weights, test images and options must be the record's; nothing is calibrated. Exit status 0: all mean
-    scores agree within half of the last printed digit; 1: some do not; 2: they cannot be compared.
+    The state is the quantized network; nothing is calibrated, and the plugins of the method may be missing. Network,
+    weights and test images must be those of the record. Exit status 0: all mean scores agree within half of the last
+    printed digit; 1: some do not; 2: they cannot be compared.
     """
-    from ..data.library import Library
-    from ..environment import choose_device
-    from ..errors import SrqError
-    from ..home import default_home
-    from ..manager import Plugins
-    from ..preparation import prepare
-    from ..restored import spec_of, suite_of
-    from ..spec import Suite
-    from ..verify import read_verifiable
-    from ..verify import verify as compared
+    from ..errors import prefix_error
+    from ..protocol.suite import Suite
+    from ..records.files import read_result
+    from ..runs.restore import prepare_recorded, suite_of
+    from ..runs.session import Session
+    from ..runs.verify import verify as compare
     from .display import Display
     from .run import with_tests
 
-    display, read = Display(), {path: read_verifiable(path) for path in records}
-    plugins, library = Plugins(plugin_files), Library(default_home(), display.stage, display.print)
-    device, failed = choose_device(device), False
-    for path, record in read.items():
-        try:
-            protocol: Suite = with_tests(Suite.load(suite or suite_of(record)), tests)
-            run = prepare(spec_of(record, protocol), plugins, device, library)
-            with display.stages() as show:
-                comparisons = compared(run, record, path, show)
-        except SrqError as error:
-            raise SrqError(f"{path}: {error}") from error
+    results = {path: read_result(path) for path in records}
+    session, failed = Session.open(Display(), plugin_files, device), False
+    for path, result in results.items():
+        with prefix_error(str(path)):
+            protocol = with_tests(Suite.load(suite or suite_of(result.record)), tests)
+            comparisons = compare(prepare_recorded(result.record, protocol, session), result, session)
         click.echo(f"{path}")
         for comparison in comparisons:
             click.echo(f"  {_line(comparison)}")

@@ -1,1 +1,4 @@
-"""Images, datasets and the generation of LR images."""
+"""Images in: reading, pairing, resizing, cutting patches.
+
+May import: basicsr_compat, errors, progress, protocol, storage.
+"""

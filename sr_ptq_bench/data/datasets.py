@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import SrqError
+from .folders import Listing, by_stem, list_folders, list_lmdbs
+from .image_set import list_imported
 from .images import Image, Size, check_image, list_images, read_image, size_of
-from .imported import list_imported
-from .lmdb_store import SUFFIX
-from .pairs import Listing, by_stem, list_folders, list_lmdbs
+from .lmdb import SUFFIX
 from .photos import photo_path
 from .resize import crop_to_multiple, downscale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ..spec import DataSource
+    from ..protocol.suite import DataSource
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SrqError
-from ..files import read_whole, too_large, write_atomically
+from ..storage.files import read_whole, too_large, write_atomically
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError, unknown
-from ..files import sha256_of
+from ..storage.files import sha256_of
 
 if TYPE_CHECKING:
     from .images import Image

@@ -1,1 +1,4 @@
-"""Figures of records, distributions, images and sensitivities; matplotlib is imported by `canvas` alone."""
+"""Figures of records, distributions, images and sensitivities; `canvas` alone imports matplotlib.
+
+May import: data, errors, quantization, records, storage, tables.
+"""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from ..distribution import Distribution
-    from ..quantizer import Bounds, Site
+    from ..quantization.distribution import Distribution
+    from ..quantization.quantizer import Bounds, Site
 
 
 @styled

@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from ..errors import SrqError
-from ..files import write_atomically
+from ..storage.files import write_atomically
 
 try:
     import matplotlib as mpl

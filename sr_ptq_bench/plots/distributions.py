@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..distribution import Distribution
-    from ..quantizer import Bounds, Site
+    from ..quantization.distribution import Distribution
+    from ..quantization.quantizer import Bounds, Site
 
 BINS = 128
 MOST = 24
@@ -25,7 +25,7 @@ MOST = 24
 _DASHES = ("-", "--", ":", "-.")
 
 
-def chosen(sites: Sequence[Site], patterns: Iterable[str]) -> list[Site]:
+def select_sites(sites: Sequence[Site], patterns: Iterable[str]) -> list[Site]:
     """The sites whose names fit a pattern, in network order; without patterns the first of each kind of tensor.
 
     Raises SrqError where a pattern fits none, or where they are too many for one figure.
@@ -34,7 +34,7 @@ def chosen(sites: Sequence[Site], patterns: Iterable[str]) -> list[Site]:
     if not patterns:
         first: dict[str, Site] = {}
         for site in sites:
-            first.setdefault(site.producer, site)
+            first.setdefault(site.input_kind, site)
         return list(first.values())
     for pattern in patterns:
         if not any(fnmatchcase(site.name, pattern) for site in sites):
@@ -84,7 +84,7 @@ def _kind(site: Site) -> str:
     """What the tensor is, for a reader."""
     if site.role == "weight":
         return "weight"
-    return f"input, made by {site.producer}" if site.layer else f"operand: {site.producer}"
+    return f"input, made by {site.input_kind}" if site.layer else f"operand: {site.input_kind}"
 
 
 def _lines(panel: Axes, bounds: Bounds, method: str, index: int) -> None:

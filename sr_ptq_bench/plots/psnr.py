@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..labels import REFERENCES
+from ..tables.labels import REFERENCES
 from .canvas import FAINT, NEUTRAL, colour, head, marker, panels, styled
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..rows import Row
-    from ..schema import References
-    from ..spec import Bits
+    from ..protocol.bits import Bits
+    from ..records.scores import References
+    from ..tables.rows import Row
 
 
 @styled

@@ -9,7 +9,7 @@ from .canvas import NEUTRAL, colour, head, panels, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..sensitivity import Sensitivities
+    from ..records.sensitivity import Sensitivities
 
 MOST = 30
 """Groups that the figure shows."""

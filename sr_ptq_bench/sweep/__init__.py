@@ -1,1 +1,4 @@
-"""Many runs as one: a grid becomes cells, an engine measures those that are not done, each cell is a record."""
+"""Many runs: a grid becomes cells, an engine measures those that are missing.
+
+May import: errors, hooks, progress, protocol, records, runs, storage.
+"""

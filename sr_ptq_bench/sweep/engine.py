@@ -10,7 +10,7 @@ from ..errors import SrqError
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from ..records import Measured
+    from ..records.files import RunResult
     from .worker import Task
 
 ATTEMPTS = 3
@@ -28,11 +28,19 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A task tells the user a line."""
+
+    index: int
+    line: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """A task has given its record."""
 
     index: int
-    measured: Measured
+    result: RunResult
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Failed:
     error: str
 
 
-Event = Running | Finished | Failed
+Event = Running | Said | Finished | Failed
 
 
 class Engine(Protocol):

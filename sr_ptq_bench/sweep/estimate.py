@@ -7,13 +7,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError
-from ..records import read_record
+from ..records.files import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from ..schema import PortableSpec, Record
+    from ..records.record import Record
+    from ..records.resolved import ResolvedSpec
     from .plan import Planned
 
 SHARED = ("score fp", "score bicubic", "score bilinear", "observe")
@@ -41,7 +42,7 @@ class Timings:
         key = _protocol(record.spec)
         self._shared[key] = max(self._shared[key], shared)  # where the cache had it, it took nothing
 
-    def own(self, spec: PortableSpec) -> float | None:
+    def own(self, spec: ResolvedSpec) -> float | None:
         """Seconds of a cell where all that it shares is there; None where no record says."""
         seconds = self._own.get(_work(spec))
         return median(seconds) if seconds else None
@@ -59,11 +60,11 @@ class Timings:
         return found
 
 
-def _protocol(spec: PortableSpec) -> tuple[object, ...]:
+def _protocol(spec: ResolvedSpec) -> tuple[object, ...]:
     return spec.suite, spec.model, spec.scale, spec.scope
 
 
-def _work(spec: PortableSpec) -> str:
+def _work(spec: ResolvedSpec) -> str:
     return repr((_protocol(spec), spec.parts, sorted((part, sorted(o.items())) for part, o in spec.options.items())))
 
 

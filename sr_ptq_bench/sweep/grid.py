@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ..errors import SrqError, unknown
-from ..spec import Bits, OptionSet, OptionValue, RunSpec, ScopeName, Suite, first_complaint, parse_scale
+from ..errors import SrqError, first_complaint, unknown
+from ..protocol.bits import Bits
+from ..protocol.run_spec import RunSpec
+from ..protocol.suite import OptionSet, Suite
+from ..protocol.types import OptionValue, ScopeName, parse_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -95,7 +98,7 @@ _Factor = Annotated[int, Field(strict=True), AfterValidator(_checked_scale)]
 _Different = AfterValidator(_all_different)
 
 
-class Choices(BaseModel):
+class GridFields(BaseModel):
     """What a `[[run]]` entry may say, and the top of the file for all of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -118,7 +121,7 @@ class Choices(BaseModel):
         except ValidationError as error:
             raise SrqError(first_complaint(error, cls)) from error
 
-    def over(self, defaults: Choices) -> Grid:
+    def with_defaults(self, defaults: GridFields) -> Grid:
         """The grid of these choices, with the defaults where they are silent; raises SrqError for one that lacks."""
         merged = {key: value for of in (defaults, self) for key, value in of if value is not None}
         merged["options"] = {**defaults.options, **self.options}
@@ -169,11 +172,11 @@ class Grid(BaseModel):
         return cells
 
 
-class SweepFile(Choices):
+class SweepFile(GridFields):
     """A TOML file: choices for all, and `[[run]]` entries with their own. Without entries the file is one grid."""
 
     plugins: tuple[Path, ...] = ()
-    run: tuple[Choices, ...] = ()
+    run: tuple[GridFields, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -198,9 +201,9 @@ class SweepFile(Choices):
     def grids(self) -> list[Grid]:
         """One grid per entry; raises SrqError."""
         grids = []
-        for number, choices in enumerate(self.run or (Choices(),), 1):
+        for number, choices in enumerate(self.run or (GridFields(),), 1):
             try:
-                grids.append(choices.over(self))
+                grids.append(choices.with_defaults(self))
             except SrqError as error:
                 raise SrqError(f"run {number}: {error}" if self.run else str(error)) from error
         return grids
@@ -215,7 +218,7 @@ def _complaint(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if first["type"] == "extra_forbidden":
         *where, key = first["loc"]
-        allowed = Choices.model_fields if where else SweepFile.model_fields
+        allowed = GridFields.model_fields if where else SweepFile.model_fields
         place = f"run {int(where[1]) + 1}: " if where else ""
         return f"{place}{unknown('key', str(key), allowed)}"
     return first_complaint(error, SweepFile)

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
-from .engine import ATTEMPTS, Failed, Finished, Running, one_line
+from .engine import ATTEMPTS, Failed, Finished, Running, Said, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
-    from ..hookspecs import Progress
+    from ..progress import Progress
     from .engine import Event
-    from .worker import Setup, Task
+    from .worker import Task, WorkerConfig
 
 _SPAWN = multiprocessing.get_context("spawn")  # CUDA and threads do not survive a fork
 _BETWEEN_REPORTS = 0.5
@@ -38,9 +38,9 @@ class _Process:
     index: int | None = None
 
     @classmethod
-    def start(cls, setup: Setup) -> _Process:
+    def start(cls, config: WorkerConfig) -> _Process:
         ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=_serve, args=(theirs, setup), daemon=True)
+        process = _SPAWN.Process(target=_serve, args=(theirs, config), daemon=True)
         process.start()
         theirs.close()  # so that a vanished worker ends the pipe
         return cls(process, ours)
@@ -76,12 +76,12 @@ class LocalEngine:
     As a context manager it starts them at once, so that they load libraries and plugins while the cells are checked.
     """
 
-    def __init__(self, setup: Setup, workers: int) -> None:
-        self.setup, self.workers = setup, workers
+    def __init__(self, config: WorkerConfig, workers: int) -> None:
+        self.config, self.workers = config, workers
         self._pool: list[_Process] = []
 
     def __enter__(self) -> LocalEngine:
-        self._pool += [_Process.start(self.setup) for _ in range(self.workers)]
+        self._pool += [_Process.start(self.config) for _ in range(self.workers)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,7 +99,7 @@ class LocalEngine:
         try:
             while waiting or any(worker.index is not None for worker in pool):
                 while waiting and len(pool) < self.workers:
-                    pool.append(_Process.start(self.setup))
+                    pool.append(_Process.start(self.config))
                 for worker in [worker for worker in pool if worker.index is None]:
                     if waiting:
                         worker.index = waiting.popleft()
@@ -127,25 +127,26 @@ class LocalEngine:
             self._end()
 
 
-def _serve(connection: Connection, setup: Setup) -> None:
+def _serve(connection: Connection, config: WorkerConfig) -> None:
     """The life of a worker: tasks from the pipe, events into it, until it is killed or the sweep is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the sweep ends its workers
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
 
     from .worker import Worker
 
+    reporter = _PipeReporter(connection)
     worker: Worker | None = None
     with suppress(Exception):  # the first cell tells what is wrong
-        worker = Worker(setup)
+        worker = Worker(config, reporter)
     while True:
-        index, task = connection.recv()
+        reporter.index, task = connection.recv()
         try:
-            worker = worker or Worker(setup)
-            measured = worker.measure(task, _Reporter(connection, index))
+            worker = worker or Worker(config, reporter)
+            result = worker.measure(task)
         except Exception as error:  # whatever a plugin raises is this cell's failure alone
-            connection.send(Failed(index, one_line(error)))
+            connection.send(Failed(reporter.index, one_line(error)))
         else:
-            connection.send(Finished(index, measured))
+            connection.send(Finished(reporter.index, result))
 
 
 def _end_with_the_sweep() -> None:
@@ -155,20 +156,25 @@ def _end_with_the_sweep() -> None:
     os._exit(1)
 
 
-class _Reporter:
-    """Tells the sweep in which stage a task is, not more often than an eye can see."""
+class _PipeReporter:
+    """Tells the sweep in which stage the present task is, not more often than an eye can see."""
 
-    def __init__(self, connection: Connection, index: int) -> None:
-        self.connection, self.index, self.last = connection, index, 0.0
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.index, self.last = connection, 0, 0.0
+
+    def say(self, line: str) -> None:
+        """Send a line."""
+        self.connection.send(Said(self.index, line))
 
     @contextmanager
-    def __call__(self, stage: str) -> Iterator[Progress]:
-        self.connection.send(Running(self.index, stage))
+    def stage(self, name: str) -> Iterator[Progress]:
+        """Send the stage, and now and then how far it is."""
+        self.connection.send(Running(self.index, name))
 
         def report(done: int, total: int, note: str = "") -> None:
             now = time.monotonic()
             if now - self.last >= _BETWEEN_REPORTS:
                 self.last = now
-                self.connection.send(Running(self.index, stage, done, total))
+                self.connection.send(Running(self.index, name, done, total))
 
         yield report

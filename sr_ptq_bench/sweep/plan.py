@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..choice import own_options
-from ..errors import SrqError
-from ..records import Measured, bounds_path, name_of, read_record
+from ..errors import SrqError, prefix_error
+from ..hooks.resolve import options_by_method
+from ..records.files import RunResult, read_result
+from ..runs.measure import is_current
 from .grid import Cell, given_twice
-from .worker import Task, made_by_this_software
+from .worker import Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ..cache import Cache
-    from ..hookspecs import Progress
-    from ..manager import Plugins
-    from ..schema import PortableSpec
+    from ..hooks.plugins import Plugins
+    from ..progress import Progress
+    from ..records.resolved import ResolvedSpec
+    from ..runs.prepare import PreparedRun
     from .worker import Preparer
 
 
@@ -30,12 +32,12 @@ class Planned:
     """
 
     cell: Cell
-    spec: PortableSpec
+    spec: ResolvedSpec
     record: str
     folder: Path
     not_scored: tuple[str, ...]
     done: bool
-    remembered: Measured | None = None
+    remembered: RunResult | None = None
 
     @property
     def task(self) -> Task:
@@ -43,43 +45,40 @@ class Planned:
         return Task(self.cell, self.record)
 
 
-def plan(
-    cells: Sequence[Cell], prepare: Preparer, out: Path, cache: Cache, force: bool, progress: Progress
-) -> list[Planned]:
+def plan(cells: Sequence[Cell], prepare: Preparer, out: Path, force: bool, progress: Progress) -> list[Planned]:
     """Prepare every cell; raises SrqError that names the first that cannot be measured or is given twice."""
     planned: dict[str, Planned] = {}
-    for index, cell in enumerate(with_own_options(cells, prepare.plugins)):
+    cache = prepare.session.cache
+    for index, cell in enumerate(with_own_options(cells, prepare.session.plugins)):
         progress(index, len(cells), str(cell))
-        try:
+        with prefix_error(f"cell {cell}"):
             run = prepare(cell)
-        except SrqError as error:
-            raise SrqError(f"cell {cell}: {error}") from error
         if run.record_name in planned:
             raise given_twice(cell)
-        folder = out / "results" / run.portable.suite
-        record = run.record_name
-        here = not force and made_by_this_software(_read(folder / record), run)
-        memory = None if here or force else cache.measured(record)
-        remembered = memory if made_by_this_software(memory, run) else None
-        planned[record] = Planned(
-            cell, run.portable, record, folder, run.not_scored, here or remembered is not None, remembered
-        )
+        folder = out / "results" / run.resolved.suite
+        name = run.record_name
+        here = None if force else _current(_read(folder / name), run)
+        remembered = None if here or force else _current(cache.result(name), run)
+        done = here is not None or remembered is not None
+        planned[name] = Planned(cell, run.resolved, name, folder, run.not_scored, done, remembered)
     return list(planned.values())
 
 
-def _read(path: Path) -> Measured | None:
-    """A record that bears its name, with its bounds beside it; None for anything else."""
-    try:
-        measured = Measured(read_record(path), bounds_path(path).read_bytes())
-    except (SrqError, OSError):
-        return None
-    return measured if name_of(measured.record) == path.name else None
+def _read(path: Path) -> RunResult | None:
+    """A result that bears its name; None for anything else."""
+    with suppress(SrqError):
+        return read_result(path)
+    return None
+
+
+def _current(result: RunResult | None, run: PreparedRun) -> RunResult | None:
+    return result if result and is_current(result.record, run) else None
 
 
 def with_own_options(cells: Sequence[Cell], plugins: Plugins) -> list[Cell]:
     """The cells, each with those options that its method has; raises SrqError for an option that none of them has."""
     everything = {key: value for cell in cells for key, value in cell.options.items()}
-    owned = own_options(plugins, (cell.method for cell in cells), everything)
+    owned = options_by_method(plugins, (cell.method for cell in cells), everything)
     return [
         cell.model_copy(update={"options": {key: v for key, v in cell.options.items() if key in owned[cell.method]}})
         for cell in cells

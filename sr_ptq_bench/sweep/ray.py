@@ -6,16 +6,16 @@ import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..data.library import silent
 from ..errors import SrqError
+from ..progress import SILENT
 from .engine import ATTEMPTS, Failed, Finished, one_line
-from .worker import Setup, Task, Worker
+from .worker import Task, Worker, WorkerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from types import ModuleType
 
-    from ..records import Measured
+    from ..records.files import RunResult
     from .engine import Event
 
 
@@ -25,11 +25,11 @@ class RayEngine:
     Raises SrqError where Ray is not installed or no cluster answers. The records come back here.
     """
 
-    def __init__(self, setup: Setup, address: str, gpus: float) -> None:
-        self.setup, self.gpus = setup, gpus
+    def __init__(self, config: WorkerConfig, address: str, gpus: float) -> None:
+        self.config, self.gpus = config, gpus
         self.ray = _connected(address)
         has = self.ray.cluster_resources()
-        room = [has.get("CPU", 0.0) / setup.threads, *([has.get("GPU", 0.0) / gpus] if gpus else [])]
+        room = [has.get("CPU", 0.0) / config.threads, *([has.get("GPU", 0.0) / gpus] if gpus else [])]
         self.workers = max(1, int(min(room)))
 
     def __enter__(self) -> RayEngine:
@@ -40,9 +40,9 @@ class RayEngine:
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Measure the tasks; see `Engine`. Ray begins a task anew where its process or node vanishes."""
-        share = {"num_cpus": self.setup.threads, "num_gpus": self.gpus, "max_retries": ATTEMPTS - 1}
+        share = {"num_cpus": self.config.threads, "num_gpus": self.gpus, "max_retries": ATTEMPTS - 1}
         remote = self.ray.remote(**share)(_measured)
-        pending = {remote.remote(self.setup, task): index for index, task in enumerate(tasks)}
+        pending = {remote.remote(self.config, task): index for index, task in enumerate(tasks)}
         try:
             while pending:
                 (done,), _ = self.ray.wait(list(pending), num_returns=1)
@@ -73,15 +73,15 @@ def _connected(address: str) -> ModuleType:
     return ray_module  # type: ignore[no-any-return]
 
 
-def _measured(setup: Setup, task: Task) -> Measured | str:
+def _measured(config: WorkerConfig, task: Task) -> RunResult | str:
     """The record of a cell, or the line that says why there is none: foreign exceptions may not survive the way."""
     try:
-        return _worker(setup).measure(task, silent)
+        return _worker(config).measure(task)
     except Exception as error:
         return one_line(error)
 
 
 @lru_cache(maxsize=1)
-def _worker(setup: Setup) -> Worker:
+def _worker(config: WorkerConfig) -> Worker:
     """Ray gives a process several tasks, which then share what is read."""
-    return Worker(setup)
+    return Worker(config, SILENT)

@@ -7,28 +7,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..bench import measure
-from ..cache import Cache
-from ..data.library import Library
-from ..environment import choose_device, describe
 from ..errors import SrqError
-from ..home import default_home
-from ..manager import Plugins
-from ..preparation import prepare, with_method
+from ..runs.measure import measure_or_reuse
+from ..runs.prepare import prepare, with_method
+from ..runs.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from ..hookspecs import Progress
-    from ..preparation import Run
-    from ..records import Measured
+    from ..progress import Reporter
+    from ..records.files import RunResult
+    from ..runs.prepare import PreparedRun
     from .grid import Cell
 
 
 @dataclass(frozen=True)
-class Setup:
+class WorkerConfig:
     """What all cells of a sweep have in common: plugin files, device, threads, and whether to measure regardless."""
 
     plugins: tuple[Path, ...] = ()
@@ -46,19 +40,19 @@ class Task:
 
 
 class Preparer:
-    """Prepares cell after cell; network and images are read anew only where a cell has others than the last."""
+    """Prepares cell after cell; network and images are read again only if a cell has others than the last one."""
 
-    def __init__(self, plugins: Plugins, device: str, library: Library) -> None:
-        self.plugins, self.device, self.library = plugins, device, library
-        self._last: tuple[object, Run] | None = None
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._last: tuple[object, PreparedRun] | None = None
 
-    def __call__(self, cell: Cell) -> Run:
+    def __call__(self, cell: Cell) -> PreparedRun:
         """The cell's run, ready to be measured; raises SrqError."""
         spec = cell.spec()
         if self._last and self._last[0] == cell.protocol:
             return with_method(self._last[1], spec)
         self._last = None  # frees the network before the next is read
-        run = prepare(spec, self.plugins, self.device, self.library)
+        run = prepare(spec, self.session)
         self._last = cell.protocol, run
         return run
 
@@ -66,32 +60,18 @@ class Preparer:
 class Worker:
     """Measures cells one after the other, as `srq run` does, and remembers them as runs of this machine."""
 
-    def __init__(self, setup: Setup) -> None:
-        torch.set_num_threads(setup.threads)
-        home = default_home()
-        self.setup, self.cache = setup, Cache(home)
-        self.prepare = Preparer(Plugins(setup.plugins), choose_device(setup.device), Library(home))
+    def __init__(self, config: WorkerConfig, reporter: Reporter) -> None:
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.session = Session.open(reporter, config.plugins, config.device)
+        self.prepare = Preparer(self.session)
 
-    def measure(self, task: Task, show: Callable[[str], AbstractContextManager[Progress]]) -> Measured:
-        """Measure a cell unless this machine has; raises SrqError where the record would be another than planned."""
+    def measure(self, task: Task) -> RunResult:
+        """Measure a cell unless this machine has; raises SrqError if the record would be another than planned."""
         run = self.prepare(task.cell)
         if run.record_name != task.record:
             raise SrqError(
-                f"the worker would make {run.record_name} and not {task.record}: its weights, images or plugins are "
-                "others than where the sweep was started"
+                f"the worker would make {run.record_name} and not {task.record}: its weights, images or plugins differ "
+                "from those on the machine that started the sweep"
             )
-        with self.cache.locked(task.record, "makes the same run"):
-            known = None if self.setup.force else self.cache.measured(task.record)
-            if known and made_by_this_software(known, run):
-                return known
-            measured = measure(run, self.cache, show)
-            self.cache.keep(measured)
-            return measured
-
-
-def made_by_this_software(measured: Measured | None, run: Run) -> bool:
-    """Whether there is a record made by the versions installed here; its machine, device and threads may be others."""
-    return (
-        measured is not None
-        and measured.record.environment.versions == describe(run.method, "cpu", run.model.libraries).versions
-    )
+        return measure_or_reuse(run, self.session, self.config.force)

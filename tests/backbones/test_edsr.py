@@ -13,8 +13,8 @@ from torch import nn
 from sr_ptq_bench.backbones.edsr import NAMES, edsr_pytorch_names, new_network, open_sites, srq_load_model
 from sr_ptq_bench.basicsr_compat import EDSR, MSRResNet
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.model import quantize, quantizers_off
-from sr_ptq_bench.spec import Bits
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.quantization.student import quantize, quantizers_off
 
 W4A4 = Bits(weight=4, activation=4)
 NETWORKS = {"edsr": edsr, "msrresnet": msrresnet}
@@ -69,7 +69,7 @@ def test_quantizers_change_the_output(kind):
 @pytest.mark.parametrize(("kind", "expected"), [("edsr", EDSR_X4), ("msrresnet", MSRRESNET_X4)])
 def test_what_makes_the_input_of_each_layer(kind, expected):
     model = open_sites(NETWORKS[kind](scale=4), kind, 4)
-    assert model.producers == expected
+    assert model.input_kinds == expected
     assert {site.name for site in sites_of(quantize(model, W4A4))} == {
         f"{layer}.{tensor}" for layer in expected for tensor in ("weight", "input")
     }
@@ -83,7 +83,7 @@ def test_no_input_is_below_what_its_producer_allows(kind, scale):
     least: dict[str, list[float]] = {}
     for quantizer in student.quantizers.values():
         quantizer.enabled = False
-        keep = lambda _m, inputs, site=quantizer.site: least.setdefault(site.producer, []).append(inputs[0].min())  # noqa: E731
+        keep = lambda _m, inputs, site=quantizer.site: least.setdefault(site.input_kind, []).append(inputs[0].min())  # noqa: E731
         quantizer.register_forward_pre_hook(keep)
     student(images(2, 16))
     assert min(least["relu"]) == 0
@@ -103,7 +103,7 @@ def test_the_features_are_the_outputs_of_the_residual_blocks(kind):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_the_edges_are_the_first_and_the_last_convolution(kind):
     model = open_sites(NETWORKS[kind](scale=4), kind, 4)
-    assert model.edges == ("conv_first", "conv_last")
+    assert model.first_last_layers == ("conv_first", "conv_last")
     edges = [site.name for site in sites_of(quantize(model, W4A4)) if site.edge]
     assert edges == ["conv_first.weight", "conv_first.input", "conv_last.weight", "conv_last.input"]
 
@@ -111,7 +111,7 @@ def test_the_edges_are_the_first_and_the_last_convolution(kind):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_the_network_is_ready_for_evaluation(kind):
     model = open_sites(NETWORKS[kind]().train(), kind, 2)
-    assert (model.window, model.scope) == (1, "all")
+    assert (model.size_multiple, model.scope) == (1, "all")
     assert not any(module.training for module in model.network.modules())
     assert not any(parameter.requires_grad for parameter in model.network.parameters())
 
@@ -131,7 +131,7 @@ def test_the_sizes(name):
 def test_edsr_baseline_s_sites():
     student = quantize(open_sites(new_network("edsr-baseline", 4), "edsr-baseline", 4), W4A4)
     assert len(student.quantizers) == 2 * (1 + 2 * 16 + 1 + 2 + 1)
-    assert len(student.features) == 16
+    assert len(student.model.features) == 16
     assert sum(weight.numel() for weight in student.weights.values()) == 9 * (64 * 64 * (33 + 8) + 2 * 3 * 64)
 
 

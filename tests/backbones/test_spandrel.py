@@ -20,11 +20,12 @@ from sr_ptq_bench.backbones import spandrel as backbone
 from sr_ptq_bench.backbones.spandrel import srq_load_model
 from sr_ptq_bench.backbones.swinir import REBUILT, new_network
 from sr_ptq_bench.backbones.swinir import srq_load_model as load_swinir
-from sr_ptq_bench.checkpoint import fill, read_weights
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.model import quantize, quantizers_off, with_scope
-from sr_ptq_bench.records import read_record
-from sr_ptq_bench.spec import SUITES
+from sr_ptq_bench.protocol.suite import SUITES
+from sr_ptq_bench.quantization.network import with_scope
+from sr_ptq_bench.quantization.student import quantize, quantizers_off
+from sr_ptq_bench.records.files import read_record
+from sr_ptq_bench.storage.weights import fill, read_weights
 
 WEIGHTS = SUITES.parent / "weights" / "swinir_light_x2.safetensors"
 
@@ -60,18 +61,18 @@ def test_swinir_light_s_weights_give_the_built_in_backbone_s_output(tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(theirs(lr), ours(lr), rtol=0, atol=1e-5)
     assert theirs.features == tuple(f"layers.{group}" for group in range(4))
-    expected = {layer.replace("qkv.q", "qkv"): producer for layer, producer in ours.producers.items()}
-    for layer, producer in theirs.producers.items():
+    expected = {layer.replace("qkv.q", "qkv"): input_kind for layer, input_kind in ours.input_kinds.items()}
+    for layer, input_kind in theirs.input_kinds.items():
         # A residual group ends in a sum of a Linear layer's output and, but for the first group, a convolution's.
-        assert producer == expected[layer] or (producer, expected[layer]) == ("conv", "linear")
+        assert input_kind == expected[layer] or (input_kind, expected[layer]) == ("conv", "linear")
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name not in ("rcan", "span")])
 def test_every_linear_and_conv2d_layer_is_a_site(name, tmp_path):
     model = loaded(name, 2, tmp_path)
     layers = {path for path, of in model.network.named_modules() if isinstance(of, nn.Linear | nn.Conv2d)}
-    assert set(model.producers) == layers
-    assert model.edges == ("conv_first", "upsample.0") or name not in ("swinir", "dat")
+    assert set(model.input_kinds) == layers
+    assert model.first_last_layers == ("conv_first", "upsample.0") or name not in ("swinir", "dat")
 
 
 @pytest.mark.parametrize(
@@ -86,30 +87,30 @@ def test_every_linear_and_conv2d_layer_is_a_site(name, tmp_path):
     ],
 )
 def test_products_of_attention_are_said_to_be_left_out(name, said, tmp_path):
-    assert re.fullmatch(said, loaded(name, 2, tmp_path).not_covered)
+    assert re.fullmatch(said, loaded(name, 2, tmp_path).unquantized_ops)
 
 
 def test_convolutions_that_only_shift_the_mean_are_no_sites_and_are_named(tmp_path):
     model = loaded("rcan", 2, tmp_path)
-    assert model.edges == ("head.0", "tail.1")
-    assert "2 products" in model.not_covered
-    assert model.not_covered.endswith("in MeanShift sub_mean, MeanShift add_mean")
+    assert model.first_last_layers == ("head.0", "tail.1")
+    assert "2 products" in model.unquantized_ops
+    assert model.unquantized_ops.endswith("in MeanShift sub_mean, MeanShift add_mean")
 
 
 @pytest.mark.parametrize("name", ["compact", "esrgan"])
 def test_networks_of_layers_alone_leave_nothing_out(name, tmp_path):
-    assert loaded(name, 2, tmp_path).not_covered == ""
+    assert loaded(name, 2, tmp_path).unquantized_ops == ""
 
 
 def test_layers_whose_weights_are_rewritten_are_no_sites(tmp_path):
     model = loaded("span", 2, tmp_path)
-    assert list(model.producers) == ["conv_cat", "upsampler.0"]
-    assert "Conv3XC block_*.c*_r" in model.not_covered
+    assert list(model.input_kinds) == ["conv_cat", "upsampler.0"]
+    assert "Conv3XC block_*.c*_r" in model.unquantized_ops
 
 
 def test_sizes_are_the_descriptor_s(tmp_path):
     model = loaded("swinir", 2, tmp_path)
-    assert (model.window, model.minimum) == (1, 16)
+    assert (model.size_multiple, model.min_side) == (1, 16)
     with pytest.raises(SrqError, match="an image of 20x15 pixels is too small; 'spandrel' takes 16 or more"):
         model(images(1, 15, 20))
 

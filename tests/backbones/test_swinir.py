@@ -12,10 +12,12 @@ from torch import nn
 
 from sr_ptq_bench.backbones.swinir import INPUTS, OpenAttention, SplitLinear, open_sites, srq_load_model
 from sr_ptq_bench.basicsr_compat import WindowAttention
-from sr_ptq_bench.checkpoint import read_weights
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.model import Operand, quantize, quantizers_off, with_scope
-from sr_ptq_bench.spec import SUITES, Bits
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.protocol.suite import SUITES
+from sr_ptq_bench.quantization.network import Operand, with_scope
+from sr_ptq_bench.quantization.student import quantize, quantizers_off
+from sr_ptq_bench.storage.weights import read_weights
 
 WEIGHTS = SUITES.parent / "weights"
 
@@ -42,7 +44,7 @@ def test_swinir_light_is_the_same_to_the_last_bit():
 def test_scales(scale):
     model = open_sites(swinir((1,), scale=scale), "tiny", scale)
     assert model(images(1, 8)).shape == (1, 3, 8 * scale, 8 * scale)
-    assert (model.name, model.scale, model.window, model.padding) == ("tiny", scale, 8, "flip")
+    assert (model.name, model.scale, model.size_multiple, model.padding) == ("tiny", scale, 8, "flip")
 
 
 def test_no_attention_is_left_closed():
@@ -55,16 +57,16 @@ def test_no_attention_is_left_closed():
 
 def test_what_makes_the_input_of_each_layer():
     model = open_sites(swinir((1, 1)), "tiny", 2)
-    linear = {name for name in model.producers if isinstance(model.network.get_submodule(name), nn.Linear)}
+    linear = {name for name in model.input_kinds if isinstance(model.network.get_submodule(name), nn.Linear)}
     assert len(linear) == 12
     for layer in linear:
-        assert INPUTS[layer.partition(".blocks.0.")[2]] == model.producers[layer]
+        assert INPUTS[layer.partition(".blocks.0.")[2]] == model.input_kinds[layer]
 
 
 def test_scope_all_adds_every_convolution():
     model = open_sites(swinir((1, 1)), "tiny", 2)
     convolutions = {name for name, module in model.network.named_modules() if isinstance(module, nn.Conv2d)}
-    assert {name: model.producers[name] for name in convolutions} == {
+    assert {name: model.input_kinds[name] for name in convolutions} == {
         "conv_first": "image",
         "layers.0.conv": "linear",
         "layers.1.conv": "linear",

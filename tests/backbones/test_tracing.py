@@ -21,7 +21,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Layers after every kind of producer."""
+    """Layers after every kind of input_kind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def seen():
 
 
 def test_what_makes_the_input_of_each_layer_in_the_order_of_the_calls(seen):
-    assert list(seen.producers.items()) == [
+    assert list(seen.input_kinds.items()) == [
         ("first", "image"),
         ("body.0.conv", "relu"),
         ("body.1.conv", "relu"),
@@ -73,7 +73,7 @@ def test_the_blocks_in_a_row_are_the_features(seen):
 def test_products_and_layers_that_are_left_out_are_counted(seen):
     # Of 64 pixels: convolutions 27*4 + 3*36*4 + 12*4, Linear layers 4*12 + 4*16, products of matrices 2*4*64.
     share = 2 * 4 * 64 / (27 * 4 + 3 * 36 * 4 + 12 * 4 + 4 * 12 + 4 * 16 + 2 * 4 * 64)
-    assert seen.not_covered == (
+    assert seen.unquantized_ops == (
         f"2 products with {share:.1%} of all multiply-accumulates, in Network"
         " and 1 layers that a pass on noise does not call"
     )
@@ -108,9 +108,9 @@ class Derived(nn.Conv2d):
 
 def test_only_layers_that_can_be_replaced_are_named():
     seen = trace(Awkward(), images(1, 8))
-    assert list(seen.producers) == ["plain"]
-    assert "3 products with 75.0% of" in seen.not_covered
-    assert seen.not_covered.endswith("in Conv2d read, Conv2d twice, Derived derived")
+    assert list(seen.input_kinds) == ["plain"]
+    assert "3 products with 75.0% of" in seen.unquantized_ops
+    assert seen.unquantized_ops.endswith("in Conv2d read, Conv2d twice, Derived derived")
 
 
 class Shared(nn.Module):
@@ -123,11 +123,11 @@ class Shared(nn.Module):
 
 
 def test_a_layer_called_on_inputs_of_two_kinds_has_neither():
-    assert trace(Shared(), images(1, 8)).producers == {"conv": "other"}
+    assert trace(Shared(), images(1, 8)).input_kinds == {"conv": "other"}
 
 
 @pytest.mark.parametrize(
-    ("function", "producer"),
+    ("function", "input_kind"),
     [
         (lambda x: x.clamp(0, 1), "other"),
         (lambda x: x * x, "other"),
@@ -143,7 +143,7 @@ def test_a_layer_called_on_inputs_of_two_kinds_has_neither():
         (lambda x: torch.ones_like(x).relu(), "relu"),
     ],
 )
-def test_functions(function, producer):
+def test_functions(function, input_kind):
     class Of(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -152,7 +152,7 @@ def test_functions(function, producer):
         def forward(self, x):
             return self.conv(function(x))
 
-    assert trace(Of(), images(1, 8)).producers == {"conv": producer}
+    assert trace(Of(), images(1, 8)).input_kinds == {"conv": input_kind}
 
 
 def test_a_network_without_blocks_has_no_features():

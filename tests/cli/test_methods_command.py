@@ -6,9 +6,9 @@ import pytest
 from tiny import FILE
 
 METHOD = '''"""Mine: bounds of my own."""
-from sr_ptq_bench import Bounds, Options, hookimpl
+from sr_ptq_bench import Bounds, PluginOptions, hookimpl
 
-class Mine(Options):
+class Mine(PluginOptions):
     p: float = 0.25
 
 @hookimpl

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny import FILE, TinySuite
 
-from sr_ptq_bench.records import bounds_path
+from sr_ptq_bench.records.files import bounds_path
 
 TRAINED = ("-o", "dqc.iterations=3", "-o", "dqc.batch=2", "-o", "dqc.patch=8")
 
@@ -52,7 +52,7 @@ def plot(srq, tiny_suite, tmp_path):
     return Plot(srq, tiny_suite, tmp_path)
 
 
-# Figures of records
+# CalibrationLog of records
 
 
 def test_psnr_over_bits(plot):
@@ -105,7 +105,7 @@ def test_records_of_other_methods_or_models(plot):
     plot.is_refused(plot.of_records("psnr", "--scale", 5), "scale 5 is out of range; expected 2, 3 or 4")
 
 
-# Figures of runs
+# CalibrationLog of runs
 
 
 def test_distributions_with_bounds(plot):
@@ -185,7 +185,7 @@ def test_stored_bounds_are_drawn(plot):
 
 
 def test_several_networks_in_one_folder_need_a_choice(plot):
-    from sr_ptq_bench.records import read_record, write_record
+    from sr_ptq_bench.records.files import read_record, write_record
 
     plot.run("minmax")
     (path,) = plot.out.rglob("*.json")

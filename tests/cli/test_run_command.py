@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tiny import FILE, TinySuite, write_images
 
 from sr_ptq_bench.backbones import edsr
-from sr_ptq_bench.records import bounds_path, comparable, read_record
+from sr_ptq_bench.records.files import bounds_path, read_record
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_same_run_is_recognised(run, records):
     before = path.read_bytes()
     second = run()
     assert second.status == 0
-    assert second.err == "Measured already on this machine; --force measures again.\n"
+    assert second.err == "RunResult already on this machine; --force measures again.\n"
     assert second.out == first.out
     assert records() == [path]
     assert path.read_bytes() == before
@@ -107,7 +107,7 @@ def test_a_damaged_or_lost_record_is_written_again_from_memory(run, records):
     assert run().status == 0
     assert path.read_bytes() == whole
     path.unlink()
-    assert "Measured already" in run().err
+    assert "RunResult already" in run().err
     assert path.read_bytes() == whole
 
 
@@ -172,7 +172,7 @@ def test_of_several_seeds_only_the_missing_are_measured(run, records):
     run("--seed", 1)
     outcome = run("--seeds", 3)
     assert outcome.err.count("Score the quantized network") == 2
-    assert outcome.err.count("Measured already") == 1
+    assert outcome.err.count("RunResult already") == 1
     assert len(records()) == 3
 
 

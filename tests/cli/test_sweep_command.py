@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny import FILE, TinySuite, toml
 
-from sr_ptq_bench.records import bounds_path, comparable, read_record
+from sr_ptq_bench.records.files import bounds_path, read_record
 from sr_ptq_bench.sweep.local import LocalEngine
 
 RAISES = """

@@ -12,20 +12,23 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from sr_ptq_bench import formats
 from sr_ptq_bench.cli.table import table
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.leaderboard import groups, page
-from sr_ptq_bench.records import write_record
-from sr_ptq_bench.schema import DatasetScores, Environment, Hashes, Patches, PortableSpec, Record, References, Scope
-from sr_ptq_bench.spec import Bits, Scale
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.protocol.types import Scale
+from sr_ptq_bench.records.files import write_record
+from sr_ptq_bench.records.record import Environment, Record, Scope
+from sr_ptq_bench.records.resolved import Hashes, Patches, ResolvedSpec
+from sr_ptq_bench.records.scores import DatasetScores, References
+from sr_ptq_bench.tables import formats
+from sr_ptq_bench.tables.leaderboard import groups, page
 
 
 def record(suite: str = "sample", method: str = "minmax", scale: Scale = 2) -> Record:
     scores = {"Set5": DatasetScores.of({"baby": {"psnr": 30.0, "ssim": 0.9}})}
     return Record(
         schema_version=1,
-        spec=PortableSpec(
+        spec=ResolvedSpec(
             method=method,
             parts=(method,),
             bits=Bits.parse("4"),

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import FILE, write_images
 
-from sr_ptq_bench.records import bounds_path, read_record
+from sr_ptq_bench.records.files import bounds_path, read_record
 
 TRAINED = ("-o", "dqc.iterations=2", "-o", "dqc.batch=2", "-o", "dqc.patch=8")
 

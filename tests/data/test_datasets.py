@@ -12,13 +12,13 @@ import PIL.Image
 import pytest
 
 from sr_ptq_bench.data.datasets import crops, load_dataset
-from sr_ptq_bench.data.generate import write_lr
 from sr_ptq_bench.data.images import decode, read_image, write_image
-from sr_ptq_bench.data.lmdb_store import write_lmdb
+from sr_ptq_bench.data.lmdb import write_lmdb
+from sr_ptq_bench.data.make_lr import write_lr
 from sr_ptq_bench.data.photos import load_photo
 from sr_ptq_bench.data.resize import downscale
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.spec import DataSource
+from sr_ptq_bench.protocol.suite import DataSource
 
 
 @pytest.fixture

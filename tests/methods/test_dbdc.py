@@ -21,12 +21,12 @@ from torch import Tensor
 from training import convolutional_teacher, supply, teacher_and_student
 
 from sr_ptq_bench import Distribution, Site, SrqError
-from sr_ptq_bench.choice import choose_method
-from sr_ptq_bench.distribution import BINS as FINE_BINS
-from sr_ptq_bench.manager import Plugins
-from sr_ptq_bench.model import quantize
-from sr_ptq_bench.observation import observe
-from sr_ptq_bench.spec import Bits
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.quantization.distribution import BINS as FINE_BINS
+from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.student import quantize
 
 PLAIN = Site("x", "activation", "layernorm")
 CONV = Site("c.weight", "weight", "parameter", 0, layer="conv")
@@ -190,10 +190,10 @@ def test_neither_order_nor_unit_matters(values, p, data):
     assert clipped(torch.tensor(values) * 8, p) == (8 * lower, 8 * upper)
 
 
-@pytest.mark.parametrize("producer", ["image", "gelu", "softmax", "query", "value"])
-def test_every_activation_is_clipped_per_tensor(producer):
+@pytest.mark.parametrize("input_kind", ["image", "gelu", "softmax", "query", "value"])
+def test_every_activation_is_clipped_per_tensor(input_kind):
     v = normal(6000).view(2, 3, 1000)
-    site = Site("x", "activation", producer, channel_axis=1)
+    site = Site("x", "activation", input_kind, channel_axis=1)
     bounds = srq_init_bounds(site=site, distribution=Distribution.of_tensor(v, 1), bits=4, options=options())
     assert pair(bounds) == pytest.approx(by_hand(v, 5e-4), rel=1e-12)
 
@@ -233,7 +233,7 @@ def test_edge_layers_have_8_bits():
 
 def initialised(bits: str, **values: str):
     """The convolutional network under `dbdc+pac`, as a run builds it."""
-    method = choose_method(Plugins(), "dbdc+pac", {f"dbdc.{key}": value for key, value in values.items()})
+    method = resolve_method(Plugins(), "dbdc+pac", {f"dbdc.{key}": value for key, value in values.items()})
     student = quantize(convolutional_teacher(), Bits.parse(bits), method.make_quantizer)
     for name, distribution in observe(student, lambda: [images(4, 32)]).items():
         quantizer = student.quantizers[name]
@@ -265,7 +265,7 @@ def test_an_edge_layer_is_clipped_by_the_share_of_8_bits():
 
 def test_a_transformer_has_one_pair_a_site():
     teacher, _ = teacher_and_student()
-    method = choose_method(Plugins(), "dbdc", {})
+    method = resolve_method(Plugins(), "dbdc", {})
     student = quantize(teacher, Bits.parse("4"), method.make_quantizer)
     for name, distribution in observe(student, supply().fixed).items():
         bounds = method.init_bounds(student.quantizers[name].site, distribution, 4)

@@ -17,8 +17,8 @@ from sr_ptq_bench import Bounds, Distribution, Site, SrqError
 PLAIN = Site("x", "activation", "layernorm")
 
 
-def of(producer: str) -> Site:
-    return Site("x", "activation", producer)
+def of(input_kind: str) -> Site:
+    return Site("x", "activation", input_kind)
 
 
 def options(**values) -> DobiOptions:
@@ -131,22 +131,22 @@ def test_options_that_are_refused(values, message):
         srq_options(values=values)
 
 
-@pytest.mark.parametrize("producer", ["softmax", "gelu", "relu"])
-def test_one_sided_after_softmax_gelu_and_relu(producer):
+@pytest.mark.parametrize("input_kind", ["softmax", "gelu", "relu"])
+def test_one_sided_after_softmax_gelu_and_relu(input_kind):
     v = torch.rand(500, generator=torch.Generator().manual_seed(0)) ** 4
     distribution = Distribution.of_tensor(v)
-    kept = srq_init_bounds(site=of(producer), distribution=distribution, bits=2, options=options())
-    moved = srq_init_bounds(site=of(producer), distribution=distribution, bits=2, options=options(one_sided=False))
+    kept = srq_init_bounds(site=of(input_kind), distribution=distribution, bits=2, options=options())
+    moved = srq_init_bounds(site=of(input_kind), distribution=distribution, bits=2, options=options(one_sided=False))
     assert float(kept.lower) == distribution.minimum
     assert float(kept.upper) < distribution.maximum
     assert float(moved.lower) > distribution.minimum
 
 
-@pytest.mark.parametrize("producer", ["parameter", "layernorm", "linear", "query", "key", "value", "conv", "image"])
-def test_two_sided_elsewhere(producer):
+@pytest.mark.parametrize("input_kind", ["parameter", "layernorm", "linear", "query", "key", "value", "conv", "image"])
+def test_two_sided_elsewhere(input_kind):
     v = torch.randn(500, generator=torch.Generator().manual_seed(0))
     distribution = Distribution.of_tensor(v)
-    bounds = srq_init_bounds(site=of(producer), distribution=distribution, bits=2, options=options())
+    bounds = srq_init_bounds(site=of(input_kind), distribution=distribution, bits=2, options=options())
     assert distribution.minimum < float(bounds.lower) < float(bounds.upper) < distribution.maximum
 
 
@@ -171,11 +171,11 @@ DATA = {
 @pytest.mark.parametrize("bits", [2, 3, 4])
 @pytest.mark.parametrize("preset", ["paper", "official"])
 def test_the_winner_is_that_of_a_search_over_the_tensor(data, bits, preset):
-    producer, make = DATA[data]
+    input_kind, make = DATA[data]
     v, chosen = make(1600), options(preset=preset)
-    bounds = srq_init_bounds(site=of(producer), distribution=Distribution.of_tensor(v), bits=bits, options=chosen)
+    bounds = srq_init_bounds(site=of(input_kind), distribution=Distribution.of_tensor(v), bits=bits, options=chosen)
     low, step = float(v.min()), float(v.double().max() - v.double().min()) / 200
-    one_sided = preset == "paper" and producer in ("gelu", "softmax")
+    one_sided = preset == "paper" and input_kind in ("gelu", "softmax")
     steps = range(101 if preset == "paper" else 100)
     lowers = [low + (0 if one_sided else i * step) for i in steps]
     uppers = [float(v.max()) - i * step for i in steps]
@@ -203,15 +203,15 @@ def test_the_joint_search_moves_each_end_on_its_own(bits):
 @given(
     values=st.lists(st.floats(-1000, 1000, width=32), min_size=1, max_size=25),
     bits=st.integers(2, 8),
-    producer=st.sampled_from(["softmax", "query"]),
+    input_kind=st.sampled_from(["softmax", "query"]),
     preset=st.sampled_from(["paper", "official"]),
     search=st.sampled_from(["line", "joint"]),
 )
-def test_never_worse_than_minmax(values, bits, producer, preset, search):
+def test_never_worse_than_minmax(values, bits, input_kind, preset, search):
     v = torch.tensor(values)
     distribution = Distribution.of_tensor(v)
     chosen = options(preset=preset, search=search, K=9)
-    bounds = srq_init_bounds(site=of(producer), distribution=distribution, bits=bits, options=chosen)
+    bounds = srq_init_bounds(site=of(input_kind), distribution=distribution, bits=bits, options=chosen)
     bounds.tensors()
     minmax, found = squared_errors(
         v, [distribution.minimum, bounds.lower], [distribution.maximum, bounds.upper], bits

@@ -12,10 +12,12 @@ from training import Forgetful
 from sr_ptq_bench import Batches, Bits
 from sr_ptq_bench.backbones.edsr import open_sites as open_edsr
 from sr_ptq_bench.backbones.swinir import open_sites as open_swinir
-from sr_ptq_bench.choice import choose_method, option_values
-from sr_ptq_bench.manager import Plugins
-from sr_ptq_bench.model import quantize, with_scope
-from sr_ptq_bench.observation import observe
+from sr_ptq_bench.hooks.options import option_values
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.quantization.network import with_scope
+from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.student import quantize
 
 SPANDREL = ("compact", "dat", "esrgan", "hat", "swinir")
 BACKBONES = {
@@ -44,10 +46,10 @@ def batches() -> Batches:
 
 def resolved(name: str):
     """The method with so short a training that it takes no time."""
-    parts = choose_method(PLUGINS, name, {}).parts
+    parts = resolve_method(PLUGINS, name, {}).parts
     had = {part: option_values(PLUGINS.options(part, {})) for part in parts}
     short = {f"{part}.{key}": value for part in parts for key, value in SHORT.items() if key in had[part]}
-    return choose_method(PLUGINS, name, short)
+    return resolve_method(PLUGINS, name, short)
 
 
 def student_of(method, teacher, bits: str, batches):

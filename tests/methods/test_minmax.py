@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from srq_baselines.minmax import srq_init_bounds
 
 from sr_ptq_bench import Distribution
-from sr_ptq_bench.distribution import BINS
+from sr_ptq_bench.quantization.distribution import BINS
 
 
 @pytest.mark.parametrize("count", [1, 50, BINS + 9])

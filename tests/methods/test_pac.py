@@ -35,7 +35,7 @@ from training import (
 )
 
 from sr_ptq_bench import Batches, Bounds, SrqError, Student
-from sr_ptq_bench.spec import Suite
+from sr_ptq_bench.protocol.suite import Suite
 
 QUICK = {"iterations": 2, "batch": 1, "patch": 8}
 ROLES = ("activation", "weight")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from srq_baselines.percentile import PercentileOptions, srq_init_bounds, srq_options
 
 from sr_ptq_bench import Distribution, SrqError
-from sr_ptq_bench.distribution import BINS
+from sr_ptq_bench.quantization.distribution import BINS
 
 
 def bounds(v: torch.Tensor, p: float) -> tuple[float, float]:

@@ -12,8 +12,8 @@ from sr_ptq_bench import Distribution, Site, SrqError
 from sr_ptq_bench.plots.distributions import BINS, MOST, chosen, coarse
 
 
-def site(name, producer):
-    return Site(name, "weight" if producer == "parameter" else "activation", producer)
+def site(name, input_kind):
+    return Site(name, "weight" if input_kind == "parameter" else "activation", input_kind)
 
 
 SITES = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import noise
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.metrics import srq_evaluate
+from sr_ptq_bench.evaluation.metrics import srq_evaluate
 from sr_ptq_bench.plots.views import Box, crop_psnr, luma, most_different
 
 

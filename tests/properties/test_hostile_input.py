@@ -17,23 +17,30 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from tiny import TinySuite, plugins, toml, write_images
 
-from sr_ptq_bench import Bits, SrqError, checkpoint, files, published, records, spec
-from sr_ptq_bench.cache import Cache
-from sr_ptq_bench.checkpoint import read_weights
-from sr_ptq_bench.choice import choose_method
+from sr_ptq_bench import Bits, SrqError
+from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.cli.run import with_tests
-from sr_ptq_bench.data import images, lmdb_store
-from sr_ptq_bench.data.fetch import Downloads
+from sr_ptq_bench.data import images
+from sr_ptq_bench.data import lmdb as lmdb_store
+from sr_ptq_bench.data.image_set import ImportedSet
 from sr_ptq_bench.data.images import decode
-from sr_ptq_bench.data.imported import ImportedSet
-from sr_ptq_bench.data.lmdb_store import parse_meta
+from sr_ptq_bench.data.lmdb import parse_meta
 from sr_ptq_bench.errors import LONGEST
-from sr_ptq_bench.leaderboard import page
-from sr_ptq_bench.model import quantize
-from sr_ptq_bench.published import read_published
-from sr_ptq_bench.records import read_record
-from sr_ptq_bench.spec import RunSpec, Suite, parse_options
-from sr_ptq_bench.stored_bounds import packed, restore
+from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.library.fetch import Downloads
+from sr_ptq_bench.protocol import suite as spec
+from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
+from sr_ptq_bench.protocol.suite import Suite
+from sr_ptq_bench.quantization.state import packed, restore
+from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.records import files as records
+from sr_ptq_bench.records.files import read_record
+from sr_ptq_bench.storage import files
+from sr_ptq_bench.storage import weights as checkpoint
+from sr_ptq_bench.storage.weights import read_weights
+from sr_ptq_bench.tables import published_scores as published
+from sr_ptq_bench.tables.leaderboard import page
+from sr_ptq_bench.tables.published_scores import read_published
 
 RECORDS = sorted((Path(__file__).parents[2] / "leaderboards/results/sample").glob("*-x4-*.json"))
 INSTALLED = plugins()
@@ -181,7 +188,7 @@ def test_a_suite_s_name_stays_in_its_folder(tmp_path, name):
 def test_options(pairs):
     with refused_in_one_line():
         parsed = parse_options(tuple(pairs))
-        choose_method(INSTALLED, "minmax+dqc", parsed)
+        resolve_method(INSTALLED, "minmax+dqc", parsed)
 
 
 @few
@@ -190,7 +197,7 @@ def test_bits_and_methods(text):
     with refused_in_one_line():
         assert Bits.parse(text).weight in range(2, 9)
     with refused_in_one_line():
-        choose_method(INSTALLED, text, {})
+        resolve_method(INSTALLED, text, {})
 
 
 @few

@@ -12,8 +12,8 @@ from refusals import error_of
 from tiny import toml
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.spec import suite_names
-from sr_ptq_bench.sweep.grid import Cell, Choices, SweepFile, unfold
+from sr_ptq_bench.protocol.suite import suite_names
+from sr_ptq_bench.sweep.grid import Cell, GridFields, SweepFile, unfold
 
 METHODS = st.lists(st.from_regex(r"[a-z0-9]{1,8}(\+[a-z]{1,5})?", fullmatch=True), min_size=1, max_size=4, unique=True)
 BITS = st.lists(
@@ -27,7 +27,7 @@ SCALES = st.lists(st.sampled_from([2, 3, 4]), min_size=1, max_size=3, unique=Tru
 
 def cells(**choices) -> list[Cell]:
     words = {"methods": ["minmax"], "bits": [4], "scales": [2]} | choices
-    return unfold([Choices.parse(words).over(Choices())])
+    return unfold([GridFields.parse(words).with_defaults(GridFields())])
 
 
 def load(tmp_path, text: str) -> SweepFile:

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from tiny import FILE, TinySuite
 
-from sr_ptq_bench.cache import Cache
-from sr_ptq_bench.data.library import Library
-from sr_ptq_bench.home import default_home
-from sr_ptq_bench.manager import Plugins
+from sr_ptq_bench.cache.shared import Cache
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.library.library import Library
+from sr_ptq_bench.storage.home import default_home
 from sr_ptq_bench.sweep.engine import ATTEMPTS, Failed, Finished, Running
-from sr_ptq_bench.sweep.grid import Choices, unfold
+from sr_ptq_bench.sweep.grid import GridFields, unfold
 from sr_ptq_bench.sweep.local import LocalEngine
 from sr_ptq_bench.sweep.plan import plan
-from sr_ptq_bench.sweep.worker import Preparer, Setup
+from sr_ptq_bench.sweep.worker import Preparer, WorkerConfig
 
 # Its bounds are those of min and max, unless a file beside it says what else to do, once or always.
 TROUBLE = """
@@ -49,10 +49,12 @@ def trouble(tmp_path: Path) -> Path:
 @pytest.fixture
 def tasks(tiny_suite: TinySuite, trouble: Path, tmp_path: Path):
     """Three tasks, of which the second has 3 bits, and their setup."""
-    setup = Setup((FILE, trouble), "cpu")
-    choices = Choices.parse({"suite": str(tiny_suite.path), "methods": ["trouble"], "bits": [4, 3, 2], "scales": [2]})
+    setup = WorkerConfig((FILE, trouble), "cpu")
+    choices = GridFields.parse(
+        {"suite": str(tiny_suite.path), "methods": ["trouble"], "bits": [4, 3, 2], "scales": [2]}
+    )
     prepare = Preparer(Plugins(setup.plugins), "cpu", Library(default_home()))
-    cells = unfold([choices.over(Choices())])
+    cells = unfold([choices.with_defaults(GridFields())])
     planned = plan(cells, prepare, tmp_path / "out", Cache(default_home()), False, lambda *_: None)
     return [each.task for each in planned], setup
 

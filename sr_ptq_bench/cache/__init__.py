@@ -1,0 +1,4 @@
+"""What runs share on this machine, and what a killed run continues from.
+
+May import: errors, progress, quantization, records, storage.
+"""

@@ -1,0 +1,160 @@
+"""What a run has done so far, kept on disk until its record is written: a killed run continues from here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ..errors import SrqError
+from ..quantization.state import state_sha256
+from ..storage.files import read_sealed, set_aside, write_sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ..progress import Say
+    from ..quantization.training import CalibrationLog
+
+INTERVAL_S = 2.0
+"""Seconds between two checkpoints."""
+MAX_OVERHEAD = 0.005
+"""The share of the time of a calibration that its checkpoints may take."""
+_SECONDS = "|seconds"
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibrated student: its state, what the calibrator says of itself, and the seconds that it took."""
+
+    state: bytes
+    log: CalibrationLog
+    seconds: float
+
+
+class ResumeState:
+    """The folder of one run on one machine with one software: checkpoints, the calibrated state, scores of images.
+
+    `say` tells the user of files that are damaged or cannot be written; such files cost time and nothing else.
+    """
+
+    def __init__(self, folder: Path, say: Say, interval_s: float = INTERVAL_S) -> None:
+        self.folder, self._say = folder, say
+        self.checkpoint = PeriodicCheckpoint(folder / "checkpoint.safetensors", say, interval_s)
+
+    def calibrated(self) -> Calibrated | None:
+        """What a killed run had calibrated; None if it did not get that far."""
+        summary = read_sealed(self.folder / "calibrated.json", self._say)
+        state = read_sealed(self.folder / "calibrated.safetensors", self._say)
+        if summary is None or state is None:
+            return None
+        known = json.loads(summary)
+        if known["state_sha256"] != state_sha256(state):
+            return None  # killed between the two files of a second calibration
+        return Calibrated(state, known["log"], known["seconds"])
+
+    def keep(self, calibrated: Calibrated) -> None:
+        """Keep a calibrated student."""
+        known = {
+            "state_sha256": state_sha256(calibrated.state), "log": calibrated.log, "seconds": calibrated.seconds,
+        }  # fmt: skip
+        try:
+            write_sealed(self.folder / "calibrated.safetensors", calibrated.state)
+            write_sealed(self.folder / "calibrated.json", json.dumps(known).encode())
+        except SrqError as error:
+            self._say(f"{error}; going on without a checkpoint")
+
+    def scores(self, state: bytes) -> ScoreLog:
+        """The scores that the student of this state has had so far, image by image."""
+        return ScoreLog(self.folder / f"scores-{state_sha256(state)[:16]}.txt")
+
+
+class PeriodicCheckpoint:
+    """The `Checkpoint` of a calibrator: a file of tensors, written so seldom that it costs next to nothing."""
+
+    def __init__(
+        self, path: Path, say: Say, interval_s: float = INTERVAL_S, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._path, self._say, self._interval_s, self._clock = path, say, interval_s, clock
+        self.seconds_before = 0.0
+        """Seconds of calibration that killed runs had spent up to the state that is continued."""
+        self._start = self._next = clock()
+
+    def load(self) -> dict[str, Tensor] | None:
+        """The tensors that a killed calibration saved last, on the CPU; None if there are none."""
+        self._start = self._clock()
+        self._next = self._start + self._interval_s
+        kept = self._read()
+        if kept is not None:
+            self.seconds_before = float(kept.pop(_SECONDS))
+        return kept
+
+    def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Keep what `make` returns, if enough time has passed; raises SrqError unless it is a table of tensors."""
+        begin = self._clock()
+        if begin < self._next:
+            return
+        tensors = dict(make())
+        if not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+            raise SrqError("the checkpoint of a calibrator must be tensors by name; found something else")
+        seconds = torch.tensor(self.seconds_before + begin - self._start, dtype=torch.float64)
+        written = self._write(tensors | {_SECONDS: seconds})
+        end = self._clock()
+        self._next = end + max(self._interval_s, (end - begin) / MAX_OVERHEAD) if written else math.inf
+
+    def _read(self) -> dict[str, Tensor] | None:
+        data = read_sealed(self._path, self._say)
+        if data is None:
+            return None
+        try:
+            return load(data)
+        except (SafetensorError, ValueError, KeyError):
+            self._say(f"{self._path} holds no tensors; {set_aside(self._path)}")
+            return None
+
+    def _write(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether the tensors could be written; those that share memory are written apart."""
+        try:
+            apart = {name: v.detach().cpu().clone().contiguous() for name, v in tensors.items()}
+            write_sealed(self._path, save(apart))
+        except SrqError as error:
+            self._say(f"{error}; going on without a checkpoint")
+            return False
+        return True
+
+
+class ScoreLog(dict[tuple[str, str], dict[str, float]]):
+    """The scores of images by test set and name, in a file that grows by a line each; a torn line does not count."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        with suppress(OSError):
+            for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+                digits, _, text = line.partition(" ")
+                if digits == _digits(text):
+                    dataset, image, scores = json.loads(text)
+                    self[dataset, image] = scores
+
+    def append(self, dataset: str, image: str, scores: dict[str, float]) -> None:
+        """Keep the scores of one image, in the file too."""
+        self[dataset, image] = scores
+        text = json.dumps([dataset, image, scores])
+        with suppress(OSError):  # costs time when the run is killed, and nothing else
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="ascii") as file:
+                file.write(f"\n{_digits(text)} {text}\n")  # a torn line before it ends here
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]

@@ -1,0 +1,26 @@
+"""Writing the figure of a command to the file that the user names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+
+def picture_writer(out: Path) -> Callable[[Figure], None]:
+    """What writes a figure to `out`; raises SrqError now where matplotlib is missing or the name is no picture's."""
+    from ...plots.canvas import check_suffix, save
+
+    check_suffix(out)
+
+    def write(figure: Figure) -> None:
+        save(figure, out)
+        click.echo(f"wrote {out}", err=True)
+
+    return write

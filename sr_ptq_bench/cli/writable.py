@@ -1,0 +1,25 @@
+"""Whether results can be written, asked before any work."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check_writable(out: Path) -> None:
+    """Raise SrqError now, and not after minutes of work, if nothing can be written to `out`."""
+    from ..errors import SrqError
+
+    folder = out.absolute()
+    try:
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:
+        raise SrqError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
+    if not folder.is_dir():
+        raise SrqError(f"cannot write to {out}: {folder} is not a folder; choose another --out")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SrqError(f"cannot write to {out}: no permission in {folder}; choose another --out")

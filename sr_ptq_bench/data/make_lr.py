@@ -1,0 +1,33 @@
+"""A folder of LR images made from a folder of HR images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import SrqError
+from .datasets import lr_size
+from .folders import by_stem
+from .images import list_images, read_image, write_image
+from .resize import crop_to_multiple, downscale
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_lr(hr: Path, destination: Path, scale: int, *, force: bool = False) -> list[Path]:
+    """Write the LR image of every image in the folder `hr` as PNG under the same name; return the new files.
+
+    Existing files are an SrqError unless `force` is set. All HR headers are checked before the first write.
+    """
+    sources = by_stem(list_images(hr))
+    if destination.resolve() == hr.resolve():
+        raise SrqError(f"{destination} is the HR folder itself; choose another one for the LR images")
+    targets = {destination / f"{name}.png": path for name, path in sources.items()}
+    existing = [target for target in targets if target.exists()]
+    if existing and not force:
+        raise SrqError(f"{existing[0]} exists already ({len(existing)} such files); use --force to replace them")
+    for path in sources.values():
+        lr_size(path, scale)
+    for target, path in targets.items():
+        write_image(target, downscale(crop_to_multiple(read_image(path), scale), scale))
+    return list(targets)

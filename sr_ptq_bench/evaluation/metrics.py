@@ -1,0 +1,21 @@
+"""PSNR and SSIM on the Y channel, as the field reports them; BasicSR's functions do the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..basicsr_compat import calculate_psnr, calculate_ssim
+from ..hooks.specs import hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@hookimpl
+def srq_evaluate(sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, float]:
+    """PSNR in dB (infinite for equal images) and SSIM, with `scale` pixels cropped on every side."""
+    bgr = sr[..., ::-1], hr[..., ::-1]  # BasicSR's luma takes BGR
+    return {
+        "psnr": float(calculate_psnr(*bgr, crop_border=scale, test_y_channel=True)),
+        "ssim": float(calculate_ssim(*bgr, crop_border=scale, test_y_channel=True)),
+    }

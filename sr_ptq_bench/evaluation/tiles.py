@@ -1,0 +1,43 @@
+"""Large images in overlapping tiles, so that memory depends on the tile and not on the image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import SrqError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..protocol.suite import Tiles
+    from ..quantization.network import SRModel
+
+
+class Tile(NamedTuple):
+    """Along one axis, in LR pixels: the network sees `seen`, and of its output `kept` stays; both are [start, stop)."""
+
+    seen: tuple[int, int]
+    kept: tuple[int, int]
+
+
+def check_tiles(tiles: Tiles | None, model: SRModel) -> None:
+    """Raise SrqError unless tiles begin where windows do: a window that is cut elsewhere is another window."""
+    for name, length in (("tile", tiles.size), ("tile overlap", tiles.overlap)) if tiles else ():
+        if length % model.size_multiple:
+            down = length - length % model.size_multiple
+            nearest = " or ".join(str(each) for each in (down, down + model.size_multiple) if each)
+            raise SrqError(
+                f"{name} {length} is no multiple of the network's window {model.size_multiple}; choose {nearest}"
+            )
+
+
+def along(length: int, tiles: Tiles, window: int) -> Iterator[Tile]:
+    """The tiles along an axis of `length` LR pixels, each seen with `overlap` more on both sides where there is more.
+
+    Every tile is seen from a multiple of the window on; the last one sees one whole window at least.
+    """
+    for start in range(0, length, tiles.size):
+        stop = min(start + tiles.size, length)
+        last_window = (length - window) // window * window
+        first = max(0, min(start - tiles.overlap, last_window))
+        yield Tile((first, min(stop + tiles.overlap, length)), (start, stop))

@@ -1,0 +1,202 @@
+"""What the host checks of what a plugin returns; every error names the plugin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from math import inf, isfinite, isnan
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import SrqError, prefix_error, unknown
+from ..protocol.bits import Bits
+from ..quantization.network import SRModel
+from ..quantization.quantizer import Bounds, Quantizer
+from ..quantization.student import site_elements
+from ..quantization.training import CalibrationLog
+from ..records.fields import Figure, Text
+from .options import PluginOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ..quantization.distribution import Distribution
+    from ..quantization.quantizer import Site
+    from ..quantization.student import Student
+
+LARGEST_FIGURES = 2**22
+"""Bytes of JSON: what a record can hold and be read again."""
+_FIGURES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[Text, Figure])
+
+
+def blame_plugin(plugin: str, site: str = "") -> AbstractContextManager[None]:
+    """Name the plugin, and the site where there is one, in an SrqError about what the plugin returned."""
+    return prefix_error(f"plugin '{plugin}'{site and f', site {site}'}")
+
+
+def check_components(plugin: str, names: object) -> None:
+    """Raise SrqError unless `srq_compose` returned None or names of plugins."""
+    if names is not None and not (isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)):
+        raise SrqError(f"plugin '{plugin}': srq_compose returns {names!r}; expected names, such as ('dobi', 'dqc')")
+
+
+def check_options(plugin: str, options: object) -> None:
+    """Raise SrqError unless the attribute `Options` of a plugin is a class of options."""
+    if not (isinstance(options, type) and issubclass(options, PluginOptions)):
+        raise SrqError(f"plugin '{plugin}': Options is {options!r}; expected a class derived from PluginOptions")
+
+
+def check_bits(chosen: object, student: Student, bits: Bits) -> None:
+    """Raise SrqError unless `srq_choose_bits` returned 2 to 8 bits by site, whose means are at most `bits`."""
+    if not isinstance(chosen, Mapping):
+        raise SrqError(f"srq_choose_bits returns a {type(chosen).__name__}; expected bits by site")
+    for name, width in chosen.items():
+        if name not in student.quantizers:
+            raise unknown("site", str(name), student.quantizers)
+        if type(width) is not int or not 2 <= width <= 8:
+            raise SrqError(f"srq_choose_bits gives site {name} {width!r} bits; expected 2 to 8")
+    elements = site_elements(student)
+    for role in ("weight", "activation"):
+        sites = {name: size for name, size in elements.items() if student.quantizers[name].site.role == role}
+        total = sum(size * chosen.get(name, bits.of(role)) for name, size in sites.items())
+        mean = total / sum(sites.values()) if sites else 0.0
+        if mean > bits.of(role):
+            raise SrqError(
+                f"srq_choose_bits gives {role}s {mean:.3f} bits in the mean; expected {bits.of(role)} at most"
+            )
+
+
+def check_model(plugin: str, model: object, scale: int) -> None:
+    """Raise SrqError unless `srq_load_model` returned an SRModel of this scale, whose layers exist and can be run."""
+    with blame_plugin(plugin):
+        if not isinstance(model, SRModel):
+            raise SrqError(f"srq_load_model returns a {type(model).__name__}; expected an SRModel")
+        if model.scale != scale:
+            raise SrqError(f"srq_load_model returns a model of scale {model.scale}; expected {scale}")
+        if type(model.size_multiple) is not int or model.size_multiple < 1:
+            raise SrqError(
+                f"the model's size_multiple is {model.size_multiple!r}; expected a number of pixels, 1 or more"
+            )
+        modules = dict(model.network.named_modules())
+        for what, names in (
+            ("input_kinds", model.input_kinds),
+            ("features", model.features),
+            ("first_last_layers", model.first_last_layers),
+        ):
+            missing = [name for name in names if name not in modules]
+            if missing:
+                raise SrqError(f"the model's {what} name '{missing[0]}', which the network does not have")
+        if next(model.network.parameters(), None) is None:
+            raise SrqError("the model's network has no parameters")
+        check_finite(model.network)
+
+
+def check_finite(network: nn.Module) -> None:
+    """Raise SrqError unless all parameters are finite."""
+    for name, parameter in network.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise SrqError(f"the network's {name} has values that are not finite")
+
+
+def check_quantizer(quantizer: object, site: Site) -> None:
+    """Raise SrqError unless `srq_make_quantizer` returned a Quantizer of this site, with bits that can be counted.
+
+    From then on every result of the quantizer is checked.
+    """
+    if not isinstance(quantizer, Quantizer):
+        raise SrqError(f"srq_make_quantizer returns a {type(quantizer).__name__}; expected a Quantizer")
+    if quantizer.site != site:
+        raise SrqError(f"srq_make_quantizer returns the quantizer of site {quantizer.site.name}; make one for each")
+    if type(quantizer.bits) is not int or not 1 <= quantizer.bits <= 32:
+        raise SrqError(f"the quantizer has {quantizer.bits!r} bits; expected 1 to 32")
+
+
+def check_outputs(quantizer: Quantizer, plugin: str) -> None:
+    """Raise SrqError from a forward pass in which the quantizer returns anything but a tensor like its input."""
+    quantizer.register_forward_hook(partial(_check_like, plugin))
+
+
+def _check_like(plugin: str, quantizer: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+    v = inputs[0]
+    if not isinstance(output, torch.Tensor):
+        raise SrqError(f"plugin '{plugin}', site {quantizer.site.name}: quantize returns a {type(output).__name__}")  # type: ignore[union-attr]
+    found, expected = (f"{tuple(t.shape)} {t.dtype} on {t.device}" for t in (output, v))
+    if found != expected:
+        where = f"plugin '{plugin}', site {quantizer.site.name}"  # type: ignore[union-attr]
+        raise SrqError(f"{where}: quantize returns {found}; expected {expected}, as its input")
+
+
+def shapes(student: Student) -> dict[str, torch.Size]:
+    """The shapes of the weights that a transformation must keep."""
+    return {name: weight.shape for name, weight in student.weights.items()}
+
+
+def check_student(student: Student, before: Mapping[str, torch.Size] | None = None) -> None:
+    """Raise SrqError unless weights kept their shapes and all parameters, bounds among them, are finite."""
+    for name, shape in (before or {}).items():
+        if student.weights[name].shape != shape:
+            found = tuple(student.weights[name].shape)
+            raise SrqError(f"weight {name} now has the shape {found}; expected {tuple(shape)}")
+    check_finite(student.network)
+
+
+def check_bounds(bounds: object, distribution: Distribution) -> None:
+    """Raise SrqError unless the bounds are finite, ordered, and two numbers or one pair per channel."""
+    if not isinstance(bounds, Bounds):
+        raise SrqError(f"expected Bounds, got a {type(bounds).__name__}")
+    lower, _ = bounds.tensors()
+    channels = 0 if distribution.channel_minimum is None else distribution.channel_minimum.numel()
+    if lower.ndim and lower.numel() != channels:
+        expected = f"one pair, or one for each of {channels} channels" if channels else "one pair: it has no channels"
+        raise SrqError(f"{lower.numel()} pairs of bounds; expected {expected}")
+
+
+def checked_log(plugin: str, log: CalibrationLog) -> CalibrationLog:
+    """The log, if a record can hold it; raises SrqError that names the plugin and the entry."""
+    if not isinstance(log, dict):
+        raise SrqError(f"plugin '{plugin}' returns its log as a {type(log).__name__}; expected a dict")
+    for key, value in log.items():
+        items = value if isinstance(value, list | tuple) else [value]
+        kinds = int | float if isinstance(value, list | tuple) else bool | int | float | str
+        if not all(isinstance(item, kinds) for item in items):
+            kind = next(type(item).__name__ for item in items if not isinstance(item, kinds))
+            expected = "expected a number, text or a list of numbers"
+            raise SrqError(f"plugin '{plugin}': log entry '{key}' holds a {kind}; {expected}")
+        odd = [item for item in items if isinstance(item, float) and not isfinite(item)]
+        if odd:
+            raise SrqError(f"plugin '{plugin}': log entry '{key}' is {odd[0]}; expected finite numbers")
+        try:
+            size = len(json.dumps(_FIGURES.validate_python({key: tuple(items) if items is value else value})))
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise SrqError(f"plugin '{plugin}': log entry '{key}': {reason}") from error
+        except ValueError as error:  # a number of more digits than Python writes
+            raise SrqError(f"plugin '{plugin}': log entry '{key}': {error}") from error
+        if size > LARGEST_FIGURES:
+            raise SrqError(f"plugin '{plugin}': log entry '{key}' takes {size} bytes; a record holds {LARGEST_FIGURES}")
+    return log
+
+
+def checked_scores(plugin: str, scores: object) -> dict[str, float]:
+    """The scores of an image as floats; raises SrqError unless `srq_evaluate` returned numbers (or inf) by name."""
+    if not isinstance(scores, Mapping):
+        raise SrqError(f"plugin '{plugin}': srq_evaluate returns a {type(scores).__name__}; expected a mapping")
+    for key in scores:
+        if not isinstance(key, str) or not key.isprintable() or not key:
+            raise SrqError(f"plugin '{plugin}': a metric is called {key!r}; expected a printable name")
+    return {key: _number(value, f"plugin '{plugin}': metric '{key}'") for key, value in scores.items()}
+
+
+def _number(value: Any, what: str) -> float:
+    """A score: a number or +inf (the PSNR of equal images); raises SrqError otherwise."""
+    try:
+        number = float(value)
+    except Exception as error:  # a tensor of two numbers, for one, raises RuntimeError
+        raise SrqError(f"{what} is {value!r}; expected a number") from error
+    if isnan(number) or number == -inf:
+        raise SrqError(f"{what} is {number}; expected a number or inf")
+    return number

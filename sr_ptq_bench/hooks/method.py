@@ -1,0 +1,149 @@
+"""The chosen method: its hooks with types, its options, and checks of what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrqError
+from .checks import (
+    blame_plugin,
+    check_bits,
+    check_bounds,
+    check_outputs,
+    check_quantizer,
+    check_student,
+    checked_log,
+    shapes,
+)  # fmt: skip
+from .options import option_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..data.patches import Batches
+    from ..progress import Progress
+    from ..protocol.bits import Bits
+    from ..quantization.distribution import Distribution
+    from ..quantization.network import Teacher
+    from ..quantization.quantizer import Bounds, Quantizer, Site
+    from ..quantization.student import Student
+    from ..quantization.training import CalibrationLog, Checkpoint
+    from .options import PluginOptions
+    from .plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Method:
+    """A chosen method: its plugins in order, each with its own options.
+
+    Exactly one of them is the initializer, which chooses bounds; at most one is the calibrator.
+    """
+
+    name: str
+    components: tuple[str, ...]
+    plugins: Plugins
+    options: Mapping[str, PluginOptions | None] = field(default_factory=dict)
+
+    @cached_property
+    def initializer(self) -> str:
+        """The plugin that chooses bounds."""
+        return next(self._with_hook("srq_init_bounds"))
+
+    @cached_property
+    def calibrator(self) -> str | None:
+        """The plugin that trains the student, if there is one."""
+        return next(self._with_hook("srq_calibrate"), None)
+
+    @property
+    def chooses_bits(self) -> bool:
+        """Whether a plugin chooses the bits of sites."""
+        return any(self._with_hook("srq_choose_bits"))
+
+    @property
+    def transforms(self) -> bool:
+        """Whether a plugin changes full-precision weights before bounds are chosen."""
+        return any(self._with_hook("srq_transform_model"))
+
+    @property
+    def option_values(self) -> Mapping[str, Mapping[str, Any]]:
+        """The values of all options, by plugin."""
+        return {name: option_values(self.options[name]) for name in self.components}
+
+    def _with_hook(self, hook: str) -> Iterator[str]:
+        known = self.plugins.plugins
+        return (name for name in self.components if name in known and hook in known[name].hooks())
+
+    def _call(self, plugin: str, hook: str, **arguments: object) -> Any:
+        return getattr(self.plugins.hook(plugin), hook)(options=self.options.get(plugin), **arguments)
+
+    def choose_bits(self, student: Student, batches: Batches, bits: Bits) -> dict[str, int]:
+        """The bits of sites that the method chooses itself; none for a method without that hook."""
+        for plugin in self._with_hook("srq_choose_bits"):
+            chosen = self._call(plugin, "srq_choose_bits", student=student, batches=batches, bits=bits)
+            if chosen is not None:
+                with blame_plugin(plugin):
+                    check_bits(chosen, student, bits)
+                return dict(chosen)
+        return {}
+
+    def make_quantizer(self, site: Site, bits: int) -> Quantizer | None:
+        """The method's own quantizer of a site, or None for the default."""
+        for plugin in self._with_hook("srq_make_quantizer"):
+            made: Quantizer | None = self._call(plugin, "srq_make_quantizer", site=site, bits=bits)
+            if made is not None:
+                with blame_plugin(plugin, site.name):
+                    check_quantizer(made, site)
+                made.maker = self.plugins.plugins[plugin].maker
+                check_outputs(made, plugin)
+                return made
+        return None
+
+    def transform(self, student: Student, batches: Batches) -> None:
+        """Let every plugin that has the hook change the weights of the student."""
+        for plugin in self._with_hook("srq_transform_model"):
+            before = shapes(student)
+            self._call(plugin, "srq_transform_model", student=student, batches=batches)
+            with blame_plugin(plugin):
+                check_student(student, before)
+
+    def init_bounds(self, site: Site, distribution: Distribution, bits: int) -> Bounds:
+        """First bounds of a site; raises SrqError that names the plugin if they are unusable."""
+        bounds: Bounds = self._call(
+            self.initializer, "srq_init_bounds", site=site, distribution=distribution, bits=bits
+        )
+        if bounds is None:
+            raise SrqError(f"method '{self.name}' gives no bounds for site {site.name}")
+        with blame_plugin(self.initializer, site.name):
+            check_bounds(bounds, distribution)
+        return bounds
+
+    def calibrate(
+        self, student: Student, teacher: Teacher, batches: Batches, progress: Progress, checkpoint: Checkpoint
+    ) -> CalibrationLog:
+        """Train the student; what the calibrator says of itself, nothing if the method has no calibrator."""
+        if self.calibrator is None:
+            return {}
+        log: CalibrationLog | None = self._call(
+            self.calibrator, "srq_calibrate",
+            student=student, teacher=teacher, batches=batches, progress=progress, checkpoint=checkpoint,
+        )  # fmt: skip
+        for site, quantizer in student.quantizers.items():
+            with blame_plugin(self.calibrator, site):
+                quantizer.bounds.tensors()
+        with blame_plugin(self.calibrator):
+            check_student(student)
+        return checked_log(self.calibrator, log or {})
+
+
+@dataclass(frozen=True)
+class RecordedMethod(Method):
+    """The method of a record, some of whose plugins are missing here: enough to score the state beside the record."""
+
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def option_values(self) -> Mapping[str, Mapping[str, Any]]:
+        """As the record says."""
+        return self.values

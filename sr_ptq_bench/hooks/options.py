@@ -1,0 +1,52 @@
+"""The options of a plugin: typed, checked, with presets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import SrqError, first_complaint, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..protocol.types import OptionValue
+
+
+class PluginOptions(BaseModel):
+    """Base of the class `Options` of a plugin: immutable, unknown keys are refused with the nearest name.
+
+    A subclass may name `presets`, sets of values; it then has an option `preset` that chooses one of them, and each
+    value that is given beside it replaces the value of the preset.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Mapping[str, OptionValue]]:
+        """Named sets of values; none by default."""
+        return {}
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Validate `values` over the chosen preset; raises SrqError that names the key and what was expected."""
+        presets = cls.presets()
+        chosen: Mapping[str, Any] = {}
+        if presets:
+            name = str(values.get("preset", next(iter(presets))))
+            if name not in presets:
+                raise unknown("preset", name, presets)
+            chosen = {"preset": name, **presets[name]}
+        for key in values:
+            if key not in cls.model_fields:
+                raise unknown("option", key, cls.model_fields)
+        try:
+            return cls.model_validate({**chosen, **values})
+        except ValidationError as error:
+            raise SrqError(f"option {first_complaint(error, cls)}") from error
+
+
+def option_values(options: PluginOptions | None) -> dict[str, Any]:
+    """The values of options by key; none of a plugin without options."""
+    return {name: getattr(options, name) for name in type(options).model_fields} if options else {}

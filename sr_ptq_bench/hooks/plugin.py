@@ -1,0 +1,114 @@
+"""Single plugins: those installed, those given as files; their hooks and their code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import SrqError
+from ..quantization.quantizer import Maker
+from ..storage.files import sha256_of
+from .options import PluginOptions
+from .specs import GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+OWN = "sr_ptq_bench"
+BLOCKED = "SRQ_DISABLE"
+"""The environment variable that names plugins which are not even imported."""
+OPTIONS = "Options"
+"""The attribute of a plugin's module that holds the class of its options."""
+METHOD_HOOKS = (
+    "srq_compose",
+    "srq_init_bounds",
+    "srq_calibrate",
+    "srq_transform_model",
+    "srq_make_quantizer",
+    "srq_choose_bits",
+)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed plugin: its entry-point name, the distribution it came with, and its module."""
+
+    name: str
+    distribution: str
+    version: str
+    module: object
+
+    def hooks(self) -> list[str]:
+        """Names of the hooks that the plugin implements."""
+        return sorted(name for name in dir(self.module) if hasattr(getattr(self.module, name), f"{GROUP}_impl"))
+
+    @property
+    def options_class(self) -> type[PluginOptions] | None:
+        """The class `Options` of the module; None if the plugin has no options."""
+        found = getattr(self.module, OPTIONS, None)
+        return None if found is PluginOptions else found
+
+    @property
+    def maker(self) -> Maker:
+        """What a state says of quantizers that only this plugin knows."""
+        return Maker(self.name, f"{self.distribution} {self.version}")
+
+    def is_built_in(self) -> bool:
+        """Whether the plugin belongs to this project's own distribution, whose version says what its code is."""
+        return self.distribution == OWN
+
+    def source_sha256(self) -> str:
+        """The SHA-256 of the plugin's module file: the code that its author may be editing."""
+        file = getattr(self.module, "__file__", None)
+        return sha256_of(Path(file)) if file else hashlib.sha256(self.version.encode()).hexdigest()
+
+    def is_method(self) -> bool:
+        """Whether the plugin can be named by `--method`."""
+        return any(hook in METHOD_HOOKS for hook in self.hooks())
+
+
+def installed() -> Iterator[Plugin]:
+    """The plugins of all installed distributions by name; raises SrqError for one that fails to import."""
+    blocked = {name.strip() for name in os.environ.get(BLOCKED, "").split(",") if name.strip()}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        distribution = entry.dist.name if entry.dist else "unknown"
+        version = entry.dist.version if entry.dist else "unknown"
+        if entry.name in blocked:
+            continue
+        try:
+            module = entry.load()
+        except Exception as error:
+            raise SrqError(
+                f"plugin '{entry.name}' of {distribution} {version} fails to import: "
+                f"{type(error).__name__}: {error}; mend it, or block it with {BLOCKED}={entry.name}"
+            ) from error
+        yield Plugin(entry.name, distribution, version, module)
+
+
+def of_file(path: Path) -> Plugin:
+    """A plugin given as a file, which it is named after; raises SrqError that names it."""
+    module = _imported(path)
+    return Plugin(path.stem, path.name, f"sha256 {sha256_of(path)[:12]}", module)
+
+
+def _imported(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise SrqError(f"no plugin file {path}")
+    spec = importlib.util.spec_from_file_location(f"srq_plugin_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SrqError(f"plugin file {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and pydantic look up annotations that are text
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        raise SrqError(f"plugin file {path} fails to import: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,155 @@
+"""All plugins of one process, and asking them."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from ..errors import DEBUG, PluginError, SrqError, unknown
+from . import specs as hookspecs
+from .checks import check_model, check_options, checked_scores
+from .plugin import BLOCKED, Plugin, installed, of_file
+from .specs import GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+
+    from ..protocol.types import OptionValue
+    from ..quantization.network import SRModel
+    from .options import PluginOptions
+
+SHARED_HOOKS = {"srq_load_model", "srq_evaluate"}
+
+
+class Plugins:
+    """All plugins of one process: those installed and those given as files."""
+
+    def __init__(self, files: Iterable[Path] = ()) -> None:
+        self.manager = pluggy.PluginManager(GROUP)
+        self.manager.add_hookspecs(hookspecs)
+        self.plugins: dict[str, Plugin] = {}
+        for plugin in chain(installed(), map(of_file, files)):
+            self.add(plugin)
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            raise SrqError(self._pending(error)) from error
+
+    def add(self, plugin: Plugin) -> None:
+        """Register a plugin; raises SrqError for a name that is taken or a hook with unknown arguments."""
+        if plugin.name in self.plugins:
+            other = self.plugins[plugin.name]
+            raise SrqError(f"two plugins are called '{plugin.name}': {other.distribution} and {plugin.distribution}")
+        try:
+            self.manager.register(plugin.module, plugin.name)
+        except pluggy.PluginValidationError as error:
+            raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {_one_line(error)}") from error
+        except ValueError as error:
+            other = next(p for p in self.plugins.values() if p.module is plugin.module)
+            raise SrqError(f"plugins '{other.name}' and '{plugin.name}' are the same module; keep one") from error
+        self._check_functions(plugin)
+        if plugin.options_class is not None:
+            check_options(plugin.name, plugin.options_class)
+        self.plugins[plugin.name] = plugin
+
+    def _check_functions(self, plugin: Plugin) -> None:
+        """Raise SrqError for what bears a hook's name and would never be called."""
+        found = {caller.name for caller in self.manager.get_hookcallers(plugin.module) or ()}
+        marked = plugin.hooks()
+        for name in dir(plugin.module):
+            if name in found or not callable(getattr(plugin.module, name)):
+                continue
+            if name in marked:
+                raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} is no function")
+            if hasattr(hookspecs, name) and name.startswith(f"{GROUP}_"):
+                raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} lacks @hookimpl")
+
+    def _pending(self, error: pluggy.PluginValidationError) -> str:
+        """A hook that no specification knows: most likely misspelt."""
+        name = self.manager.get_name(error.plugin) or ""
+        known = [hook for hook in dir(hookspecs) if hook.startswith("srq_")]
+        misspelt = next(hook for hook in self.plugins[name].hooks() if hook not in known)
+        return f"plugin '{name}' of {self.plugins[name].distribution}: {unknown('hook', misspelt, known)}"
+
+    def sources(self, components: Sequence[str]) -> dict[str, str]:
+        """Hashes of the foreign plugins that decide a run's scores: the method's plugins, loaders and metrics."""
+        return {
+            name: plugin.source_sha256()
+            for name, plugin in self.plugins.items()
+            if not plugin.is_built_in() and (name in components or set(plugin.hooks()) & SHARED_HOOKS)
+        }
+
+    def method_names(self) -> list[str]:
+        """Names that `--method` accepts, alone or joined by `+`."""
+        return sorted(name for name, plugin in self.plugins.items() if plugin.is_method())
+
+    def options(self, name: str, values: Mapping[str, OptionValue]) -> PluginOptions | None:
+        """The validated options of one plugin; None if it has none."""
+        options_class = self.plugins[name].options_class
+        return options_class.parse(values) if options_class else None
+
+    def hook(self, name: str) -> Any:
+        """The hooks of one plugin; what it raises becomes a PluginError that names both, unless it is an SrqError."""
+        return _Hooks(self, name)
+
+    def load_model(self, name: str, scale: int, weights: Path) -> SRModel:
+        """Ask every plugin for the network; raises SrqError where none knows it."""
+        asked = [plugin.name for plugin in self._with_hook("srq_load_model")]
+        for plugin in reversed(asked):  # the last one registered first, as pluggy asks
+            model: SRModel | None = self.hook(plugin).srq_load_model(name=name, scale=scale, weights=weights)
+            if model is not None:
+                check_model(plugin, model, scale)
+                return model
+        raise SrqError(f"no plugin loads a model called '{name}'; asked: {', '.join(asked) or 'none'}")
+
+    def evaluate(self, sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, float]:
+        """Scores of one image from every metric plugin; raises SrqError for a key returned twice or not a number."""
+        merged: dict[str, float] = {}
+        owners: dict[str, str] = {}
+        for plugin in self._with_hook("srq_evaluate"):
+            for scores in self.hook(plugin.name).srq_evaluate(sr=sr, hr=hr, scale=scale):
+                for key, value in checked_scores(plugin.name, scores).items():
+                    if key in owners:
+                        both = f"plugins '{owners[key]}' and '{plugin.name}' both return the metric '{key}'"
+                        raise SrqError(f"{both}; block one with {BLOCKED}={plugin.name}")
+                    owners[key] = plugin.name
+                    merged[key] = value
+        return merged
+
+    def identities(self, hook: str) -> list[str]:
+        """Name, distribution, version and code of every plugin that implements `hook`."""
+        return sorted(f"{p.name} {p.distribution} {p.version} {p.source_sha256()}" for p in self._with_hook(hook))
+
+    def _with_hook(self, hook: str) -> list[Plugin]:
+        return [plugin for plugin in self.plugins.values() if hook in plugin.hooks()]
+
+
+class _Hooks:
+    """A hook relay to one plugin."""
+
+    def __init__(self, plugins: Plugins, name: str) -> None:
+        self._plugins, self._name = plugins, name
+        self._left_out = [plugin.module for plugin in plugins.plugins.values() if plugin.name != name]
+
+    def __getattr__(self, hook: str) -> Any:
+        call = self._plugins.manager.subset_hook_caller(hook, self._left_out)
+
+        def guarded(**arguments: object) -> Any:
+            try:
+                return call(**arguments)
+            except SrqError:
+                raise
+            except Exception as error:
+                what = f"plugin '{self._name}' fails in {hook}: {type(error).__name__}: {error}"
+                raise PluginError(f"{what}; {DEBUG}=1 shows the traceback") from error
+
+        return guarded
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

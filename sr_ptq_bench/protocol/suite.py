@@ -1,0 +1,158 @@
+"""A suite: the fixed protocol of a table."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from ..errors import SrqError, first_complaint, unknown
+from ..storage.files import read_whole
+from .types import Frozen, OptionValue, Padding, Scale
+
+if TYPE_CHECKING:
+    pass
+
+
+LARGEST_SUITE = 2**18
+MOST_DOTS = 200
+"""In a line: tomllib takes minutes for a key of 40,000 parts."""
+SUITES = Path(__file__).parent / "suites"
+
+
+class Download(Frozen):
+    """Weights of a published release, by the name under which `srq data get` knows them."""
+
+    download: str
+
+
+class DataSource(Frozen):
+    """Where images come from: sample photos or image sets by name, an HR folder (LR generated), or an HR and LR pair.
+
+    `datasets` are sets that `srq data import` or `srq data get` has put at hand. `hr` and `lr` are folders of images,
+    or folders ending in `.lmdb` in BasicSR's format. `{scale}` in `lr` is replaced by the scale of the run.
+    """
+
+    photos: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    hr: Path | None = None
+    lr: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if bool(self.photos) + bool(self.datasets) + (self.hr is not None) != 1:
+            raise ValueError("name photos, datasets or an hr folder, and only one of them")
+        if self.lr is not None and self.hr is None:
+            raise ValueError("an lr folder needs its hr folder")
+        return self
+
+    def relative_to(self, folder: Path) -> DataSource:
+        """The same source with its relative paths read from `folder`."""
+        if self.hr is None:
+            return self
+        lr = None if self.lr is None else str(folder / self.lr)
+        return DataSource(hr=folder / self.hr, lr=lr)
+
+
+class Calibration(Frozen):
+    """LR patches that the methods may see: `patches` random crops of `size` x `size` pixels."""
+
+    source: DataSource
+    patches: int = Field(32, ge=1)
+    size: int = Field(64, ge=8)
+
+
+class Tiles(Frozen):
+    """Networks see an image in tiles: squares of `size` LR pixels, each with `overlap` more on every side."""
+
+    size: int = Field(ge=8, le=2**16)
+    overlap: int = Field(16, ge=0, le=2**16)
+
+
+def _scales(table: Any) -> Any:
+    return {int(k) if str(k).isdigit() else k: v for k, v in table.items()} if isinstance(table, dict) else table
+
+
+def _flat(table: Any) -> Any:
+    """`dqc.lr = 1` in TOML is a table within a table, which means `"dqc.lr" = 1`."""
+    if not isinstance(table, dict):
+        return table
+    nested = {f"{part}.{key}": v for part, of in table.items() if isinstance(of, dict) for key, v in of.items()}
+    return {key: value for key, value in table.items() if not isinstance(value, dict)} | nested
+
+
+OptionSet = Annotated[dict[str, OptionValue], BeforeValidator(_flat)]
+WeightFiles = Annotated[dict[Scale, Path | Download], BeforeValidator(_scales)]
+
+
+class Suite(Frozen):
+    """A fixed protocol; only records of one suite share a table.
+
+    `model` with its `weights` is the network of the suite; `networks` holds the weights of others, by name, that may be
+    measured in its place.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    description: str = ""
+    model: str
+    weights: WeightFiles
+    networks: dict[str, WeightFiles] = Field(default_factory=dict)
+    calibration: Calibration
+    test: dict[str, DataSource] = Field(min_length=1)
+    padding: Padding = "flip"
+    tiles: Tiles | None = None
+    options: OptionSet = Field(default_factory=dict)
+
+    @classmethod
+    def load(cls, name: str) -> Suite:
+        """Read a built-in suite by name or any suite from a `.toml` file; raises SrqError."""
+        path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
+        if not name.endswith(".toml") and name not in suite_names():
+            raise unknown("suite", name, suite_names())
+        try:
+            text = read_whole(path, LARGEST_SUITE).decode()
+            if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+                raise SrqError(f"suite {path}: a line has more than {MOST_DOTS} dots; shorten it")
+            table = tomllib.loads(text)
+            suite = cls.model_validate(table)
+        except ValidationError as error:
+            raise SrqError(f"suite {path}: {first_complaint(error, cls)}") from error
+        except OSError as error:
+            raise SrqError(f"cannot read suite {path}: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:  # tomllib's own error, a number of 5,000 digits, deep nesting
+            raise SrqError(f"cannot read suite {path}: {error}; expected a TOML file") from error
+        return suite._relative_to(path.parent)
+
+    def with_model(self, name: str) -> Suite:
+        """The same protocol with another of its networks; raises SrqError for one that it does not have."""
+        networks = {self.model: self.weights, **self.networks}
+        if name not in networks:
+            raise unknown("model", name, networks)
+        return self.model_copy(update={"model": name, "weights": networks[name]})
+
+    def with_tiles(self, tiles: Tiles) -> Suite:
+        """The same protocol with images in tiles, under a name that no table mixes with it."""
+        return self.model_copy(update={"name": f"{self.name}-tile{tiles.size}-{tiles.overlap}", "tiles": tiles})
+
+    def _relative_to(self, folder: Path) -> Suite:
+        """Paths in a suite file are read from the file's own folder."""
+        calibration = self.calibration.model_copy(update={"source": self.calibration.source.relative_to(folder)})
+        return self.model_copy(
+            update={
+                "weights": _files_in(folder, self.weights),
+                "networks": {name: _files_in(folder, weights) for name, weights in self.networks.items()},
+                "calibration": calibration,
+                "test": {name: source.relative_to(folder) for name, source in self.test.items()},
+            }
+        )
+
+
+def _files_in(folder: Path, weights: WeightFiles) -> WeightFiles:
+    return {scale: folder / file if isinstance(file, Path) else file for scale, file in weights.items()}
+
+
+def suite_names() -> list[str]:
+    """Names of the built-in suites."""
+    return sorted(path.stem for path in SUITES.glob("*.toml"))

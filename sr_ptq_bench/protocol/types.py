@@ -1,0 +1,32 @@
+"""The words of a protocol: scale, padding, scope, the values of options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from ..errors import SrqError
+
+if TYPE_CHECKING:
+    pass
+
+
+Scale = Literal[2, 3, 4]
+Padding = Literal["flip", "reflect", "window"]
+ScopeName = Literal["linear", "all"]
+OptionValue = bool | int | float | str
+
+
+class Frozen(BaseModel):
+    """Base of what is fixed before a run: immutable, unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def parse_scale(number: int) -> Scale:
+    """Check an upscaling factor; raises SrqError unless 2, 3 or 4."""
+    for scale in get_args(Scale):
+        if number == scale:
+            return cast("Scale", scale)
+    raise SrqError(f"scale {number} is out of range; expected 2, 3 or 4")

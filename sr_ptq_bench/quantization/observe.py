@@ -1,0 +1,133 @@
+"""The calibration pass: the distribution of every site on the full-precision network."""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..errors import SrqError
+from .distribution import BINS, Distribution, add_to_histogram, channel_range
+from .student import quantizers_off
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from torch import Tensor, nn
+
+    from .student import Student
+
+_ROOM = 2**16  # numbers; a network has some tens of thousands of channels
+
+
+def observe(student: Student, batches: Callable[[], Iterable[Tensor]]) -> dict[str, Distribution]:
+    """Distributions of all sites, with all quantizers off: first the exact ranges, then histograms over them.
+
+    `batches` is called twice and yields LR batches (N, 3, H, W) in [0, 1]; memory does not grow with their number.
+    A tensor that feeds several sites (the input of q, k and v) is read once.
+    """
+    distributions = {
+        name: Distribution.of_tensor(weight, student.quantizers[name].site.channel_axis)
+        for name, weight in student.weights.items()
+    }
+    ranges = _Ranges(student)
+    _run(student, batches(), ranges.update)
+    counts = _Counts(ranges)
+    _run(student, batches(), counts.update)
+    for name in student.quantizers:
+        if name not in distributions and name not in ranges.twin:
+            distributions[name] = counts.distribution(name)
+    return {name: distributions[ranges.twin.get(name, name)] for name in student.quantizers}
+
+
+def _run(student: Student, batches: Iterable[Tensor], update: Callable[[str, Tensor], None]) -> None:
+    with quantizers_off(student), torch.inference_mode(), _watching(student, update):
+        for batch in batches:
+            student(batch.to(student.device))
+
+
+@contextmanager
+def _watching(student: Student, update: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Call `update(site name, tensor)` for every activation that reaches a quantizer."""
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _module, inputs: update(name, inputs[0])
+
+    activations = {name: q for name, q in student.quantizers.items() if q.site.role == "activation"}
+    handles = [quantizer.register_forward_pre_hook(hook(name)) for name, quantizer in activations.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Ranges:
+    """Minimum and maximum of every activation, per tensor and per channel, over all batches.
+
+    They lie in a few blocks claimed ahead: hundreds of small tensors that stay, each born between activations that go,
+    cut the freed memory into pieces in which no activation fits, and the process grew to several times its need.
+    """
+
+    def __init__(self, student: Student) -> None:
+        self.axes = {name: quantizer.site.channel_axis for name, quantizer in student.quantizers.items()}
+        self.of: dict[str, tuple[Tensor, Tensor]] = {}
+        self.twin: dict[str, str] = {}
+        self._last: tuple[Callable[[], Tensor | None], str] = (lambda: None, "")  # keeps no tensor alive
+        self._room = torch.empty(2, 0)
+
+    def update(self, name: str, v: Tensor) -> None:
+        last, other = self._last
+        if last() is v and self.axes[other] == self.axes[name]:
+            if name != other:
+                self.twin[name] = other
+            return
+        self._last = (weakref.ref(v), name)
+        axis = self.axes[name]
+        low, high = v.aminmax() if axis is None else channel_range(v, axis)
+        if name not in self.of:
+            self.of[name] = self._claim(low)
+        kept_low, kept_high = self.of[name]
+        torch.minimum(kept_low, low, out=kept_low)
+        torch.maximum(kept_high, high, out=kept_high)
+
+    def _claim(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Room for a minimum and a maximum of one shape, () or (C,), that any value replaces."""
+        size = like.numel()
+        if self._room.shape[1] < size or self._room.dtype != like.dtype:
+            self._room = torch.empty(2, max(size, _ROOM), dtype=like.dtype, device=like.device)
+        taken, self._room = self._room.split([size, self._room.shape[1] - size], dim=1)
+        low, high = taken[0].fill_(torch.inf).view(like.shape), taken[1].fill_(-torch.inf).view(like.shape)
+        return low, high
+
+
+class _Counts:
+    """Histograms of every activation over its exact range, in one block of memory that is claimed before the pass."""
+
+    def __init__(self, ranges: _Ranges) -> None:
+        self.ranges = ranges
+        self.ends = {name: (low.min(), high.max()) for name, (low, high) in ranges.of.items()}
+        for name, (low, high) in self.ends.items():
+            if not (torch.isfinite(low) and torch.isfinite(high)):
+                raise SrqError(f"site {name} has values that are not finite on the calibration images")
+        self.row = {name: row for row, name in enumerate(name for name in self.ends if name not in ranges.twin)}
+        self.seen = dict.fromkeys(self.row, 0)
+        device = next((low.device for low, _ in self.ends.values()), None)
+        self.counts = torch.zeros(len(self.row), BINS, dtype=torch.int32, device=device)
+
+    def update(self, name: str, v: Tensor) -> None:
+        if name in self.ranges.twin:
+            return
+        self.seen[name] += v.numel()
+        if self.seen[name] > torch.iinfo(self.counts.dtype).max:
+            self.counts = self.counts.long()  # one bin may hold them all
+        add_to_histogram(self.counts[self.row[name]], v, *self.ends[name])
+
+    def distribution(self, name: str) -> Distribution:
+        if name not in self.row:
+            raise SrqError(f"site {name} was never reached on the calibration images")
+        low, high = self.ends[name]
+        channels = [end.cpu() for end in self.ranges.of[name]] if self.ranges.axes[name] is not None else []
+        return Distribution(float(low), float(high), self.counts[self.row[name]].cpu(), None, *channels)

@@ -1,0 +1,129 @@
+"""Fake quantization: what is quantized (Site), between which values (Bounds), and the module that does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import SrqError
+from .fake_quantize import fake_quantize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Role = Literal["weight", "activation"]
+Layer = Literal["linear", "conv"]
+InputKind = Literal[
+    "parameter", "image", "linear", "conv", "layernorm", "gelu", "relu", "leakyrelu", "softmax", "query", "key",
+    "value", "other",
+]  # fmt: skip
+
+
+class Maker(NamedTuple):
+    """The plugin that a quantizer comes from, and the version of its distribution."""
+
+    plugin: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """One tensor of the network that is quantized.
+
+    `input_kind` says what made the tensor, so that a method can tell one-sided distributions from bell-shaped ones
+    without knowing the network; `other` where that is not known. `channel_axis` is the axis along which per-channel
+    bounds run; None where the tensor has no such axis. `edge` marks the sites of the network's first and last layers,
+    which some methods keep at 8 bits. `layer` is the kind of the layer that the tensor is weight or input of; None for
+    an operand of a matrix product.
+    """
+
+    name: str
+    role: Role
+    input_kind: InputKind
+    channel_axis: int | None = None
+    edge: bool = False
+    layer: Layer | None = None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The clipping range [l, u] of a site: two numbers, or one pair per channel (tensors of shape (C,))."""
+
+    lower: float | Tensor
+    upper: float | Tensor
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """Both ends as float32 tensors of one shape, () or (C,); raises SrqError unless finite and ordered."""
+        try:
+            lower, upper = (torch.as_tensor(end).detach().to("cpu", torch.float32) for end in (self.lower, self.upper))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SrqError(f"bounds are no numbers: {error}") from error
+        if lower.shape != upper.shape or lower.ndim > 1:
+            raise SrqError(
+                f"bounds of shapes {tuple(lower.shape)} and {tuple(upper.shape)}; expected () or (C,), both the same"
+            )
+        if not (torch.isfinite(lower).all() and torch.isfinite(upper).all()):
+            raise SrqError("bounds are not finite")
+        if (lower > upper).any():
+            raise SrqError("a lower bound is above its upper bound")
+        return lower, upper
+
+
+class Quantizer(nn.Module):
+    """Fake-quantizes one site between learnable bounds: uniform, asymmetric, per tensor or per channel.
+
+    A method's own quantizer derives from this class and overrides `quantize`. The bounds are parameters that do not
+    require gradients until a calibrator asks for them. With `inplace` the result may overwrite a tensor that nothing
+    else reads, where no gradient is asked for: scoring a large image is bound by its trips to memory.
+    """
+
+    def __init__(self, site: Site, bits: int) -> None:
+        super().__init__()
+        self.site = site
+        self.bits = bits
+        self.enabled = True
+        self.inplace = False
+        self.maker: Maker | None = None
+        """Set by the host for a kind of quantizer that only a plugin knows."""
+        self.lower = nn.Parameter(torch.zeros(()), requires_grad=False)
+        self.upper = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    def set_bounds(self, bounds: Bounds) -> None:
+        """Replace the bounds; raises SrqError where they do not fit the site."""
+        lower, upper = bounds.tensors()
+        if lower.ndim and self.site.channel_axis is None:
+            raise SrqError(f"site {self.site.name} has no channels; its bounds must be two numbers")
+        device = self.lower.device
+        self.lower = nn.Parameter(lower.clone().to(device), requires_grad=False)
+        self.upper = nn.Parameter(upper.clone().to(device), requires_grad=False)
+
+    @property
+    def bounds(self) -> Bounds:
+        """The present bounds, detached."""
+        return Bounds(self.lower.detach().clone(), self.upper.detach().clone())
+
+    def quantize(self, v: Tensor) -> Tensor:
+        """Fake-quantize `v` between the bounds."""
+        lower: Tensor = self.lower
+        upper: Tensor = self.upper
+        if lower.ndim:
+            shape: Sequence[int] = channel_shape(v, self.site, lower.numel())
+            lower, upper = lower.view(shape), upper.view(shape)
+        return fake_quantize(v, lower, upper, self.bits, self.inplace)
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Fake-quantize `v`, or hand it on untouched while quantizers are off."""
+        return self.quantize(v) if self.enabled else v
+
+
+def channel_shape(v: Tensor, site: Site, channels: int) -> list[int]:
+    """The shape that broadcasts one number per channel against `v`; raises SrqError for another number of channels."""
+    axis = 0 if site.channel_axis is None else site.channel_axis
+    if v.shape[axis] != channels:
+        raise SrqError(f"site {site.name} has {v.shape[axis]} channels, its bounds have {channels}")
+    shape = [1] * v.ndim
+    shape[axis] = channels
+    return shape

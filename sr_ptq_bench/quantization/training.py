@@ -1,0 +1,131 @@
+"""A training of a student that may be killed at any step and continues where it was, bit for bit."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from ..errors import SrqError
+from .randomness import generator_states, restore_generators
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from .randomness import Generator
+    from .student import Student
+
+
+CalibrationLog = dict[str, float | int | str | list[float]]
+"""What a calibrator says of itself: losses, which checkpoint was kept."""
+
+
+class Checkpoint(Protocol):
+    """Keeps the state of a calibration, so that a run that was killed continues where it was."""
+
+    def load(self) -> dict[str, Tensor] | None:
+        """The tensors saved last by this very calibration, on the CPU; None where it begins at the start."""
+
+    def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Keep the tensors that `make` returns. Call it after every step: it calls `make` every few seconds."""
+
+
+class Training:
+    """What a training changes: all tensors of the student, the losses, the optimizer and the random generators.
+
+    `tensors` are further tensors by name that the training changes and that are no part of the student, such as the
+    rounding variables of AdaRound. `generators` are those that the training draws from, beside the global ones of
+    torch, NumPy and Python, which are always kept. A training may have several phases, each with an optimizer of its
+    own; what comes before the first step runs again after a kill, and is then replaced by what the checkpoint holds.
+
+    `losses` holds one number per step that is done; the training appends to it. After a kill it is as long as it was,
+    so `batches.random(batch, size, skip=len(training.losses))` continues the patches.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        checkpoint: Checkpoint,
+        tensors: Mapping[str, Tensor] | None = None,
+        generators: Sequence[Generator] = (),
+    ) -> None:
+        self.losses: list[Tensor] = []
+        self._student, self._extra, self._generators = student, dict(tensors or {}), generators
+        self._checkpoint = checkpoint
+        self._before = 0
+        self._start = {name: tensor.detach().clone() for name, tensor in self._tensors().items()}
+        self._kept = checkpoint.load()
+        if self._kept is not None:
+            self.losses = list(self._kept["losses"].to(student.device))
+
+    def steps(self, optimizer: Optimizer, schedule: LRScheduler, count: int) -> Iterator[int]:
+        """Number the steps of a phase of `count` that are left, and keep the state after each.
+
+        Raises SrqError for a tensor of the optimizer that belongs neither to the student nor to `tensors`.
+        """
+        names = self._names(optimizer)
+        done = min(max(len(self.losses) - self._before, 0), count)
+        self._before += count
+        if done and self._kept is not None and len(self.losses) <= self._before:
+            self._restore(optimizer, schedule, names, done)
+        for step in range(done, count):
+            yield step
+            self._checkpoint.save(partial(self._state, optimizer, schedule, names))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        network = self._student.network.state_dict(keep_vars=True)
+        return {f"student {name}": v for name, v in network.items()} | {f"own {n}": v for n, v in self._extra.items()}
+
+    def _names(self, optimizer: Optimizer) -> list[str]:
+        """The names of the optimizer's tensors, in its order."""
+        known = {id(tensor): name for name, tensor in self._tensors().items()}
+        trained = _trained(optimizer)
+        if any(id(tensor) not in known for tensor in trained):
+            raise SrqError(
+                "a training changes a tensor without a name; give it to Training(..., tensors={name: tensor})"
+            )
+        return [known[id(tensor)] for tensor in trained]
+
+    def _state(self, optimizer: Optimizer, schedule: LRScheduler, names: Sequence[str]) -> dict[str, Tensor]:
+        kept = {"losses": torch.stack([loss.detach() for loss in self.losses])}
+        now = {name: tensor.detach() for name, tensor in self._tensors().items()}
+        kept |= {name: tensor for name, tensor in now.items() if not torch.equal(tensor, self._start[name])}
+        kept |= {f"generators {name}": state for name, state in generator_states(self._generators).items()}
+        kept["rates"] = torch.tensor([group["lr"] for group in optimizer.param_groups], dtype=torch.float64)
+        for name, tensor in zip(names, _trained(optimizer), strict=True):
+            state = optimizer.state.get(tensor, {})  # none before the first gradient
+            kept |= {f"optimizer|{key}|{name}": torch.as_tensor(value) for key, value in state.items()}
+        return kept
+
+    def _restore(self, optimizer: Optimizer, schedule: LRScheduler, names: Sequence[str], done: int) -> None:
+        kept = self._kept
+        assert kept is not None
+        moments: dict[str, dict[str, Tensor]] = {}
+        for entry, value in kept.items():
+            if entry.startswith("optimizer|"):
+                _, key, name = entry.split("|", 2)
+                moments.setdefault(name, {})[key] = value.clone()
+        for name, tensor in self._tensors().items():
+            tensor.data.copy_(kept.get(name, self._start[name]))
+        for name, tensor in zip(names, _trained(optimizer), strict=True):
+            state = moments.get(name)
+            if state:  # step numbers stay on the CPU, as the optimizers of torch keep them
+                optimizer.state[tensor] = {k: v.to(tensor.device) if v.ndim else v for k, v in state.items()}
+        rates = kept["rates"].tolist()
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        place = {"last_epoch": done, "_step_count": done + 1, "_last_lr": rates}
+        schedule.load_state_dict(schedule.state_dict() | place)
+        prefix = "generators "
+        states = {name.removeprefix(prefix): state for name, state in kept.items() if name.startswith(prefix)}
+        restore_generators(states, self._generators)
+
+
+def _trained(optimizer: Optimizer) -> list[Tensor]:
+    return list(chain.from_iterable(group["params"] for group in optimizer.param_groups))

@@ -1,0 +1,45 @@
+"""How much smaller and faster a quantized network could be: its numbers by their bits, and two closed forms on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+FULL_PRECISION = 32
+
+BitWidth = Annotated[int, Field(ge=1, le=FULL_PRECISION)]
+
+
+class Complexity(BaseModel):
+    """Parameters of a network, and multiply-accumulates (MACs) of one forward pass, each by the bits of their numbers.
+
+    32 stands for full precision. A MAC has the bits of the wider of its two operands.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parameters: dict[BitWidth, NonNegativeInt]
+    macs: dict[BitWidth, NonNegativeInt]
+    lr_pixels: PositiveInt
+    """Of the image that the MACs are of."""
+
+    @property
+    def compression(self) -> float:
+        """How many times smaller the parameters are than at 32 bits; the bounds, two numbers a site, are left out."""
+        return theoretical_ratio(self.parameters)
+
+    @property
+    def speedup(self) -> float:
+        """How many times faster the network would be if a MAC of b bits took b/32 of the time of one of 32 bits."""
+        return theoretical_ratio(self.macs)
+
+
+def theoretical_ratio(counts: Mapping[int, int]) -> float:
+    """32 sum(n_b) / sum(b n_b) for n_b numbers of b bits, 1 for none at all.
+
+    2DQuant's efficiency in closed form: FP / (FP part + quantized part * b/32).
+    """
+    bits = sum(width * count for width, count in counts.items())
+    return FULL_PRECISION * sum(counts.values()) / bits if bits else 1.0

@@ -1,0 +1,104 @@
+"""A record: all that a run leaves, except the state of its student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from .complexity import Complexity
+from .fields import Figure, RecordPart, Sha256, Text, utc
+from .resolved import Hashes, ResolvedSpec, fingerprint
+from .scores import References, Scores, image_names
+
+
+class Scope(RecordPart):
+    """What is quantized; without it no two scores can be compared."""
+
+    short: Text = Field(min_length=1)
+    """A word for the table, such as linear+matmul."""
+    description: Text
+    sites: NonNegativeInt
+    quantized_weights: NonNegativeInt
+    parameters: NonNegativeInt
+
+
+class Environment(RecordPart):
+    """The software and the machine of the run."""
+
+    versions: dict[Text, Text]
+    """Of sr_ptq_bench, torch, basicsr, numpy, opencv, python and every plugin's distribution."""
+    device: Text
+    threads: PositiveInt
+    platform: Text
+    cpu: Text
+
+
+class Record(RecordPart):
+    """One run: what was measured, on what, by what, and the scores."""
+
+    schema_version: Literal[2]
+    spec: ResolvedSpec
+    scope: Scope
+    site_bits: dict[Text, Annotated[int, Field(ge=1, le=32)]] = Field(default_factory=dict)
+    """The bits of the sites that differ from `spec.bits`; absent if there are none."""
+    complexity: Complexity
+    """Counted on the network of the run."""
+    scores: Scores
+    not_scored: tuple[Text, ...] = ()
+    """The suite's test sets that were not at hand."""
+    references: References
+    figures: dict[Text, Figure]
+    """What the calibrator tells of itself; `checkpoint` says which one was kept."""
+    environment: Environment
+    hashes: Hashes
+    state_sha256: Sha256
+    """Of the state of the student, the file beside the record."""
+    timings: dict[Text, Annotated[FiniteFloat, Field(ge=0)]]
+    """Seconds per stage."""
+    peak_memory_bytes: NonNegativeInt
+    created: Annotated[AwareDatetime, AfterValidator(utc)]
+
+    @model_validator(mode="after")
+    def _sameimage_names(self) -> Self:
+        if self.hashes.test.keys() != self.scores.keys():
+            raise ValueError("hashes.test and scores name different test sets")
+        if set(self.not_scored) & self.scores.keys():
+            raise ValueError("not_scored names a test set that has scores")
+        for name, reference in self.references:
+            if image_names(reference) != image_names(self.scores):
+                raise ValueError(f"references.{name} and scores name different images")
+        return self
+
+    @model_validator(mode="after")
+    def _same_parameters(self) -> Self:
+        if sum(self.complexity.parameters.values()) != self.scope.parameters:
+            raise ValueError("complexity and scope count different numbers of parameters")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in content(self).items() if (key, value) != ("site_bits", {})}
+
+    @cached_property
+    def key(self) -> str:
+        """The fingerprint of the run, 64 hexadecimal digits."""
+        return fingerprint(self.spec, self.hashes)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with a fingerprint of its own: pydantic would copy the one that is already known."""
+        copy = super().model_copy(update=update, deep=deep)
+        vars(copy).pop("key", None)
+        return copy

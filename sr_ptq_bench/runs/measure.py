@@ -1,0 +1,48 @@
+"""The result of a run: this machine's earlier one, or a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..records.files import make_room
+from .environment import describe
+from .run import measure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..records.files import RunResult
+    from ..records.record import Record
+    from .prepare import PreparedRun
+    from .session import Session
+
+
+def measure_or_reuse(run: PreparedRun, session: Session, force: bool = False) -> RunResult:
+    """The result of a run: this machine's earlier one, or a new one, which is then remembered.
+
+    Another process that makes the same run is waited for.
+    """
+    with session.cache.locked(run.record_name, "makes the same run"):
+        earlier = None if force else session.cache.result(run.record_name)
+        if earlier and is_current(earlier.record, run):
+            session.reporter.say("Measured already on this machine; --force measures again.")
+            return earlier
+        result = measure(run, session)
+        session.cache.keep(result)
+        return result
+
+
+def deliver(run: PreparedRun, session: Session, folder: Path, force: bool = False) -> tuple[Record, Path]:
+    """The record of a run, and its path in `folder`, where the result now is."""
+    make_room(folder / run.record_name, session.reporter.say)
+    if run.not_scored:
+        session.reporter.say(f"Missing test sets are skipped: {', '.join(run.not_scored)}; see `srq data get`.")
+    if run.teacher.unquantized_ops:
+        session.reporter.say(f"Not quantized: {run.teacher.unquantized_ops}.")
+    result = measure_or_reuse(run, session, force)
+    return result.record, result.write(folder, session.reporter.say)
+
+
+def is_current(record: Record, run: PreparedRun) -> bool:
+    """Whether the versions that are installed here made the record; the machine and its threads may differ."""
+    return record.environment.versions == describe(run.method, "cpu", run.teacher.libraries).versions

@@ -1,0 +1,150 @@
+"""Everything before a run: its data is read, its method resolved, and all that a user can get wrong is checked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..data.datasets import crops, load_dataset
+from ..data.patches import Batches
+from ..errors import SrqError
+from ..evaluation.tiles import check_tiles
+from ..hooks.resolve import resolve_method
+from ..protocol.suite import Download
+from ..quantization.network import with_padding, with_scope
+from ..records.fields import Text
+from ..records.files import record_name
+from ..records.resolved import Hashes, ResolvedSpec
+from ..storage.files import sha256_of
+
+if TYPE_CHECKING:
+    from ..data.datasets import Dataset
+    from ..hooks.method import Method
+    from ..hooks.plugins import Plugins
+    from ..library.library import Library
+    from ..protocol.run_spec import RunSpec
+    from ..protocol.suite import Tiles
+    from ..quantization.network import SRModel
+    from .session import Session
+
+_NAME: TypeAdapter[str] = TypeAdapter(Text)
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that has passed all checks: its data is read, its method resolved, its record's name known."""
+
+    spec: RunSpec
+    plugins: Plugins
+    method: Method
+    resolved: ResolvedSpec
+    hashes: Hashes
+    tests: dict[str, Dataset]
+    not_scored: tuple[str, ...]
+    batches: Batches
+    teacher: SRModel
+
+    @property
+    def tiles(self) -> Tiles | None:
+        """How networks see images; None for whole images."""
+        return self.resolved.tiles
+
+    @property
+    def record_name(self) -> str:
+        """The file that the record of this run will have."""
+        return record_name(self.resolved, self.hashes)
+
+
+def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> PreparedRun:
+    """Check everything that a user can get wrong, before any work; raises SrqError.
+
+    Weights of a release are fetched into the library at first use. Missing test sets are skipped; the run names them
+    in `not_scored`.
+    """
+    plugins, library, device = session.plugins, session.library, session.device
+    method = method or resolve_method(plugins, spec.method, spec.options, spec.suite.options)
+    not_scored = _absent(spec, library)
+    weights = library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
+    model = with_padding(plugins.load_model(spec.suite.model, spec.scale, weights), spec.suite.padding)
+    model = with_scope(model, spec.scope)
+    resolved = _resolved(spec, method, model)
+    tests = {
+        name: load_dataset(name, source, spec.scale, library.images)
+        for name, source in spec.suite.test.items()
+        if name not in not_scored
+    }
+    for dataset in tests.values():
+        _check_names(dataset)
+        _check_windows(model, dataset)
+    check_tiles(spec.suite.tiles, model)
+    calibration = spec.suite.calibration
+    if calibration.size < _least(model):
+        raise SrqError(f"calibration patches of {calibration.size} are {_smaller(model)}; choose a larger size")
+    images = load_dataset("calibration", calibration.source, spec.scale, library.images)
+    patches = crops(images, calibration.patches, calibration.size, spec.seed)
+    batches = Batches(patches, images.lr_images, spec.seed, device)
+    hashes = Hashes(
+        weights=sha256_of(weights),
+        calibration=hashlib.sha256(images.sha256.encode() + patches.tobytes()).hexdigest(),
+        test={name: dataset.sha256 for name, dataset in tests.items()},
+        plugins=plugins.sources(method.components),
+    )
+    return PreparedRun(spec, plugins, method, resolved, hashes, tests, not_scored, batches, model.to(device))
+
+
+def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
+    """What `prepare` gives for a run of the same suite, scale, scope and seed, without reading network and images anew.
+
+    Method, options and bits may differ from those of `run`; raises SrqError where they are unusable.
+    """
+    method = resolve_method(run.plugins, spec.method, spec.options, spec.suite.options)
+    hashes = run.hashes.model_copy(update={"plugins": run.plugins.sources(method.components)})
+    return replace(run, spec=spec, method=method, resolved=_resolved(spec, method, run.teacher), hashes=hashes)
+
+
+def _resolved(spec: RunSpec, method: Method, model: SRModel) -> ResolvedSpec:
+    return ResolvedSpec.of(spec, method.components, method.option_values, model.scope)
+
+
+def _absent(spec: RunSpec, library: Library) -> tuple[str, ...]:
+    """The suite's test sets that are not at hand; raises SrqError if all are, or if the calibration images are."""
+    missing = {name: library.missing(source) for name, source in spec.suite.test.items()}
+    absent = tuple(name for name, sets in missing.items() if sets)
+    calibration = library.missing(spec.suite.calibration.source)
+    if calibration:
+        what = f"calibration images {calibration[0]} are not at hand"
+        raise SrqError(f"suite '{spec.suite.name}': {what}: {library.how_to_get(calibration[0])}")
+    if len(absent) == len(spec.suite.test):
+        first = missing[absent[0]][0]
+        what = f"no test set is at hand of {', '.join(absent)}"
+        raise SrqError(f"suite '{spec.suite.name}': {what}: {library.how_to_get(first)}")
+    return absent
+
+
+def _check_names(dataset: Dataset) -> None:
+    for name in dataset.names:
+        try:
+            _NAME.validate_python(name)
+        except ValidationError as error:
+            raise SrqError(
+                f"dataset '{dataset.name}': no record can hold the image name {name!r}; rename it"
+            ) from error
+
+
+def _check_windows(model: SRModel, dataset: Dataset) -> None:
+    for name, size in zip(dataset.names, dataset.lr_sizes, strict=True):
+        if min(size) < _least(model):
+            raise SrqError(f"dataset '{dataset.name}': LR image '{name}' is {size}, {_smaller(model)}; remove it")
+
+
+def _least(model: SRModel) -> int:
+    return max(model.size_multiple, model.min_side)
+
+
+def _smaller(model: SRModel) -> str:
+    if model.min_side > model.size_multiple:
+        return f"smaller than the {model.min_side} pixels that '{model.name}' needs"
+    return f"smaller than one window of {model.size_multiple}x{model.size_multiple}"

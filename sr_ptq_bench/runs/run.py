@@ -1,0 +1,155 @@
+"""One run: quantize, choose bounds, calibrate, score."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from ..cache.resume import Calibrated
+from ..errors import SrqError, prefix_error
+from ..evaluation.score import interpolations, network_upscaler, score_datasets
+from ..progress import TimedStages
+from ..quantization.observe import observe
+from ..quantization.randomness import seed_generators
+from ..quantization.state import changed_tensors, load_state, save_state, state_sha256
+from ..quantization.student import cached_quantized_weights, quantize, quantizers_off
+from ..records.complaint import complaint
+from ..records.fields import SCHEMA_VERSION
+from ..records.files import RunResult
+from ..records.record import Record
+from ..records.scores import References
+from . import identity
+from .count import count
+from .environment import describe, peak_memory
+from .scope import describe_scope
+
+if TYPE_CHECKING:
+    from ..cache.resume import ResumeState, ScoreLog
+    from ..cache.shared import Cache
+    from ..progress import Progress
+    from ..quantization.distribution import Distribution
+    from ..quantization.student import Student
+    from ..records.scores import Scores
+    from .prepare import PreparedRun
+    from .session import Session
+
+
+def measure(run: PreparedRun, session: Session) -> RunResult:
+    """Do one run; the same spec on the same machine gives the same result apart from times and memory.
+
+    A killed run continues from its last checkpoint, to the same result. What is scored is what is stored: the student
+    that `load_state` makes of the state.
+    """
+    start = time.perf_counter()
+    stage = TimedStages(session.reporter)
+    references = score_references(run, session.cache, stage)
+    resume = session.cache.resume_state(run.record_name, identity.unfinished_run(run))
+    earlier = resume.calibrated()
+    calibrated = earlier or calibrate_student(run, session.cache, stage, resume)
+    student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
+    with stage("evaluate") as progress:
+        scores = score_student(run, student, progress, resume.scores(calibrated.state))
+    seconds_before = calibrated.seconds if earlier else resume.checkpoint.seconds_before
+    record = _record(
+        schema_version=SCHEMA_VERSION,
+        spec=run.resolved,
+        scope=describe_scope(student),
+        site_bits=_site_bits(run, student),
+        complexity=count(student),
+        scores=scores,
+        not_scored=run.not_scored,
+        references=references,
+        figures={key: tuple(v) if isinstance(v, list) else v for key, v in calibrated.log.items()},
+        environment=describe(run.method, str(student.device), run.teacher.libraries),
+        hashes=run.hashes,
+        state_sha256=state_sha256(calibrated.state),
+        timings=stage.seconds
+        | {"calibrate": calibrated.seconds, "total": time.perf_counter() - start + seconds_before},
+        peak_memory_bytes=peak_memory(),
+        created=datetime.now(UTC).replace(microsecond=0),
+    )
+    return RunResult(record, calibrated.state)
+
+
+def score_references(run: PreparedRun, cache: Cache, stage: TimedStages) -> References:
+    """The scores of the FP network and of two interpolations on the test sets, computed once for all runs."""
+    scores: dict[str, Scores] = {}
+    upscalers = {"fp": network_upscaler(run.teacher, run.tiles, run.spec.seed), **interpolations(run.spec.scale)}
+    for name, upscaler in upscalers.items():
+        key = identity.fp_scores(run) if name == "fp" else identity.interpolation_scores(run, name)
+        with stage(f"score {name}") as progress:
+            compute = partial(score_datasets, upscaler, run.tests, run.spec.scale, run.plugins, progress)
+            scores[name] = cache.scores(key, compute)
+    return References(**scores)
+
+
+def calibrate_student(run: PreparedRun, cache: Cache, stage: TimedStages, resume: ResumeState) -> Calibrated:
+    """Quantize the network and let the method choose and train what it wants; the state is kept for a killed run."""
+    seed_generators(run.spec.seed)
+    student = build_student(run, stage)
+    seen = observe_distributions(run, student, cache, stage)
+    with stage("bounds") as progress:
+        for done, (name, quantizer) in enumerate(student.quantizers.items()):
+            progress(done, len(student.quantizers))
+            quantizer.set_bounds(run.method.init_bounds(quantizer.site, seen[name], quantizer.bits))
+    teacher = cache.teacher(identity.teacher_outputs(run), run.teacher)
+    seed_generators(run.spec.seed)
+    with stage("calibrate") as progress:
+        log = run.method.calibrate(student, teacher, run.batches, progress, resume.checkpoint)
+    seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
+    with prefix_error(f"method '{run.spec.method}'"):
+        calibrated = Calibrated(save_state(student, run.teacher), log, seconds)
+    resume.keep(calibrated)
+    return calibrated
+
+
+def build_student(run: PreparedRun, stage: TimedStages) -> Student:
+    """The quantized copy of the network, its weights changed if the method does so, its bounds not yet set."""
+    bits, method = run.spec.bits, run.method
+    chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits) if method.chooses_bits else {}
+    student = quantize(run.teacher, bits, method.make_quantizer, chosen)
+    if method.transforms:
+        with stage("transform"), quantizers_off(student):
+            method.transform(student, run.batches)
+    return student
+
+
+def observe_distributions(
+    run: PreparedRun, student: Student, cache: Cache, stage: TimedStages
+) -> dict[str, Distribution]:
+    """What the calibration pass keeps of every site, by name.
+
+    Shared by all methods and bit-widths, unless a method changed tensors of the network.
+    """
+    compute = partial(observe, student, run.batches.fixed)
+    with stage("observe"):
+        if changed_tensors(student, run.teacher):
+            return compute()
+        return cache.distributions(identity.distributions(run, student), compute)
+
+
+def score_student(run: PreparedRun, student: Student, progress: Progress, log: ScoreLog | None = None) -> Scores:
+    """The scores of a student on the test sets of the run; those in the log are not measured again."""
+    upscaler = network_upscaler(student.model, run.tiles, run.spec.seed)
+    with cached_quantized_weights(student), prefix_error(f"method '{run.spec.method}'"):
+        return score_datasets(upscaler, run.tests, run.spec.scale, run.plugins, progress, log)
+
+
+def _site_bits(run: PreparedRun, student: Student) -> dict[str, int]:
+    """The bits of the sites that differ from those of the run."""
+    return {
+        name: quantizer.bits
+        for name, quantizer in student.quantizers.items()
+        if quantizer.bits != run.spec.bits.of(quantizer.site.role)
+    }
+
+
+def _record(**values: Any) -> Record:
+    try:
+        return Record(**values)
+    except ValidationError as error:
+        raise SrqError(f"a record cannot hold this run: {complaint(error, Record)}") from error

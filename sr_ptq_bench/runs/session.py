@@ -1,0 +1,44 @@
+"""What all runs of one process have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..cache.shared import Cache
+from ..hooks.plugins import Plugins
+from ..library.library import Library
+from ..storage.home import default_home
+from .environment import choose_device, keep_freed_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from ..progress import Reporter
+
+
+@dataclass(frozen=True)
+class Session:
+    """Plugins, cache, library, device, and the reporter that all of them speak through."""
+
+    plugins: Plugins
+    cache: Cache
+    library: Library
+    device: str
+    reporter: Reporter
+
+    @classmethod
+    def open(
+        cls, reporter: Reporter, plugin_files: Iterable[Path] = (), device: str = "auto", home: Path | None = None
+    ) -> Session:
+        """Load the plugins and choose the device; raises SrqError."""
+        keep_freed_memory()
+        home = home or default_home()
+        return cls(
+            Plugins(plugin_files),
+            Cache(home, reporter.say),
+            Library(home, reporter),
+            choose_device(device),
+            reporter,
+        )

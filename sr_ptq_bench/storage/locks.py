@@ -1,0 +1,36 @@
+"""One process at a time: file locks that die with the process that holds them. The one module that imports filelock."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ..progress import Say
+
+PATIENCE = 1.0
+"""Seconds of waiting that are not worth a word."""
+
+
+@contextmanager
+def locked(path: Path, what: str, say: Say) -> Iterator[None]:
+    """Hold the lock `path`; `say` that another process `what` holds it, and wait, where one does.
+
+    The system frees the lock of a process that has died. Raises OSError where no lock can be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        say(f"Waiting for another srq that {what}.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

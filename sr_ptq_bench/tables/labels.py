@@ -1,0 +1,142 @@
+"""What a table says beside its scores: the names of its rows, and the notes below it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from .formats import NONE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ..records.record import Record
+
+REFERENCES = {"fp": "FP", "bicubic": "bicubic (MATLAB)", "bilinear": "bilinear"}
+"""The rows above those of methods."""
+
+Option = tuple[str, str]
+"""A plugin and the name of one of its options."""
+
+_JSON = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` makes one for each call
+
+
+def _options(record: Record) -> dict[Option, Any]:
+    options = {(part, key): value for part, of in record.spec.options.items() for key, value in of.items()}
+    return {("", "parts"): "+".join(record.spec.parts), **options}
+
+
+def labels(ordered: Sequence[Record]) -> dict[str, str]:
+    """What each record (by key) is called: its method, and the options that tell it from its namesakes."""
+    methods: dict[str, list[Record]] = {}
+    for record in ordered:
+        methods.setdefault(record.spec.method, []).append(record)
+    labels = {}
+    for method, namesakes in methods.items():
+        telling = _differing_options([_options(record) for record in namesakes])
+        for record in namesakes:
+            said = _format_options(record, telling)
+            labels[record.key] = f"{method} ({said})" if said else method
+    return labels
+
+
+def _differing_options(variants: Sequence[Mapping[Option, Any]]) -> list[Option]:
+    """The options that differ between variants, less those that follow from their plugin's `preset`."""
+
+    def differs(option: Option) -> bool:
+        preset = (option[0], "preset")
+        values: dict[str, set[str]] = {}
+        for variant in variants:
+            group = "" if option == preset else _format_value(variant, preset)
+            values.setdefault(group, set()).add(_format_value(variant, option))
+        return any(len(of) > 1 for of in values.values())
+
+    return [option for option in sorted({o for variant in variants for o in variant}) if differs(option)]
+
+
+def _format_value(options: Mapping[Option, Any], option: Option) -> str:
+    """A value as text, different for different values: quoted unless it is a plain word."""
+    if option not in options:
+        return NONE
+    value = options[option]
+    return _JSON.encode(value) if isinstance(value, tuple) else _text(value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # thousands of records share a few values
+def _text(value: bool | float | str | None) -> str:
+    if isinstance(value, str) and value.isidentifier() and value not in ("true", "false", "null"):
+        return value
+    return _JSON.encode(value)
+
+
+def _format_options(record: Record, options: Iterable[Option]) -> str:
+    """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name where there is but one."""
+    alone, known = len(record.spec.parts) == 1, _options(record)
+    return ", ".join(
+        f"{key if alone or not part else f'{part}.{key}'}={_format_value(known, (part, key))}" for part, key in options
+    )
+
+
+def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]:
+    """What a reader must know to compare the rows with other tables."""
+    yield "PSNR in dB and SSIM, each the mean over the images; per bit-width and column the best is in bold."
+    if len({record.spec.seed for record in ordered}) > 1:
+        yield "Of several seeds: the mean ± the sample standard deviation. The seed is 0 where none is named."
+    yield from scopes(ordered)
+    yield from _theory(ordered)
+    yield from protocol(ordered)
+    yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
+
+
+def scopes(ordered: Sequence[Record]) -> Iterator[str]:
+    """What is quantized."""
+    scopes = {record.scope.short: record.scope for record in ordered}
+    for short, scope in sorted(scopes.items()):
+        yield (
+            f"Scope {short}: {scope.description}; {scope.sites:,} sites, "
+            f"{scope.quantized_weights:,} weights of {scope.parameters:,} parameters."
+        )
+
+
+def protocol(ordered: Sequence[Record]) -> Iterator[str]:
+    """On what was measured, which is the same for all records but for their seeds."""
+    spec, hashes = ordered[0].spec, ordered[0].hashes
+    patches = spec.calibration
+    yield f"Weights: sha256 `{hashes.weights[:12]}`. Padding at test time: {spec.padding}."
+    if spec.tiles:
+        yield (
+            f"Networks see images in tiles of {spec.tiles.size} x {spec.tiles.size} LR pixels with "
+            f"{spec.tiles.overlap} more on every side; scores differ from those of whole images (docs/limits.md)."
+        )
+    by_seed = {record.spec.seed: f"`{record.hashes.calibration[:12]}`" for record in ordered}
+    drawn = dict.fromkeys(by_seed[seed] for seed in sorted(by_seed))
+    side = f"{patches.size} x {patches.size}"
+    yield f"Calibration: {patches.patches} LR patches of {side} pixels, sha256 {', '.join(drawn)}."
+    for dataset, scores in ordered[0].scores.items():
+        count = len(scores.images)
+        yield f"{dataset}: {count} image{'s' * (count > 1)}, sha256 `{hashes.test[dataset][:12]}`."
+
+
+def _theory(ordered: Sequence[Record]) -> Iterator[str]:
+    """What the columns called theoretical are, and of how many numbers."""
+    closed = "closed forms of the bits, not measurements"
+    counted = ordered[0].complexity
+    macs = sum(counted.macs.values()) / counted.lr_pixels
+    yield (
+        f"Theoretical compression and speedup: {closed}, of all parameters and of {macs:,.0f} multiply-accumulates "
+        "per LR pixel (docs/efficiency.md)."
+    )
+
+
+def _variant_note(record: Record, label: str) -> str:
+    """What a method was and with which options; empty where its name says all."""
+    parts = "+".join(record.spec.parts)
+    options = _format_options(record, [option for option in _options(record) if option[0]])
+    checkpoint = record.figures.get("checkpoint")
+    said = [
+        f"is {parts}" if parts != record.spec.method else "",
+        f"options {options}" if options else "",
+        f"checkpoint kept: {checkpoint}" if checkpoint is not None else "",
+    ]
+    return f"{label}: {'; '.join(filter(None, said))}." if any(said) else ""

@@ -1,0 +1,65 @@
+"""Scores that others have published, each with its source."""
+
+from __future__ import annotations
+
+import csv
+from io import StringIO
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
+
+from ..errors import SrqError
+from ..library.registry import Registry, file_name
+from ..protocol.types import Scale
+from ..records.complaint import complaint
+from ..records.complexity import FULL_PRECISION
+from ..storage.files import read_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST_FILE = 2**24
+OFFICIAL_WEIGHTS = {
+    release.sha256: file_name(release.url) for release in Registry.load().weights.values() if release.sha256
+}
+"""Checkpoints that published scores belong to, by their SHA-256: those whose hash is known."""
+
+
+class Published(BaseModel):
+    """A mean over a test set, as it is printed in `source`, and the row and scope of our tables that it stands beside.
+
+    `backbone` and `method` are the source's words, `model` and `row` ours. `bits` are of weights and activations alike.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(min_length=1)
+    backbone: str
+    scale: Annotated[Scale, BeforeValidator(int)]
+    bits: int = Field(ge=2, le=FULL_PRECISION)
+    method: str
+    dataset: str = Field(min_length=1)
+    psnr: FiniteFloat
+    ssim: Annotated[FiniteFloat | None, BeforeValidator(lambda text: text or None)]
+    model: str = Field(min_length=1)
+    scope: str
+    row: str = Field(min_length=1)
+
+
+def read_published(path: Path) -> list[Published]:
+    """Read a CSV file, a score a line; raises SrqError that names the file and the first thing wrong with it."""
+    try:
+        text = read_whole(path, LARGEST_FILE).decode()
+        lines = list(csv.DictReader(StringIO(text, newline=""), restkey="more", restval=""))
+    except OSError as error:
+        raise SrqError(f"cannot read published scores {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SrqError(f"published scores {path}: {error}; expected a CSV file in UTF-8") from error
+    return [_parsed(path, number, line) for number, line in enumerate(lines, 2)]
+
+
+def _parsed(path: Path, number: int, line: dict[str, str]) -> Published:
+    try:
+        return Published.model_validate(line)
+    except ValidationError as error:
+        raise SrqError(f"published scores {path}, line {number}: {complaint(error, Published)}") from error

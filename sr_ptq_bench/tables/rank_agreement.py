@@ -1,0 +1,68 @@
+"""Does the order of the methods here agree with the published one, wherever that is clear?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from . import cells
+from .rows import DIGITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+MIN_GAP_DB = 0.3
+"""PSNR in dB: published scores that are nearer to each other than this do not decide an order."""
+
+
+@dataclass(frozen=True)
+class RankedMethod:
+    """A method at a bit-width and scope (`among`) with its mean PSNR on a test set on both sides."""
+
+    label: str
+    among: tuple[tuple[int, int], str]
+    measured: float
+    published: float
+
+
+@dataclass(frozen=True)
+class SeparatedPair:
+    """Two methods of which one is published clearly above the other, the winner first."""
+
+    winner: RankedMethod
+    other: RankedMethod
+
+    @property
+    def holds(self) -> bool:
+        """Whether the winner is ahead here too."""
+        return self.winner.measured > self.other.measured
+
+    def __str__(self) -> str:
+        (weight, activation), _ = self.winner.among
+        published, measured = (
+            cells.number(getattr(self.winner, side) - getattr(self.other, side), "psnr", "+")
+            for side in ("published", "measured")
+        )
+        pair = f"{self.winner.label} over {self.other.label} at {weight}/{activation}"
+        return f"{pair}: published {published}, measured {measured}"
+
+
+def separated_pairs(standings: Iterable[RankedMethod]) -> Iterator[SeparatedPair]:
+    """All pairs of the same bits and scope whose published scores differ clearly, the published winner first."""
+    for one, other in combinations(standings, 2):
+        gap = round(abs(one.published - other.published), DIGITS["psnr"])  # as printed: 30.3 - 30.0 is not above 0.3
+        if one.among == other.among and gap > MIN_GAP_DB:
+            better, worse = (one, other) if one.published > other.published else (other, one)
+            yield SeparatedPair(better, worse)
+
+
+def note(dataset: str, standings: Sequence[RankedMethod]) -> str:
+    """A sentence for a table: how many clear pairs keep their order, and which do not; empty where there are none."""
+    pairs = list(separated_pairs(standings))
+    if not pairs:
+        return ""
+    against = [pair for pair in pairs if not pair.holds]
+    kept = f"{len(pairs) - len(against)} of {len(pairs)} pairs of methods"
+    said = f"{dataset}: {kept} published more than {MIN_GAP_DB} dB apart at the same bits stand in the same order here"
+    return f"{said}; not so {'; '.join(map(str, against))}." if against else f"{said}."

@@ -1,0 +1,298 @@
+"""What a killed run leaves is continued where that gives the same result, and only there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load
+from tiny import TinySuite, plugin, plugins, silent
+from torch import nn
+from training import Killed
+
+from sr_ptq_bench import Bounds, Quantizer, SrqError
+from sr_ptq_bench.cache import shared as cache
+from sr_ptq_bench.cache.resume import PeriodicCheckpoint, ScoreLog
+from sr_ptq_bench.cache.shared import Cache
+from sr_ptq_bench.runs.prepare import prepare
+from sr_ptq_bench.runs.run import measure
+from sr_ptq_bench.storage.files import read_sealed
+
+TRAINED = {"dqc.iterations": "4", "dqc.batch": "2", "dqc.patch": "8"}
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoint.safetensors"
+
+
+def tensors(value: float) -> dict[str, torch.Tensor]:
+    return {"a": torch.tensor(value), "b": torch.arange(3)}
+
+
+# The checkpoint of a calibrator
+
+
+def test_a_checkpoint_is_written_once_in_a_while(path, said):
+    clock, made = Clock(), []
+    checkpoint = PeriodicCheckpoint(path, said.append, every=2.0, clock=clock)
+    assert checkpoint.load() is None
+    for second in range(7):
+        clock.now = float(second)
+        checkpoint.save(lambda second=second: made.append(second) or tensors(second))
+    assert made == [2, 4, 6]
+    again = PeriodicCheckpoint(path, said.append, every=2.0, clock=clock)
+    assert float(again.load()["a"]) == 6
+    assert said == []
+
+
+def test_slow_writes_are_rare_ones(path, said):
+    """A write of one second may come every 200 seconds."""
+    clock, made = Clock(), []
+    checkpoint = PeriodicCheckpoint(path, said.append, every=2.0, clock=clock)
+    checkpoint.load()
+
+    def make():
+        made.append(clock.now)
+        clock.now += 1
+        return tensors(0)
+
+    for second in (10, 20, 200, 210, 212):
+        clock.now = float(second)
+        checkpoint.save(make)
+    assert made == [10, 212]
+
+
+def test_the_time_of_killed_calls_counts(path, said):
+    clock = Clock()
+    first = PeriodicCheckpoint(path, said.append, every=0, clock=clock)
+    first.load()
+    clock.now = 7.0
+    first.save(lambda: tensors(0))
+    clock.now = 100.0
+    second = PeriodicCheckpoint(path, said.append, every=0, clock=clock)
+    second.load()
+    clock.now = 103.0
+    assert second.seconds() == 10.0
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"", lambda data: b"x" + data[1:]])
+def test_a_damaged_checkpoint_is_set_aside_and_named(path, said, damage):
+    checkpoint = PeriodicCheckpoint(path, said.append, every=0)
+    checkpoint.save(lambda: tensors(1))
+    path.write_bytes(damage(path.read_bytes()))
+    assert PeriodicCheckpoint(path, said.append).load() is None
+    assert said == [f"{path} is damaged; it is now checkpoint.safetensors.bad"]
+    assert [each.name for each in path.parent.iterdir()] == ["checkpoint.safetensors.bad"]
+
+
+def test_a_disk_without_space_is_told_once(path, said, monkeypatch):
+    def full(path, data):
+        raise SrqError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("sr_ptq_bench.unfinished.write_sealed", full)
+    checkpoint = PeriodicCheckpoint(path, said.append, every=0)
+    for _ in range(3):
+        checkpoint.save(lambda: tensors(1))
+    assert said == [f"cannot write {path}: No space left on device; going on without a checkpoint"]
+
+
+def test_a_checkpoint_holds_tensors_only(path, said):
+    with pytest.raises(SrqError, match="other than tensors"):
+        PeriodicCheckpoint(path, said.append, every=0).save(lambda: {"a": 1.0})
+
+
+def test_tensors_that_share_memory_and_views_are_kept(path, said):
+    whole = torch.arange(6.0)
+    shared = {"a": whole, "b": whole[::2], "c": whole.view(2, 3).T}
+    PeriodicCheckpoint(path, said.append, every=0).save(lambda: shared)
+    found = PeriodicCheckpoint(path, said.append).load()
+    assert all(torch.equal(found[name], tensor) for name, tensor in shared.items())
+
+
+# The scores of images
+
+
+def test_scores_are_kept_image_by_image(tmp_path):
+    scores = {("Set5", "baby"): {"psnr": 1 / 3, "ssim": 0.1}, ("é", "\udc80"): {"psnr": float("inf")}}
+    kept = ScoreLog(tmp_path / "new" / "scores.txt")
+    for key, value in scores.items():
+        kept[key] = value
+    assert ScoreLog(tmp_path / "new" / "scores.txt") == scores
+
+
+def test_every_torn_line_counts_as_none(tmp_path):
+    path = tmp_path / "scores.txt"
+    kept = ScoreLog(path)
+    kept["a", "1"], kept["a", "2"] = {"psnr": 30.25}, {"psnr": 31.5}
+    whole = path.read_bytes()
+    first = len(whole) // 2
+    for length in range(first, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        again = ScoreLog(path)
+        assert again == {("a", "1"): {"psnr": 30.25}}
+        again["a", "3"] = {"psnr": 1.0}
+        assert ScoreLog(path) == {("a", "1"): {"psnr": 30.25}, ("a", "3"): {"psnr": 1.0}}
+
+
+# A run
+
+
+class Deadly:
+    """Metrics that end the run at the `last` image."""
+
+    def __init__(self, last: int = -1) -> None:
+        self.scored, self.last = 0, last
+
+    def plugin(self):
+        def evaluate():
+            self.scored += 1
+            if self.scored == self.last:
+                raise Killed
+            return {"mine": 1.0}
+
+        return plugin("deadly", evaluate=evaluate)
+
+
+def once(suite: TinySuite, home, *more, method="minmax+dqc", say=print, **options):
+    """Measure without remembering it."""
+    options = TRAINED if method.endswith("dqc") else options
+    return measure(prepare(suite.spec(method, **options), plugins(*more)), Cache(home, say, every=0), silent)
+
+
+def test_a_run_that_ends_while_scoring_goes_on_with_the_next_image(tiny_suite, tmp_path, said):
+    """Two images by FP, bicubic, bilinear and the student; the eighth score is the student's second image."""
+    expected = once(tiny_suite, tmp_path / "a", Deadly().plugin())
+    with pytest.raises(Killed):
+        once(tiny_suite, tmp_path / "b", Deadly(8).plugin())
+    rest = Deadly()
+    found = once(tiny_suite, tmp_path / "b", rest.plugin(), say=said.append)
+    assert rest.scored == 1
+    assert comparable(found.record) == comparable(expected.record)
+    assert found.bounds == expected.bounds
+    assert said == []
+
+
+def test_references_that_end_half_way_go_on_with_the_next_image(tiny_suite, tmp_path):
+    with pytest.raises(Killed):
+        once(tiny_suite, tmp_path / "b", Deadly(2).plugin())
+    rest = Deadly()
+    once(tiny_suite, tmp_path / "b", rest.plugin())
+    assert rest.scored == 7
+    assert not list((tmp_path / "b").rglob("*.part"))
+
+
+def test_a_finished_calibration_is_not_made_again(tiny_suite, tmp_path, monkeypatch):
+    expected = once(tiny_suite, tmp_path / "a")
+    first = once(tiny_suite, tmp_path / "b")
+    made = prepare(tiny_suite.spec("minmax+dqc", **TRAINED), plugins())
+    monkeypatch.setattr(type(made.method), "calibrate", None)
+    second = measure(made, Cache(tmp_path / "b"), silent)
+    assert comparable(second.record) == comparable(first.record) == comparable(expected.record)
+
+
+def test_a_kept_run_leaves_no_checkpoint(tiny_suite, tmp_path):
+    kept = Cache(tmp_path / "a")
+    measured = once(tiny_suite, tmp_path / "a")
+    assert len(list((tmp_path / "a" / "cache" / "unfinished").iterdir())) == 1
+    kept.keep(measured)
+    assert not list((tmp_path / "a" / "cache" / "unfinished").iterdir())
+
+
+@pytest.mark.parametrize("change", ["code", "part", "threads"])
+def test_what_other_code_has_left_is_not_continued(tiny_suite, tmp_path, monkeypatch, change):
+    once(tiny_suite, tmp_path / "a")
+    prepared = prepare(tiny_suite.spec("minmax+dqc", **TRAINED), plugins())
+    if change == "code":
+        monkeypatch.setattr(cache, "_own_code", lambda: "edited")
+    elif change == "part":
+        monkeypatch.setattr(type(prepared.plugins.plugins["dqc"]), "source_sha256", lambda self: "0" * 64)
+    else:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    calls = []
+    calibrate = type(prepared.method).calibrate
+    monkeypatch.setattr(type(prepared.method), "calibrate", lambda *a: calls.append(1) or calibrate(*a))
+    measure(prepared, Cache(tmp_path / "a"), silent)
+    assert calls == [1]
+
+
+class Scaled(Quantizer):
+    """A quantizer with a parameter of its own beside the bounds."""
+
+    def __init__(self, site, bits):
+        super().__init__(site, bits)
+        self.gain = nn.Parameter(torch.ones(()), requires_grad=False)
+
+    def quantize(self, v):
+        return super().quantize(v) * self.gain
+
+
+def everything(calls, asks: bool):
+    """A method that rewrites weights, and whose calibrator changes weights, gains and the shape of bounds."""
+
+    def make_quantizer(site, bits):
+        return Scaled(site, bits)
+
+    def transform_model(student):
+        for weight in student.weights.values():
+            weight.data.mul_(1.25)
+
+    def change(student):
+        calls.append(1)
+        student.quantizers["query"].gain.data.fill_(0.75)
+        student.weights["fc1.weight"].data.add_(torch.rand(student.weights["fc1.weight"].shape))
+        rows = student.weights["fc2.weight"]
+        student.quantizers["fc2.weight"].set_bounds(Bounds(rows.amin(1), rows.amax(1)))
+        return {"checkpoint": "last", "some": [0.1, 2.0], "count": 3}
+
+    def asking(student, checkpoint):
+        checkpoint.load()
+        return change(student)
+
+    hooks = {"make_quantizer": make_quantizer, "transform_model": transform_model}
+    return plugin("everything", calibrate=asking if asks else change, **hooks)
+
+
+@pytest.mark.parametrize(("asks", "times"), [(True, 1), (False, 2)])
+def test_all_tensors_that_a_calibrator_changes_come_back(tiny_suite, tmp_path, asks, times):
+    """One that does not know of checkpoints may have changed anything, and is called again."""
+    method, calls = "everything+minmax", []
+    expected = once(tiny_suite, tmp_path / "a", Deadly().plugin(), everything([], asks), method=method)
+    with pytest.raises(Killed):
+        once(tiny_suite, tmp_path / "b", Deadly(7).plugin(), everything(calls, asks), method=method)
+    found = once(tiny_suite, tmp_path / "b", Deadly().plugin(), everything(calls, asks), method=method)
+    assert len(calls) == times
+    assert comparable(found.record) == comparable(expected.record)
+    assert found.bounds == expected.bounds
+    assert found.record.figures == {"checkpoint": "last", "some": (0.1, 2.0), "count": 3}
+
+
+def test_a_truncated_calibration_is_set_aside_and_made_again(tiny_suite, tmp_path, said):
+    expected = once(tiny_suite, tmp_path / "a")
+    (path,) = (tmp_path / "a").rglob("calibrated.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    found = once(tiny_suite, tmp_path / "a", say=said.append)
+    assert comparable(found.record) == comparable(expected.record)
+    assert said == [f"{path} is damaged; it is now calibrated.safetensors.bad"]
+
+
+def test_a_checkpoint_file_holds_the_state_of_the_training(tiny_suite, tmp_path):
+    once(tiny_suite, tmp_path / "a")
+    (path,) = (tmp_path / "a").rglob("calibration.safetensors")
+    kept = load(read_sealed(path, print))
+    assert set(kept) == {"bounds", "losses", "steps", "means", "squares", "rate", "|seconds"}
+    assert 1 <= len(kept["losses"]) <= 4

@@ -1,0 +1,340 @@
+"""Bit-widths, scales, suites and options: what is no run is refused in one line before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError
+from refusals import error_of
+from tiny import toml
+
+from sr_ptq_bench.errors import SrqError
+from sr_ptq_bench.hooks.options import PluginOptions
+from sr_ptq_bench.library.registry import Registry
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
+from sr_ptq_bench.protocol.suite import Calibration, DataSource, Download, Suite, suite_names
+from sr_ptq_bench.protocol.types import parse_scale
+
+
+@pytest.mark.parametrize(
+    ("text", "weight", "activation"),
+    [("4", 4, 4), ("w4a8", 4, 8), ("W4A8", 4, 8), ("4a8", 4, 8), (" 2 ", 2, 2), ("8", 8, 8), ("04", 4, 4)],
+)
+def test_bits_are_one_number_or_two(text, weight, activation):
+    assert Bits.parse(text) == Bits(weight=weight, activation=activation)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "four", "w4", "a4", "4.0", "-4", "w4a", "a8w4", "w4a8 x", "4/4", "9" * 5000, "w4a" + "9" * 5000]
+)
+def test_what_is_no_bit_width_is_refused(text):
+    message = error_of(Bits.parse, text)
+    assert message == str(SrqError(f"no bit-width '{text}'; expected a number such as 4, or w4a8"))
+    assert message.endswith("expected a number such as 4, or w4a8")
+
+
+@pytest.mark.parametrize("text", ["0", "1", "9", "32", "w1a4", "w4a9", "w16a16", "999999999"])
+def test_bits_are_2_to_8(text):
+    assert error_of(Bits.parse, text) == f"bits '{text}' are out of range; expected 2 to 8"
+
+
+@given(st.text() | st.from_regex(r"[wW]?\d+[aA]?\d*"))
+def test_any_text_is_bits_or_an_error_of_srq(text):
+    try:
+        bits = Bits.parse(text)
+    except SrqError:
+        return
+    assert Bits.parse(str(bits)) == bits
+    assert {bits.weight, bits.activation} <= set(range(2, 9))
+
+
+def test_bits_of_a_role():
+    bits = Bits.parse("w3a5")
+    assert (bits.of("weight"), bits.of("activation"), str(bits)) == (3, 5, "w3a5")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_scales(scale):
+    assert parse_scale(scale) == scale
+
+
+@given(st.integers().filter(lambda n: n not in (2, 3, 4)))
+def test_scales_are_2_to_4(scale):
+    assert error_of(parse_scale, scale) == f"scale {scale} is out of range; expected 2, 3 or 4"
+
+
+def test_options_are_split_at_the_first_equals_sign():
+    assert parse_options(("a=1", "dqc.lr = 1e-3", "path=x=y", "empty=")) == {
+        "a": "1", "dqc.lr": "1e-3", "path": "x=y", "empty": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", ["lr", "=1", " =1", ""])
+def test_options_have_a_key_and_a_value(pair):
+    assert error_of(parse_options, (pair,)) == f"option '{pair}' is not of the form key=value"
+
+
+def test_an_option_is_given_once():
+    assert error_of(parse_options, ("lr=1", "p=2", "lr=3")) == "option 'lr' is given twice"
+
+
+@given(st.text())
+def test_any_option_text_is_split_or_an_error_of_srq(text):
+    try:
+        ((key, value),) = parse_options((text,)).items()
+    except SrqError:
+        return
+    assert key
+    assert f"{key}={value}" in "=".join(part.strip() for part in text.split("=", 1))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"photos": ("coffee",), "hr": "x"},
+        {"photos": ("coffee",), "datasets": ("Set5",)},
+        {"datasets": ("Set5",), "hr": "x"},
+        {"datasets": ("Set5",), "lr": "x"},
+        {"lr": "x"},
+        {"photos": ("coffee",), "lr": "x"},
+        {"hd": "x"},
+    ],
+)
+def test_a_source_is_photos_or_folders(fields):
+    with pytest.raises(ValidationError):
+        DataSource(**fields)
+
+
+def test_a_source_keeps_what_it_is_given():
+    assert DataSource(photos=("coffee",)).photos == ("coffee",)
+    assert DataSource(hr="HR", lr="LR/X{scale}") == DataSource(hr=Path("HR"), lr="LR/X{scale}")
+
+
+def test_a_source_s_relative_paths_are_read_from_a_folder():
+    source = DataSource(hr="HR", lr="LR/X{scale}").relative_to(Path("/data"))
+    assert source == DataSource(hr="/data/HR", lr="/data/LR/X{scale}")
+    assert DataSource(hr="/HR", lr="/LR").relative_to(Path("/data")) == DataSource(hr="/HR", lr="/LR")
+    assert DataSource(hr="HR").relative_to(Path("/data")).lr is None
+    photos = DataSource(photos=("coffee",))
+    assert photos.relative_to(Path("/data")) == photos
+
+
+@pytest.mark.parametrize("fields", [{"patches": 0}, {"size": 7}, {"patches": -1}])
+def test_calibration_needs_patches_of_some_size(fields):
+    with pytest.raises(ValidationError):
+        Calibration(source=DataSource(photos=("coffee",)), **fields)
+
+
+def test_every_built_in_suite_loads():
+    assert "sample" in suite_names()
+    for name in suite_names():
+        assert Suite.load(name).name == name
+
+
+@pytest.mark.parametrize("name", ["sample", "set5-set14"])
+def test_the_packaged_weights_are_there_for_every_scale(name):
+    assert all(path.is_file() for path in Suite.load(name).weights.values())
+    assert {*Suite.load(name).weights} == {2, 3, 4}
+
+
+def test_every_name_in_a_built_in_suite_is_in_the_registry():
+    registry = Registry.load()
+    for suite in map(Suite.load, suite_names()):
+        for weights in suite.weights.values():
+            assert isinstance(weights, Path) or registry.release(weights.download)
+        for source in (suite.calibration.source, *suite.test.values()):
+            assert all(registry.image_set(name) for name in source.datasets)
+
+
+def test_set5_set14_is_sample_on_other_images():
+    sample, other = Suite.load("sample"), Suite.load("set5-set14")
+    assert {name: source.datasets for name, source in other.test.items()} == {"Set5": ("Set5",), "Set14": ("Set14",)}
+    kept = {"name", "description", "test"}
+    assert other.model_dump(exclude=kept) == sample.model_dump(exclude=kept)
+
+
+def test_the_paper_suite_scores_what_the_paper_scores():
+    suite = Suite.load("paper")
+    assert list(suite.test) == ["Set5", "Set14", "B100", "Urban100", "Manga109"]
+    assert suite.weights == {scale: Download(download=f"swinir-light-x{scale}") for scale in (2, 3, 4)}
+    assert suite.calibration == Calibration(source=DataSource(datasets=("DIV2K", "Flickr2K")), patches=32, size=64)
+
+
+def test_downloads_and_image_sets_are_no_paths(tiny_suite):
+    """They stay as they are when a suite's paths are read from its folder."""
+    path = tiny_suite.change(weights={"2": {"download": "x"}}, test={"mine": {"datasets": ["a", "b"]}})
+    suite = Suite.load(str(path))
+    assert suite.weights == {2: Download(download="x")}
+    assert suite.test == {"mine": DataSource(datasets=("a", "b"))}
+
+
+def test_no_sample_photo_is_in_both_sets():
+    suite = Suite.load("sample")
+    tested = {photo for source in suite.test.values() for photo in source.photos}
+    assert tested.isdisjoint(suite.calibration.source.photos)
+
+
+def test_a_suite_s_paths_are_read_from_its_own_folder(tiny_suite, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    suite = Suite.load(str(tiny_suite.change(networks={"other": {"4": "other.pth"}})))
+    assert suite.weights == {2: tiny_suite.folder / "weights.safetensors"}
+    assert suite.networks == {"other": {4: tiny_suite.folder / "other.pth"}}
+    assert suite.calibration.source.hr == tiny_suite.folder / "calibration"
+    assert suite.test["noise"].hr == tiny_suite.folder / "test"
+    assert Suite.load("tiny/suite.toml").test["noise"].hr == Path("tiny/test")
+
+
+def test_a_suite_is_named_nearest():
+    assert error_of(Suite.load, "sampel") == "no suite 'sampel'; did you mean 'sample'?"
+
+
+def test_a_missing_suite_file_is_named(tmp_path):
+    path = tmp_path / "mine.toml"
+    assert error_of(Suite.load, str(path)) == f"cannot read suite {path}: No such file or directory"
+    assert error_of(Suite.load, str(tmp_path / "no" / "mine.toml")).startswith("cannot read suite ")
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"[[[", b"\xff\xfe", b"name = 'a'\nname = 'b'", b"\x89PNG\r\n"])
+def test_a_broken_suite_file_is_named(tmp_path, content):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    message = error_of(Suite.load, str(path))
+    assert message.startswith(f"cannot read suite {path}: ")
+    assert message.endswith("; expected a TOML file")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"modle": "x"}, "no key 'modle'; did you mean 'model'?"),
+        (
+            {"calibration": {"source": {"hr": "x"}, "pathces": 3}},
+            "no key 'calibration.pathces'; did you mean 'patches'?",
+        ),
+        (
+            {"calibration": {"source": {"hr": "x", "folder": "y"}}},
+            "no key 'calibration.source.folder'; there is: datasets, hr, lr, photos",
+        ),
+        ({"test": {"mine": {"HR": "x"}}}, "no key 'test.mine.HR'; did you mean 'hr'?"),
+        ({"model": None}, "model: Field required"),
+        ({"test": {}}, "test: Dictionary should have at least 1 item"),
+        ({"test": {"mine": {}}}, "test.mine: name photos, datasets or an hr folder, and only one of them"),
+        ({"test": {"mine": {"datasets": ["Set5"], "hr": "x"}}}, "test.mine: name photos, datasets or an hr folder"),
+        ({"weights": {"2": {"downlaod": "x"}}}, "weights.2"),
+        ({"test": {"mine": {"photos": ["coffee"], "lr": "x"}}}, "test.mine: an lr folder needs its hr folder"),
+        ({"calibration": {"source": {"hr": "x"}, "patches": 0}}, "calibration.patches: "),
+        ({"calibration": {"source": {"hr": "x"}, "size": 4}}, "calibration.size: "),
+        ({"padding": "zero"}, "padding: Input should be 'flip', 'reflect' or 'window', got 'zero'"),
+        ({"weights": {"5": "x"}}, "weights.5"),
+        ({"weights": {"²": "x"}}, "weights"),
+        ({"networks": {"other": {"5": "x"}}}, "networks.other.5"),
+        ({"weights": "x"}, "weights: Input should be a valid dictionary, got 'x'"),
+        ({"name": "../etc"}, "name: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_suite_is_named(tiny_suite, changes, expected):
+    message = error_of(Suite.load, str(tiny_suite.change(**changes)))
+    assert message.startswith(f"suite {tiny_suite.path}: {expected}")
+
+
+def test_a_suite_without_weights_for_a_scale_says_which_it_has(tiny_suite):
+    suite = Suite.load(str(tiny_suite.path))
+    spec = RunSpec(method="minmax", bits=Bits.parse("4"), scale=3, suite=suite)
+    assert error_of(lambda: spec.weights) == "suite 'tiny' has no weights for x3; it has x2"
+
+
+def test_another_network_of_a_suite(tiny_suite):
+    suite = Suite.load(str(tiny_suite.change(networks={"other": {"4": "other.pth"}})))
+    other = suite.with_model("other")
+    assert (other.model, other.weights) == ("other", {4: tiny_suite.folder / "other.pth"})
+    assert other == suite.model_copy(update={"model": "other", "weights": other.weights})
+    assert suite.with_model("tiny") == suite
+    assert error_of(suite.with_model, "othr") == "no model 'othr'; did you mean 'other'?"
+
+
+def test_a_run_s_weights_are_those_of_its_scale():
+    suite = Suite.load("sample")
+    for scale in (2, 3, 4):
+        spec = RunSpec(method="minmax", bits=Bits.parse("4"), scale=scale, suite=suite)
+        assert spec.weights == suite.weights[scale]
+
+
+def test_a_suite_s_options_are_of_any_simple_type(tiny_suite):
+    path = tiny_suite.change(options={"dqc.lr": 0.5, "dqc.batch": 2, "dobi.one_sided": False, "dqc.loss": "paper"})
+    assert Suite.load(str(path)).options == {
+        "dqc.lr": 0.5, "dqc.batch": 2, "dobi.one_sided": False, "dqc.loss": "paper",
+    }  # fmt: skip
+
+
+def test_a_suite_s_options_may_be_tables_of_a_plugin(tiny_suite):
+    path = tiny_suite.change(options={"dqc": {"lr": 0.5, "batch": 2}, "dobi.K": 7})
+    assert Suite.load(str(path)).options == {"dqc.lr": 0.5, "dqc.batch": 2, "dobi.K": 7}
+
+
+def test_a_suite_s_option_that_is_no_simple_value_is_named(tiny_suite):
+    assert "options" in error_of(Suite.load, str(tiny_suite.change(options={"dqc.lr": [1, 2]})))
+
+
+@given(st.dictionaries(st.sampled_from(["name", "model", "test", "weights", "x"]), st.integers() | st.text()))
+def test_any_table_is_a_suite_or_an_error_of_srq(tmp_path_factory, table):
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_text(toml(table), encoding="utf-8", errors="surrogatepass")
+    error_of(Suite.load, str(path))
+
+
+class Numbers(PluginOptions):
+    """Options with presets."""
+
+    preset: Literal["slow", "fast"] = "slow"
+    steps: int = Field(100, ge=1)
+    lr: float = Field(0.1, gt=0)
+
+    @classmethod
+    def presets(cls) -> dict[str, dict[str, Any]]:
+        return {"slow": {"steps": 100}, "fast": {"steps": 10}}
+
+
+def test_options_have_defaults_and_read_text():
+    assert Numbers.parse({}) == Numbers(preset="slow", steps=100, lr=0.1)
+    assert Numbers.parse({"lr": "1e-3", "steps": "7"}) == Numbers(steps=7, lr=1e-3)
+
+
+def test_single_options_win_over_the_preset():
+    assert Numbers.parse({"preset": "fast"}).steps == 10
+    assert Numbers.parse({"steps": "3", "preset": "fast"}).steps == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"lrr": 1}, "no option 'lrr'; did you mean 'lr'?"),
+        ({"preset": "fats"}, "no preset 'fats'; did you mean 'fast'?"),
+        ({"steps": "many"}, "option steps: Input should be a valid integer"),
+        ({"steps": "0"}, "option steps: Input should be greater than or equal to 1, got '0'"),
+        ({"lr": "nan"}, "option lr: "),
+        ({"lr": "-1"}, "option lr: Input should be greater than 0, got '-1'"),
+    ],
+)
+def test_wrong_options_are_named(values, expected):
+    assert error_of(Numbers.parse, values).startswith(expected)
+
+
+@given(st.dictionaries(st.sampled_from(["steps", "lr", "preset", "x"]), st.text() | st.floats() | st.integers()))
+def test_any_values_are_options_or_an_error_of_srq(values):
+    try:
+        options = Numbers.parse(values)
+    except SrqError:
+        return
+    assert options.steps >= 1
+    assert options.lr > 0
+
+
+def test_options_do_not_change():
+    with pytest.raises(ValidationError):
+        Numbers().lr = 1.0

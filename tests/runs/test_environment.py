@@ -1,0 +1,77 @@
+"""The software and the machine, as a record states them."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import pytest
+import torch
+from tiny import FILE, plugin, plugins
+
+from sr_ptq_bench import SrqError
+from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.runs import environment
+from sr_ptq_bench.runs.environment import choose_device, describe, keep_freed_memory, peak_memory
+
+
+def test_versions_are_of_all_that_took_part():
+    method = resolve_method(plugins(plugin("mine", calibrate=lambda: None)), "minmax+mine", {})
+    found = describe(method, "cpu").versions
+    for name, distribution in {"torch": "torch", "basicsr": "basicsr", "opencv": "opencv-python"}.items():
+        assert found[name] == version(distribution)
+    assert {"sr_ptq_bench", "numpy"} < found.keys()
+    assert found["python"] == platform.python_version()
+    assert found["plugin mine"] == "a-test 1.0"
+    assert found["plugin minmax"].startswith("sr_ptq_bench ")
+
+
+def test_a_plugin_of_a_file_is_known_by_its_content(tmp_path):
+    from sr_ptq_bench.hooks.plugins import Plugins
+    from sr_ptq_bench.hooks.resolve import resolve_method
+    from sr_ptq_bench.storage.files import sha256_of
+
+    path = tmp_path / "mine.py"
+    path.write_text("from sr_ptq_bench import hookimpl\n@hookimpl\ndef srq_init_bounds(): pass\n")
+    found = describe(resolve_method(Plugins([path]), "mine", {}), "cpu").versions
+    assert found["plugin mine"] == f"mine.py sha256 {sha256_of(path)[:12]}"
+    assert FILE.name not in str(found)
+
+
+def test_the_machine_is_described():
+    found = describe(resolve_method(plugins(), "minmax", {}), "cpu")
+    assert found.device == "cpu"
+    assert found.threads == torch.get_num_threads()
+    assert found.platform.startswith(platform.system())
+    assert found.cpu
+
+
+def test_a_cpu_without_proc_has_a_name_all_the_same(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "Path", lambda _: tmp_path / "missing")
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    assert describe(resolve_method(plugins(), "minmax", {}), "cpu").cpu == "unknown"
+
+
+def test_devices():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["tpu", "", "cuda:99", "meta", "cpu cpu", "gpu"])
+def test_a_device_that_is_not_there_is_named(name):
+    with pytest.raises(SrqError, match=rf"^device '{name}' .*; expected auto, cpu or cuda$"):
+        choose_device(name)
+
+
+def test_peak_memory_is_in_bytes():
+    assert 2**24 < peak_memory() < 2**40
+
+
+@pytest.mark.parametrize("libc", ["glibc", "musl"])
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch, libc):
+    calls = []
+    library = type("Library", (), {"mallopt": lambda _, *arguments: calls.append(arguments)})
+    monkeypatch.setattr(platform, "libc_ver", lambda: (libc, "2"))
+    monkeypatch.setattr(environment.ctypes, "CDLL", lambda _: library())
+    keep_freed_memory()
+    assert len(calls) == (2 if libc == "glibc" else 0)
