@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,84 +17,22 @@ import sr_ptq_bench
 HOST = Path(sr_ptq_bench.__file__).parent
 METHODS = ("srq_2dquant", "srq_baselines")
 
-# What each module or subpackage of the host imports at run time; imports for type annotations are free.
-MAY_IMPORT = {
-    "errors": set(),
-    "hookspecs": set(),
-    "fakequant": set(),
-    "distribution": set(),
-    "basicsr_compat": set(),
-    "complexity": set(),
-    "files": {"errors"},
-    "locks": set(),
-    "home": set(),
-    "spec": {"errors", "files"},
-    "checkpoint": {"errors", "files"},
-    "quantizer": {"errors", "fakequant"},
-    "model": {"errors", "quantizer"},
-    "accounting": {"complexity", "errors", "model", "quantizer"},
-    "observation": {"distribution", "errors", "model"},
-    "backbones": {"basicsr_compat", "checkpoint", "errors", "hookspecs", "model", "quantizer"},
-    "metrics": {"basicsr_compat", "hookspecs"},
-    "training": set(),
-    "unfinished": {"errors", "files"},
-    "data": {"basicsr_compat", "errors", "files", "home", "locks"},
-    "checks": {"errors", "model", "quantizer", "schema"},
-    "method": {"checks", "errors"},
-    "plugin": {"errors", "files", "hookspecs"},
-    "manager": {"checks", "errors", "hookspecs", "plugin"},
-    "choice": {"checks", "errors", "method"},
-    "schema": {"complexity", "errors", "spec"},
-    "records": {"errors", "files", "schema"},
-    "stored_bounds": {"checkpoint", "errors", "quantizer"},
-    "formats": set(),
-    "labels": {"formats"},
-    "bootstrap": set(),
-    "rows": {"bootstrap", "complexity"},
-    "cells": {"formats", "rows"},
-    "fit": {"errors", "labels", "records", "rows"},
-    "leaderboard": {"bootstrap", "cells", "fit", "formats", "labels", "rows"},
-    "ablation": {"cells", "errors", "formats", "labels", "leaderboard", "rows"},
-    "published": {"complexity", "data", "errors", "files", "schema", "spec"},
-    "order": {"cells", "rows"},
-    "reproduction": {"cells", "complexity", "fit", "formats", "labels", "leaderboard", "order", "published", "rows"},
-    "environment": {"errors", "schema"},
-    "tiles": {"errors"},
-    "evaluate": {"data", "errors", "schema", "tiles"},
-    "teacher": {"errors", "files", "model"},
-    "cache": {"distribution", "errors", "files", "locks", "records", "schema", "teacher", "unfinished"},
-    "preparation": {"choice", "data", "errors", "files", "model", "records", "schema", "spec", "tiles"},
-    "bench": {
-        "accounting", "checks", "environment", "errors", "evaluate", "model", "observation", "records", "schema",
-        "stored_bounds",
-    },
-    "restored": {"bench", "errors", "records", "spec", "stored_bounds"},
-    "verify": {"bench", "errors", "records", "restored"},
-    "sensitivity": {"cells", "errors", "evaluate", "formats", "model"},
-    "plots": {"errors", "files", "labels"},
-    "sweep": {
-        "bench", "cache", "choice", "data", "environment", "errors", "home", "manager", "preparation", "records",
-        "spec",
-    },
-    "cli": {
-        "ablation", "bench", "cache", "choice", "data", "environment", "errors", "evaluate", "files", "fit", "formats",
-        "home", "labels", "leaderboard", "manager", "model", "plots", "preparation", "published",
-        "records", "reproduction", "restored", "rows", "sensitivity", "spec", "sweep", "verify",
-    },
-}  # fmt: skip
+ROOMS = sorted(path.parent for path in HOST.glob("*/__init__.py"))
+LARGEST_ROOM = 13
+"""Files of a room; the command line has one file per command."""
 IN_ONE_MODULE = {
     "basicsr": "basicsr_compat.py",
     "torchvision": "basicsr_compat.py",
     "cv2": "data/images.py",
     "PIL": "data/images.py",
-    "lmdb": "data/lmdb_store.py",
-    "pandas": "formats.py",
-    "tabulate": "formats.py",
-    "platformdirs": "home.py",
+    "lmdb": "data/lmdb.py",
+    "pandas": "tables/formats.py",
+    "tabulate": "tables/formats.py",
+    "platformdirs": "storage/home.py",
     "spandrel": "backbones/spandrel.py",
-    "pooch": "data/fetch.py",
-    "requests": "data/fetch.py",
-    "filelock": "locks.py",
+    "pooch": "library/fetch.py",
+    "requests": "library/fetch.py",
+    "filelock": "storage/locks.py",
     "ray": "sweep/ray.py",
     "rich": "cli/display.py",
     "matplotlib": "plots/canvas.py",
@@ -148,17 +87,25 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def own(path: Path, *, at_run_time: bool) -> set[str]:
-    """The host's top-level modules and subpackages that a module of the host imports."""
-    depth = len(path.relative_to(HOST).parts)
+def own(path: Path) -> set[str]:
+    """The rooms and top-level modules of the host that a module of the host imports, for types too."""
+    folder = path.relative_to(HOST).parts[:-1]
     found = set()
-    for level, name in imports(tree_of(path), at_run_time=at_run_time):
+    for level, name in imports(tree_of(path)):
         parts = name.split(".")
-        if level == depth:
-            found.add(parts[0])
-        elif level == 0 and parts[0] == "sr_ptq_bench":
+        if level == 0 and parts[0] == "sr_ptq_bench":
             found.add(parts[1] if len(parts) > 1 else "__init__")
+        elif level:
+            found.add((*folder[: len(folder) - level + 1], *parts)[0])
     return found
+
+
+def may_import(room: Path) -> set[str]:
+    """What the docstring of a room allows."""
+    text = ast.get_docstring(tree_of(room / "__init__.py"))
+    (allowed,) = re.findall(r"^May import: (.+)\.$", text, flags=re.MULTILINE)
+    every = {part_of(path) for path in HOST_FILES} - {"cli", "__init__"}
+    return every if allowed == "every room" else set(allowed.split(", "))
 
 
 def part_of(path: Path) -> str:
@@ -181,24 +128,34 @@ except ImportError:
     assert imports(ast.parse(text), at_run_time=True) == everything[1:]
 
 
-@pytest.mark.parametrize("path", HOST_FILES, ids=name_of)
-def test_the_host_s_modules_import_what_they_may(path):
-    if path == HOST / "__init__.py":
-        assert own(path, at_run_time=True) == set()
-        return
-    part = part_of(path)
-    assert part in MAY_IMPORT, f"{part} is new: say in MAY_IMPORT what it may import"
-    assert own(path, at_run_time=True) - {part} <= MAY_IMPORT[part]
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_a_room_imports_exactly_what_its_docstring_says(room):
+    used = set().union(*(own(path) for path in room.rglob("*.py"))) - {room.name, "__init__"}
+    allowed = may_import(room)
+    assert used <= allowed
+    if room.name != "cli":
+        assert used == allowed, "the docstring allows more than is used"
 
 
-def test_the_rules_name_modules_that_exist():
-    parts = {part_of(path) for path in HOST_FILES}
-    assert set(MAY_IMPORT) <= parts
-    assert set().union(*MAY_IMPORT.values()) <= parts
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_a_room_says_in_a_sentence_what_it_is_and_is_small(room):
+    assert re.match(r"[A-Z].{20,150}\.", ast.get_docstring(tree_of(room / "__init__.py")))
+    if room.name != "cli":
+        assert len(list(room.glob("*.py"))) <= LARGEST_ROOM
 
 
-def test_the_rules_allow_no_circle():
-    left = {name: set(allowed) for name, allowed in MAY_IMPORT.items()}
+@pytest.mark.parametrize("name", ["errors", "progress", "basicsr_compat"])
+def test_modules_outside_of_rooms_import_nothing_of_ours(name):
+    assert own(HOST / f"{name}.py") == set()
+    assert {path.stem for path in HOST.glob("*.py")} == {"__init__", "errors", "progress", "basicsr_compat"}
+
+
+def test_the_public_package_imports_nothing_when_it_is_loaded():
+    assert all(level == 0 for level, _ in imports(tree_of(HOST / "__init__.py"), at_run_time=True))
+
+
+def test_rooms_form_no_circle():
+    left = {room.name: may_import(room) for room in ROOMS}
     while left:
         free = [name for name, allowed in left.items() if not allowed & left.keys()]
         assert free, f"a circle among {sorted(left)}"
@@ -253,7 +210,7 @@ def test_a_method_needs_no_library_of_the_host(library):
 
 def test_pluggy_stays_with_the_manager():
     users = {part_of(path) for path in HOST_FILES if (0, "pluggy") in imports(tree_of(path))}
-    assert users == {"hookspecs", "manager"}
+    assert users == {"hooks"}
 
 
 # The public names

@@ -1,4 +1,4 @@
 """Images in: reading, pairing, resizing, cutting patches.
 
-May import: basicsr_compat, errors, progress, protocol, storage.
+May import: basicsr_compat, errors, protocol, storage.
 """

@@ -1,4 +1,4 @@
 """Figures of records, distributions, images and sensitivities; `canvas` alone imports matplotlib.
 
-May import: data, errors, quantization, records, storage, tables.
+May import: data, errors, protocol, quantization, records, storage, tables.
 """

@@ -1,4 +1,4 @@
 """From records to pages. No torch.
 
-May import: data, errors, library, protocol, records, storage.
+May import: errors, library, protocol, records, storage.
 """
