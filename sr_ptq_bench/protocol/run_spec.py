@@ -39,7 +39,7 @@ class RunSpec(Frozen):
 
 def parse_options(pairs: tuple[str, ...]) -> dict[str, OptionValue]:
     """Split `key=value` arguments; the values stay text until the plugin that owns them reads them."""
-    options: dict[str, OptionValue] = Field(default_factory=dict)
+    options: dict[str, OptionValue] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
