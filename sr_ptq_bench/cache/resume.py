@@ -74,9 +74,16 @@ class ResumeState:
         except SrqError as error:
             self._say(f"{error}; going on without a checkpoint")
 
-    def scores(self, state: bytes) -> ScoreLog:
-        """The scores that the student of this state has had so far, image by image."""
-        return ScoreLog(self.folder / f"scores-{state_sha256(state)[:16]}.txt")
+    def finish(self) -> None:
+        """Remove what only a killed run needs; the calibrated student stays, for other test sets."""
+        for path in self.folder.glob("*"):
+            if path.stem != "calibrated":
+                path.unlink(missing_ok=True)
+
+    def scores(self, state: bytes, tests: Mapping[str, str]) -> ScoreLog:
+        """The scores that the student of this state has had so far, image by image, on test sets with these hashes."""
+        key = hashlib.sha256(json.dumps([state_sha256(state), dict(tests)]).encode()).hexdigest()
+        return ScoreLog(self.folder / f"scores-{key[:16]}.txt")
 
 
 class PeriodicCheckpoint:

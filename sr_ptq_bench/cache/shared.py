@@ -6,11 +6,9 @@ import hashlib
 import json
 import shutil
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -38,9 +36,10 @@ T = TypeVar("T")
 class Cache:
     """Entries under `home/cache`, each computed by one process at a time.
 
-    An entry that is missing is computed; one that is damaged is set aside and computed anew. A cache that cannot be
-    written costs time in the next run, not this run's result. `say` tells the user of all this, and of waiting for
-    another process. `interval_s` is the time in seconds between two checkpoints of a calibration.
+    A missing entry is computed; a damaged entry is set aside and computed again; with `fresh` an entry is computed
+    whatever is there. A cache that cannot be written costs time in the next run, not the result of this run. `say`
+    tells the user of all this, and of waiting for another process. `interval_s` is the time in seconds between two
+    checkpoints of a calibration.
     """
 
     def __init__(self, home: Path, say: Say, interval_s: float = INTERVAL_S) -> None:
@@ -50,31 +49,37 @@ class Cache:
         self._say, self._interval_s = say, interval_s
         self._failed = False
 
-    def scores(self, key: Mapping[str, Any], compute: Callable[[ScoreLog], Scores]) -> Scores:
+    def scores(self, key: Mapping[str, Any], compute: Callable[[ScoreLog], Scores], fresh: bool) -> Scores:
         """The scores of a network or an interpolation on test sets; `compute` gets those known from a killed run."""
         path = self._path("scores", key, "json")
         part = path.with_suffix(".part")
+        if fresh:
+            part.unlink(missing_ok=True)
 
         def unpack(data: bytes) -> Scores:
             return _SCORES.validate_json(data, strict=True)
 
-        scores = self._entry(path, lambda: compute(ScoreLog(part)), _SCORES.dump_json, unpack)
+        scores = self._entry(path, lambda: compute(ScoreLog(part)), _SCORES.dump_json, unpack, fresh)
         with suppress(OSError):
             part.unlink()
         return scores
 
     def distributions(
-        self, key: Mapping[str, Any], compute: Callable[[], dict[str, Distribution]]
+        self, key: Mapping[str, Any], compute: Callable[[], dict[str, Distribution]], fresh: bool
     ) -> dict[str, Distribution]:
         """The distributions of all sites of a network on calibration patches."""
         path = self._path("distributions", key, "safetensors")
-        return self._entry(
-            path, compute, lambda made: save(pack_distributions(made)), lambda data: unpack_distributions(load(data))
-        )
 
-    def teacher(self, key: Mapping[str, Any], model: SRModel) -> CachedTeacher:
+        def unpack(data: bytes) -> dict[str, Distribution]:
+            return unpack_distributions(load(data))
+
+        return self._entry(path, compute, lambda made: save(pack_distributions(made)), unpack, fresh)
+
+    def teacher(self, key: Mapping[str, Any], model: SRModel, fresh: bool) -> CachedTeacher:
         """The FP network as a calibrator gets it: what it makes of patches is computed once."""
         folder = self.folder / "teacher" / _digest(key)[:32]
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
 
         def lock(name: str) -> AbstractContextManager[None]:
             return self.locked(f"teacher-{name}", "runs the FP network on the same patches")
@@ -82,10 +87,15 @@ class Cache:
         return CachedTeacher(model, TeacherOutputs(folder, lock, self._say))
 
     def _entry(
-        self, path: Path, compute: Callable[[], T], pack: Callable[[T], bytes], unpack: Callable[[bytes], T]
+        self,
+        path: Path,
+        compute: Callable[[], T],
+        pack: Callable[[T], bytes],
+        unpack: Callable[[bytes], T],
+        fresh: bool,
     ) -> T:
         with self.locked(path.stem, "computes the same"):
-            found = self._read(path, unpack)
+            found = None if fresh else self._read(path, unpack)
             if found is None:
                 found = compute()
                 self._try(lambda: write_sealed(path, pack(found)))
@@ -113,21 +123,14 @@ class Cache:
             return None
 
     def keep(self, result: RunResult) -> None:
-        """Remember the result of a run on this machine, and remove its checkpoints.
+        """Remember the result of a run on this machine. Results that came with a repository are not kept here."""
+        self._try(lambda: result.write(self.records, self._say))
 
-        Results that came with a repository are not kept here.
-        """
-
-        def write() -> None:
-            path = result.write(self.records, self._say)
-            for folder in (self.folder / "unfinished").glob(f"{path.stem}-*"):
-                shutil.rmtree(folder, ignore_errors=True)
-
-        self._try(write)
-
-    def resume_state(self, name: str, key: Mapping[str, Any]) -> ResumeState:
-        """What a killed run has left, by the file name of its record and by what else decides the result."""
-        folder = self.folder / "unfinished" / f"{Path(name).stem}-{_digest(key)[:16]}"
+    def resume_state(self, key: Mapping[str, Any], fresh: bool) -> ResumeState:
+        """What an earlier run has calibrated, or a killed run has left; nothing if it is to be made `fresh`."""
+        folder = self.folder / "states" / _digest(key)[:32]
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
         return ResumeState(folder, self._say, self._interval_s)
 
     @contextmanager
@@ -140,7 +143,7 @@ class Cache:
                 self._fail(f"cannot lock in {self._locks}: {error.strerror or error}")
             yield
 
-    def _try(self, write: Callable[[], None]) -> None:
+    def _try(self, write: Callable[[], object]) -> None:
         try:
             write()
         except SrqError as error:
@@ -157,12 +160,4 @@ class Cache:
 
 
 def _digest(key: Mapping[str, Any]) -> str:
-    text = json.dumps({**key, "torch": torch.__version__, "code": _own_code()}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@lru_cache
-def _own_code() -> str:
-    """The SHA-256 of this package's modules: whoever edits one must not be shown what the old one computed."""
-    modules = sorted(Path(__file__).parents[1].rglob("*.py"))
-    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()

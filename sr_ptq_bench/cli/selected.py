@@ -68,7 +68,7 @@ class SelectedRuns:
         from ..progress import TimedStages
         from ..runs.run import observe_distributions
 
-        return observe_distributions(run, student, self.session.cache, TimedStages(self.display))
+        return observe_distributions(run, student, self.session.cache, TimedStages(self.display), fresh=False)
 
     def students(self) -> Iterator[tuple[str, Student]]:
         """The student that each run ends with, by its method, one after the other."""

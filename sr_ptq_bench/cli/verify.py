@@ -20,10 +20,16 @@ DIFFERS = 1
 @click.argument("records", metavar="RECORD...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--suite", metavar="SUITE", help="The suite of the record, if it is not built in: a .toml file.")
 @declared.test
+@click.option("--stamp", is_flag=True, help="Write into each RECORD that this code gives its scores again.")
 @declared.plugin_files
 @declared.device
 def verify(
-    records: tuple[Path, ...], suite: str | None, tests: tuple[str, ...], plugin_files: tuple[Path, ...], device: str
+    records: tuple[Path, ...],
+    suite: str | None,
+    tests: tuple[str, ...],
+    stamp: bool,
+    plugin_files: tuple[Path, ...],
+    device: str,
 ) -> None:
     """Score the state beside a RECORD again, and compare with the scores in the record.
 
@@ -32,13 +38,15 @@ def verify(
 
     The state is the quantized network; nothing is calibrated, and the plugins of the method may be missing. Network,
     weights and test images must be those of the record. Exit status 0: all mean scores agree within half of the last
-    printed digit; 1: some do not; 2: they cannot be compared.
+    printed digit; 1: some do not; 2: they cannot be compared. A record with a stamp counts as a result of the code that
+    verified it: `srq sweep` does not measure it again.
     """
     from ..errors import prefix_error
     from ..protocol.suite import Suite
-    from ..records.files import read_result
+    from ..records.files import read_result, write_record
     from ..runs.restore import prepare_recorded, suite_of
     from ..runs.session import Session
+    from ..runs.verify import stamped
     from ..runs.verify import verify as compare
     from .display import Display
     from .run import with_tests
@@ -48,11 +56,15 @@ def verify(
     for path, result in results.items():
         with prefix_error(str(path)):
             protocol = with_tests(Suite.load(suite or suite_of(result.record)), tests)
-            comparisons = compare(prepare_recorded(result.record, protocol, session), result, session)
+            run = prepare_recorded(result.record, protocol, session)
+            comparisons = compare(run, result, session)
         click.echo(f"{path}")
         for comparison in comparisons:
             click.echo(f"  {_line(comparison)}")
-        failed |= not all(comparison.holds for comparison in comparisons)
+        holds = all(comparison.holds for comparison in comparisons)
+        if stamp and holds:
+            write_record(stamped(run, result.record), path.parent)
+        failed |= not holds
     sys.exit(DIFFERS if failed else 0)
 
 

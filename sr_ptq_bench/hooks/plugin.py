@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrqError
 from ..quantization.quantizer import Maker
-from ..storage.files import sha256_of
+from .code import code_sha256
 from .options import PluginOptions
 from .specs import GROUP
 
@@ -38,12 +38,13 @@ METHOD_HOOKS = (
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed plugin: its entry-point name, the distribution it came with, and its module."""
+    """A plugin: its name, the distribution that it came with, its module, and the SHA-256 of its code when loaded."""
 
     name: str
     distribution: str
     version: str
     module: object
+    code: str
 
     def hooks(self) -> list[str]:
         """Names of the hooks that the plugin implements."""
@@ -63,11 +64,6 @@ class Plugin:
     def is_built_in(self) -> bool:
         """Whether the plugin belongs to this project's own distribution, whose version says what its code is."""
         return self.distribution == OWN
-
-    def source_sha256(self) -> str:
-        """The SHA-256 of the plugin's module file: the code that its author may be editing."""
-        file = getattr(self.module, "__file__", None)
-        return sha256_of(Path(file)) if file else hashlib.sha256(self.version.encode()).hexdigest()
 
     def is_method(self) -> bool:
         """Whether the plugin can be named by `--method`."""
@@ -89,13 +85,24 @@ def installed() -> Iterator[Plugin]:
                 f"plugin '{entry.name}' of {distribution} {version} fails to import: "
                 f"{type(error).__name__}: {error}; mend it, or block it with {BLOCKED}={entry.name}"
             ) from error
-        yield Plugin(entry.name, distribution, version, module)
+        yield Plugin(entry.name, distribution, version, module, _code_of(module, version))
 
 
 def of_file(path: Path) -> Plugin:
     """A plugin given as a file, which it is named after; raises SrqError that names it."""
     module = _imported(path)
-    return Plugin(path.stem, path.name, f"sha256 {sha256_of(path)[:12]}", module)
+    code = code_sha256(module.__name__, path.resolve())
+    return Plugin(path.stem, path.name, f"sha256 {code[:12]}", module, code)
+
+
+def _code_of(module: object, version: str) -> str:
+    """The code of an installed plugin; its version if the module has no file."""
+    file = getattr(module, "__file__", None)
+    return (
+        code_sha256(getattr(module, "__name__", ""), Path(file))
+        if file
+        else hashlib.sha256(version.encode()).hexdigest()
+    )
 
 
 def _imported(path: Path) -> ModuleType:

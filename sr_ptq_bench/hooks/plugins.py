@@ -14,7 +14,7 @@ from .plugin import BLOCKED, Plugin, installed, of_file
 from .specs import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ..protocol.types import OptionValue
     from ..quantization.network import SRModel
     from .options import PluginOptions
-
-SHARED_HOOKS = {"srq_load_model", "srq_evaluate"}
 
 
 class Plugins:
@@ -76,13 +74,10 @@ class Plugins:
         misspelt = next(hook for hook in self.plugins[name].hooks() if hook not in known)
         return f"plugin '{name}' of {self.plugins[name].distribution}: {unknown('hook', misspelt, known)}"
 
-    def sources(self, components: Sequence[str]) -> dict[str, str]:
-        """Hashes of the foreign plugins that decide a run's scores: the method's plugins, loaders and metrics."""
-        return {
-            name: plugin.source_sha256()
-            for name, plugin in self.plugins.items()
-            if not plugin.is_built_in() and (name in components or set(plugin.hooks()) & SHARED_HOOKS)
-        }
+    def code(self, names: Iterable[str]) -> dict[str, str]:
+        """The code of these plugins and of all metrics, by name in alphabetical order."""
+        taking_part = {*names, *(plugin.name for plugin in self._with_hook("srq_evaluate"))}
+        return {name: self.plugins[name].code for name in sorted(taking_part & self.plugins.keys())}
 
     def method_names(self) -> list[str]:
         """Names that `--method` accepts, alone or joined by `+`."""
@@ -97,15 +92,22 @@ class Plugins:
         """The hooks of one plugin; what it raises becomes a PluginError that names both, unless it is an SrqError."""
         return _Hooks(self, name)
 
-    def load_model(self, name: str, scale: int, weights: Path) -> SRModel:
-        """Ask every plugin for the network; raises SrqError where none knows it."""
+    def load_model(self, name: str, scale: int, weights: Path) -> tuple[SRModel, str]:
+        """The network and the plugin that loads it; raises SrqError unless exactly one plugin knows it."""
         asked = [plugin.name for plugin in self._with_hook("srq_load_model")]
-        for plugin in reversed(asked):  # the last one registered first, as pluggy asks
+        found: dict[str, SRModel] = {}
+        for plugin in asked:
             model: SRModel | None = self.hook(plugin).srq_load_model(name=name, scale=scale, weights=weights)
             if model is not None:
                 check_model(plugin, model, scale)
-                return model
-        raise SrqError(f"no plugin loads a model called '{name}'; asked: {', '.join(asked) or 'none'}")
+                found[plugin] = model
+        if not found:
+            raise SrqError(f"no plugin loads a model called '{name}'; asked: {', '.join(asked) or 'none'}")
+        if len(found) > 1:
+            both = " and ".join(f"'{plugin}'" for plugin in found)
+            raise SrqError(f"plugins {both} load a model called '{name}'; block one with {BLOCKED}={asked[-1]}")
+        ((loader, only),) = found.items()
+        return only, loader
 
     def evaluate(self, sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, float]:
         """Scores of one image from every metric plugin; raises SrqError for a key returned twice or not a number."""
@@ -120,10 +122,6 @@ class Plugins:
                     owners[key] = plugin.name
                     merged[key] = value
         return merged
-
-    def identities(self, hook: str) -> list[str]:
-        """Name, distribution, version and code of every plugin that implements `hook`."""
-        return sorted(f"{p.name} {p.distribution} {p.version} {p.source_sha256()}" for p in self._with_hook(hook))
 
     def _with_hook(self, hook: str) -> list[Plugin]:
         return [plugin for plugin in self.plugins.values() if hook in plugin.hooks()]

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from .complexity import Complexity
-from .fields import Figure, RecordPart, Sha256, Text, utc
+from .fields import Figure, Name, RecordPart, Sha256, Text, utc
 from .resolved import Hashes, ResolvedSpec, fingerprint
 from .scores import References, Scores, image_names
 
@@ -46,6 +46,18 @@ class Environment(RecordPart):
     cpu: Text
 
 
+class Stamp(RecordPart):
+    """Code and versions under which the scores of a record were measured again, with the same result."""
+
+    code: dict[Name, Sha256]
+    versions: dict[Text, Text]
+    created: Annotated[AwareDatetime, AfterValidator(utc)]
+
+
+ABSENT: tuple[tuple[str, Any], ...] = (("site_bits", {}), ("code", {}), ("stamp", None))
+"""Entries that a file lacks if there is nothing to say."""
+
+
 class Record(RecordPart):
     """One run: what was measured, on what, by what, and the scores."""
 
@@ -64,6 +76,10 @@ class Record(RecordPart):
     """What the calibrator tells of itself; `checkpoint` says which one was kept."""
     environment: Environment
     hashes: Hashes
+    code: dict[Name, Sha256] = Field(default_factory=dict)
+    """The code that made the record: of sr_ptq_bench and of every plugin that took part; records of 0.1.0 lack it."""
+    stamp: Stamp | None = None
+    """The last verification by `srq verify --stamp`; absent if there was none."""
     state_sha256: Sha256
     """Of the state of the student, the file beside the record."""
     timings: dict[Text, Annotated[FiniteFloat, Field(ge=0)]]
@@ -90,7 +106,18 @@ class Record(RecordPart):
 
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in content(self).items() if (key, value) != ("site_bits", {})}
+        return {key: value for key, value in content(self).items() if (key, value) not in ABSENT}
+
+    @property
+    def current_code(self) -> dict[str, str]:
+        """The code that vouches for the record: of its last verification, or else of its making."""
+        return self.stamp.code if self.stamp else self.code
+
+    def is_of(self, versions: Mapping[str, str], code: Mapping[str, str]) -> bool:
+        """Whether this software made the record, or has verified it."""
+        known = [(self.environment.versions, self.code)]
+        known += [(self.stamp.versions, self.stamp.code)] if self.stamp else []
+        return (versions, code) in known
 
     @cached_property
     def key(self) -> str:

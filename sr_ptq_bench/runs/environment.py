@@ -8,7 +8,7 @@ import resource
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -32,18 +32,27 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 def describe(method: Method, device: str, more: Iterable[str] = ()) -> Environment:
     """Versions of all that took part, of `more` distributions as well, and the machine."""
-    libraries = _LIBRARIES | {name: name for name in more}
-    versions = {name: version(distribution) for name, distribution in libraries.items()}
+    versions = library_versions(more)
     for name in method.components:
-        plugin = method.plugins.plugins[name]
-        versions[f"plugin {name}"] = f"{plugin.distribution} {plugin.version}"
-    return Environment(
-        versions=versions | {"python": platform.python_version()},
-        device=torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
-        threads=torch.get_num_threads(),
-        platform=f"{platform.system()} {platform.machine()}",
-        cpu=_cpu_name(),
-    )
+        plugin = method.plugins.plugins.get(name)
+        versions[f"plugin {name}"] = f"{plugin.distribution} {plugin.version}" if plugin else "not installed"
+    return Environment(versions=versions | {"python": platform.python_version()}, **describe_machine(device))
+
+
+def library_versions(more: Iterable[str] = ()) -> dict[str, str]:
+    """The versions of the libraries that compute what a run measures, and of `more` distributions."""
+    libraries = _LIBRARIES | {name: name for name in more}
+    return {name: version(distribution) for name, distribution in libraries.items()}
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    """What may change the last digits of a result: device, threads, platform and processor."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "threads": torch.get_num_threads(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+    }
 
 
 def choose_device(name: str) -> str:

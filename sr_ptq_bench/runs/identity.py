@@ -1,58 +1,99 @@
 """What decides each thing that is kept: one function per kind, each a list of ingredients.
 
-A forgotten ingredient gives wrong numbers and no error. The cache adds the version of torch and the code of this
-package to every key.
+A forgotten ingredient gives wrong numbers and no error. Code counts by what it does: comments, docstrings and
+formatting do not matter (`hooks.code`). Where a checkout, a home folder or an image file lies does not matter either.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .environment import describe
+from ..hooks.code import HOST, host_sha256
+from .environment import describe_machine, library_versions
 
 if TYPE_CHECKING:
     from ..quantization.student import Student
     from .prepare import PreparedRun
 
+Key = dict[str, Any]
 
-def interpolation_scores(run: PreparedRun, name: str) -> dict[str, Any]:
+
+def interpolation_scores(run: PreparedRun, name: str) -> Key:
     """The scores of bicubic or bilinear interpolation on the test sets."""
     return {
+        "what": "scores",
         "upscaler": name,
         "scale": run.spec.scale,
         "test": run.hashes.test,
-        "metrics": run.plugins.identities("srq_evaluate"),
+        "metrics": run.plugins.code(()),
+        "software": _software(run),
     }
 
 
-def fp_scores(run: PreparedRun) -> dict[str, Any]:
+def fp_scores(run: PreparedRun) -> Key:
     """The scores of the full-precision (FP) network on the test sets."""
-    tiles = {"tiles": run.tiles.model_dump()} if run.tiles else {}
-    return interpolation_scores(run, "fp") | _network(run) | {"padding": run.resolved.padding} | tiles
+    tiles = run.tiles.model_dump() if run.tiles else None
+    return interpolation_scores(run, "fp") | {"network": _network(run), "tiles": tiles, "seed": run.spec.seed}
 
 
-def distributions(run: PreparedRun, student: Student) -> dict[str, Any]:
+def distributions(run: PreparedRun, student: Student) -> Key:
     """The distributions of all sites of the FP network on the calibration patches."""
-    return _network(run) | {"calibration": run.hashes.calibration, "sites": list(student.quantizers)}
+    return {
+        "what": "distributions",
+        "network": _network(run),
+        "calibration": run.hashes.calibration,
+        "sites": [repr(quantizer.site) for quantizer in student.quantizers.values()],
+        "software": _software(run),
+    }
 
 
-def teacher_outputs(run: PreparedRun) -> dict[str, Any]:
+def teacher_outputs(run: PreparedRun) -> Key:
     """What the FP network makes of training patches; another machine may change the last digits, so a training."""
-    machine = describe(run.method, str(run.teacher.device)).model_dump(exclude={"versions"})
-    return _network(run) | machine | {"padding": run.resolved.padding}
+    return {
+        "what": "teacher outputs",
+        "network": _network(run),
+        "features": list(run.teacher.features),
+        "machine": _machine(run),
+        "software": _software(run),
+    }
 
 
-def unfinished_run(run: PreparedRun) -> dict[str, Any]:
-    """What else than its name decides whether a killed run may be continued: software, plugins, machine."""
-    environment = describe(run.method, str(run.teacher.device), run.teacher.libraries)
-    plugins = {name: run.plugins.plugins[name].source_sha256() for name in run.method.components}
-    return {"parts": plugins} | environment.model_dump()
+def calibrated_state(run: PreparedRun) -> Key:
+    """The state of the student after calibration; test sets and tiles take no part in it."""
+    spec = run.resolved.model_dump(mode="json", exclude={"suite", "tiles", "method"})
+    return {
+        "what": "state",
+        "spec": spec,
+        "network": _network(run),
+        "calibration": run.hashes.calibration,
+        "plugins": {name: run.plugins.plugins[name].code for name in run.method.components},
+        "machine": _machine(run),
+        "software": _software(run),
+    }
 
 
-def _network(run: PreparedRun) -> dict[str, Any]:
+def code(run: PreparedRun) -> dict[str, str]:
+    """The code that takes part in a run, by plugin; under `sr_ptq_bench` that of this package."""
+    return {HOST: host_sha256(), **run.plugins.code([*run.method.components, run.loader])}
+
+
+def _network(run: PreparedRun) -> Key:
+    """A network, the way it is loaded, and the way it sees images."""
     return {
         "model": run.resolved.model,
-        "loaders": run.plugins.identities("srq_load_model"),
+        "scale": run.spec.scale,
+        "loader": run.plugins.plugins[run.loader].code,
         "weights": run.hashes.weights,
+        "padding": run.resolved.padding,
+        "scope": run.resolved.scope,
         "device": str(run.teacher.device),
     }
+
+
+def _software(run: PreparedRun) -> Key:
+    """The versions of the libraries, and the code of this package."""
+    return {"versions": library_versions(run.teacher.libraries), "code": host_sha256()}
+
+
+def _machine(run: PreparedRun) -> Key:
+    return describe_machine(str(run.teacher.device))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..records.files import make_room
+from . import identity
 from .environment import describe
 from .run import measure
 
@@ -27,7 +28,7 @@ def measure_or_reuse(run: PreparedRun, session: Session, force: bool = False) ->
         if earlier and is_current(earlier.record, run):
             session.reporter.say("Measured already on this machine; --force measures again.")
             return earlier
-        result = measure(run, session)
+        result = measure(run, session, fresh=force)
         session.cache.keep(result)
         return result
 
@@ -44,5 +45,5 @@ def deliver(run: PreparedRun, session: Session, folder: Path, force: bool = Fals
 
 
 def is_current(record: Record, run: PreparedRun) -> bool:
-    """Whether the versions that are installed here made the record; the machine and its threads may differ."""
-    return record.environment.versions == describe(run.method, "cpu", run.teacher.libraries).versions
+    """Whether the software that is installed here made or verified the record; machine and threads may differ."""
+    return record.is_of(describe(run.method, "cpu", run.teacher.libraries).versions, identity.code(run))

@@ -46,6 +46,8 @@ class PreparedRun:
     not_scored: tuple[str, ...]
     batches: Batches
     teacher: SRModel
+    loader: str
+    """The plugin that loaded the network."""
 
     @property
     def tiles(self) -> Tiles | None:
@@ -68,8 +70,8 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
     method = method or resolve_method(plugins, spec.method, spec.options, spec.suite.options)
     not_scored = _absent(spec, library)
     weights = library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
-    model = with_padding(plugins.load_model(spec.suite.model, spec.scale, weights), spec.suite.padding)
-    model = with_scope(model, spec.scope)
+    loaded, loader = plugins.load_model(spec.suite.model, spec.scale, weights)
+    model = with_scope(with_padding(loaded, spec.suite.padding), spec.scope)
     resolved = _resolved(spec, method, model)
     tests = {
         name: load_dataset(name, source, spec.scale, library.images)
@@ -90,9 +92,9 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
         weights=sha256_of(weights),
         calibration=hashlib.sha256(images.sha256.encode() + patches.tobytes()).hexdigest(),
         test={name: dataset.sha256 for name, dataset in tests.items()},
-        plugins=plugins.sources(method.components),
+        plugins=_foreign(plugins, method, loader),
     )
-    return PreparedRun(spec, plugins, method, resolved, hashes, tests, not_scored, batches, model.to(device))
+    return PreparedRun(spec, plugins, method, resolved, hashes, tests, not_scored, batches, model.to(device), loader)
 
 
 def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
@@ -101,8 +103,14 @@ def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
     Method, options and bits may differ from those of `run`; raises SrqError where they are unusable.
     """
     method = resolve_method(run.plugins, spec.method, spec.options, spec.suite.options)
-    hashes = run.hashes.model_copy(update={"plugins": run.plugins.sources(method.components)})
+    hashes = run.hashes.model_copy(update={"plugins": _foreign(run.plugins, method, run.loader)})
     return replace(run, spec=spec, method=method, resolved=_resolved(spec, method, run.teacher), hashes=hashes)
+
+
+def _foreign(plugins: Plugins, method: Method, loader: str) -> dict[str, str]:
+    """The code of plugins of other distributions: no version says what it is, so it is part of the record's name."""
+    code = plugins.code([*method.components, loader])
+    return {name: sha256 for name, sha256 in code.items() if not plugins.plugins[name].is_built_in()}
 
 
 def _resolved(spec: RunSpec, method: Method, model: SRModel) -> ResolvedSpec:

@@ -113,6 +113,6 @@ def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Stud
         path = folder / run.record_name
         if path.is_file():
             return restore_student(run, read_result(path))
-    resume = session.cache.resume_state(run.record_name, identity.unfinished_run(run))
-    calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume)
+    resume = session.cache.resume_state(identity.calibrated_state(run), fresh=False)
+    calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
     return load_state(calibrated.state, run.teacher, run.method.make_quantizer)

@@ -38,21 +38,21 @@ if TYPE_CHECKING:
     from .session import Session
 
 
-def measure(run: PreparedRun, session: Session) -> RunResult:
+def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResult:
     """Do one run; the same spec on the same machine gives the same result apart from times and memory.
 
     A killed run continues from its last checkpoint, to the same result. What is scored is what is stored: the student
-    that `load_state` makes of the state.
+    that `load_state` makes of the state. With `fresh` nothing that earlier runs have computed is used.
     """
     start = time.perf_counter()
     stage = TimedStages(session.reporter)
-    references = score_references(run, session.cache, stage)
-    resume = session.cache.resume_state(run.record_name, identity.unfinished_run(run))
+    references = score_references(run, session.cache, stage, fresh)
+    resume = session.cache.resume_state(identity.calibrated_state(run), fresh)
     earlier = resume.calibrated()
-    calibrated = earlier or calibrate_student(run, session.cache, stage, resume)
+    calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
     student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
-        scores = score_student(run, student, progress, resume.scores(calibrated.state))
+        scores = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
     seconds_before = calibrated.seconds if earlier else resume.checkpoint.seconds_before
     record = _record(
         schema_version=SCHEMA_VERSION,
@@ -66,16 +66,18 @@ def measure(run: PreparedRun, session: Session) -> RunResult:
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in calibrated.log.items()},
         environment=describe(run.method, str(student.device), run.teacher.libraries),
         hashes=run.hashes,
+        code=identity.code(run),
         state_sha256=state_sha256(calibrated.state),
         timings=stage.seconds
         | {"calibrate": calibrated.seconds, "total": time.perf_counter() - start + seconds_before},
         peak_memory_bytes=peak_memory(),
         created=datetime.now(UTC).replace(microsecond=0),
     )
+    resume.finish()
     return RunResult(record, calibrated.state)
 
 
-def score_references(run: PreparedRun, cache: Cache, stage: TimedStages) -> References:
+def score_references(run: PreparedRun, cache: Cache, stage: TimedStages, fresh: bool) -> References:
     """The scores of the FP network and of two interpolations on the test sets, computed once for all runs."""
     scores: dict[str, Scores] = {}
     upscalers = {"fp": network_upscaler(run.teacher, run.tiles, run.spec.seed), **interpolations(run.spec.scale)}
@@ -83,20 +85,22 @@ def score_references(run: PreparedRun, cache: Cache, stage: TimedStages) -> Refe
         key = identity.fp_scores(run) if name == "fp" else identity.interpolation_scores(run, name)
         with stage(f"score {name}") as progress:
             compute = partial(score_datasets, upscaler, run.tests, run.spec.scale, run.plugins, progress)
-            scores[name] = cache.scores(key, compute)
+            scores[name] = cache.scores(key, compute, fresh)
     return References(**scores)
 
 
-def calibrate_student(run: PreparedRun, cache: Cache, stage: TimedStages, resume: ResumeState) -> Calibrated:
+def calibrate_student(
+    run: PreparedRun, cache: Cache, stage: TimedStages, resume: ResumeState, fresh: bool
+) -> Calibrated:
     """Quantize the network and let the method choose and train what it wants; the state is kept for a killed run."""
     seed_generators(run.spec.seed)
     student = build_student(run, stage)
-    seen = observe_distributions(run, student, cache, stage)
+    seen = observe_distributions(run, student, cache, stage, fresh)
     with stage("bounds") as progress:
         for done, (name, quantizer) in enumerate(student.quantizers.items()):
             progress(done, len(student.quantizers))
             quantizer.set_bounds(run.method.init_bounds(quantizer.site, seen[name], quantizer.bits))
-    teacher = cache.teacher(identity.teacher_outputs(run), run.teacher)
+    teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
     seed_generators(run.spec.seed)
     with stage("calibrate") as progress:
         log = run.method.calibrate(student, teacher, run.batches, progress, resume.checkpoint)
@@ -119,7 +123,7 @@ def build_student(run: PreparedRun, stage: TimedStages) -> Student:
 
 
 def observe_distributions(
-    run: PreparedRun, student: Student, cache: Cache, stage: TimedStages
+    run: PreparedRun, student: Student, cache: Cache, stage: TimedStages, fresh: bool
 ) -> dict[str, Distribution]:
     """What the calibration pass keeps of every site, by name.
 
@@ -129,7 +133,7 @@ def observe_distributions(
     with stage("observe"):
         if changed_tensors(student, run.teacher):
             return compute()
-        return cache.distributions(identity.distributions(run, student), compute)
+        return cache.distributions(identity.distributions(run, student), compute, fresh)
 
 
 def score_student(run: PreparedRun, student: Student, progress: Progress, log: ScoreLog | None = None) -> Scores:

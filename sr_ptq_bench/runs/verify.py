@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..records.record import Stamp
+from . import identity
+from .environment import describe
 from .restore import restore_student
 from .run import score_student
 
 if TYPE_CHECKING:
     from ..records.files import RunResult
+    from ..records.record import Record
     from ..records.scores import Scores
     from .prepare import PreparedRun
     from .session import Session
@@ -44,6 +49,13 @@ def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Compar
     student = restore_student(run, result)
     with session.reporter.stage("evaluate") as progress:
         return compare(result.record.scores, score_student(run, student, progress))
+
+
+def stamped(run: PreparedRun, record: Record) -> Record:
+    """The record with a stamp of the code and the versions that have just given its scores again."""
+    versions = describe(run.method, "cpu", run.teacher.libraries).versions
+    now = datetime.now(UTC).replace(microsecond=0)
+    return record.model_copy(update={"stamp": Stamp(code=identity.code(run), versions=versions, created=now)})
 
 
 def compare(recorded: Scores, again: Scores) -> list[Comparison]:

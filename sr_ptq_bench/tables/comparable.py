@@ -43,6 +43,10 @@ def exclusion_notes(ordered: Sequence[Record], known: Sequence[Record]) -> Itera
     if missing:
         runs = "1 run" if missing == 1 else f"{missing} runs"
         yield f"Left out: {runs} on fewer test sets; measure again."
+    names = sorted({name for record in ordered for name in record.current_code})
+    changed = [name for name in names if len({record.current_code.get(name) for record in ordered} - {None}) > 1]
+    if changed:
+        yield f"Made with several versions of the code of {', '.join(changed)}; compare them with `srq verify --stamp`."
     for library in ("sr_ptq_bench", "basicsr"):  # both take part in every score; the references agree all the same
         versions = sorted({record.environment.versions.get(library, "unknown") for record in ordered})
         if len(versions) > 1:

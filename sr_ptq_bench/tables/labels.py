@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,38 @@ def labels(ordered: Sequence[Record]) -> dict[str, str]:
     methods: dict[str, list[Record]] = {}
     for record in ordered:
         methods.setdefault(record.spec.method, []).append(record)
-    labels = {}
+    said: dict[str, list[str]] = {}
+    rows: dict[tuple[str, ...], list[Record]] = {}
     for method, namesakes in methods.items():
         telling = _differing_options([_options(record) for record in namesakes])
         for record in namesakes:
-            said = _format_options(record, telling)
-            labels[record.key] = f"{method} ({said})" if said else method
-    return labels
+            options = _format_options(record, telling)
+            said[record.key] = [options] if options else []
+            rows.setdefault((method, str(record.spec.bits), record.scope.short, options), []).append(record)
+    for alike in rows.values():
+        for record in alike:
+            said[record.key] += _differing_software(record, alike)
+    return {
+        record.key: f"{record.spec.method} ({', '.join(said[record.key])})" if said[record.key] else record.spec.method
+        for record in ordered
+    }
+
+
+def _differing_software(record: Record, alike: Sequence[Record]) -> Iterator[str]:
+    """What tells a record from others of its row, apart from options: code, and the threads of a training.
+
+    Such records are no repetitions of one another with other seeds, so their scores are not averaged.
+    """
+    if len({_code(other) for other in alike}) > 1:
+        yield f"code={_code(record)}"
+    if any(other.figures for other in alike) and len({other.environment.threads for other in alike}) > 1:
+        yield f"threads={record.environment.threads}"
+
+
+def _code(record: Record) -> str:
+    """Eight digits for the code of a record: of this package, of the method, of networks and metrics."""
+    code = {**record.current_code, **record.hashes.plugins}
+    return hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()[:8] if code else "unknown"
 
 
 def _differing_options(variants: Sequence[Mapping[Option, Any]]) -> list[Option]:

@@ -52,7 +52,8 @@ def separated_pairs(standings: Iterable[RankedMethod]) -> Iterator[SeparatedPair
     """All pairs of the same bits and scope whose published scores differ clearly, the published winner first."""
     for one, other in combinations(standings, 2):
         gap = round(abs(one.published - other.published), DIGITS["psnr"])  # as printed: 30.3 - 30.0 is not above 0.3
-        if one.among == other.among and gap > MIN_GAP_DB:
+        is_pair = one.among == other.among and one.label != other.label  # a method may be published by two sources
+        if is_pair and gap > MIN_GAP_DB:
             better, worse = (one, other) if one.published > other.published else (other, one)
             yield SeparatedPair(better, worse)
 

@@ -1,0 +1,134 @@
+"""Identifies code by what it computes: syntax trees, without comments, docstrings and formatting."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import sys
+import sysconfig
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOST = __name__.partition(".")[0]
+_LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_BODIES = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def code_sha256(name: str, file: Path) -> str:
+    """The SHA-256 of a module and of all code that belongs to it; neither its path nor its formatting counts.
+
+    To a module of a package belongs the whole package; to a single file every local module that it imports, directly
+    or through others. Local is what is neither of the standard library, nor installed, nor of this package.
+    """
+    importlib.invalidate_caches()  # a helper may have been written a moment ago
+    files = {"": file}
+    waiting = [("", file)]
+    package = _package_of(name, file)
+    if package:
+        files = {path.relative_to(package.parent).as_posix(): path for path in sorted(package.rglob("*.py"))}
+        waiting = list(files.items())
+    while waiting:
+        _, path = waiting.pop()
+        for imported, found in _local_imports(path, name if path == file else ""):
+            if found not in files.values():
+                files[imported] = found
+                waiting.append((imported, found))
+    return _digest(files)
+
+
+@lru_cache
+def host_sha256() -> str:
+    """The SHA-256 of the code of this package that takes part in a measurement: all that `runs.run` imports."""
+    root = Path(__file__).parents[1]
+    files = {"runs.run": root / "runs/run.py"}
+    waiting = list(files.items())
+    while waiting:
+        name, path = waiting.pop()
+        for imported in _imports(path, f"{HOST}.{name}"):
+            inside = imported.removeprefix(f"{HOST}.")
+            found = _module_file(root, inside) if inside != imported else None
+            if found and inside not in files:
+                files[inside] = found
+                waiting.append((inside, found))
+    return _digest(files)
+
+
+def _digest(files: dict[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        digest.update(f"{name}\n{_meaning(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _meaning(path: Path) -> str:
+    """What the code of a file does, as text; the bytes of a file that is no Python source."""
+    content = path.read_bytes()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return hashlib.sha256(content).hexdigest()
+    for node in ast.walk(tree):
+        if isinstance(node, _BODIES) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def _package_of(name: str, file: Path) -> Path | None:
+    """The folder of the outermost package that a module belongs to; None for a module without a package."""
+    top = sys.modules.get(name.partition(".")[0])
+    folders = [Path(folder).resolve() for folder in getattr(top, "__path__", ())]
+    if name.partition(".")[0] == HOST:
+        return None
+    return next((folder for folder in folders if file.resolve().is_relative_to(folder)), None)
+
+
+def _local_imports(path: Path, name: str) -> Iterator[tuple[str, Path]]:
+    for imported in _imports(path, name):
+        if imported.partition(".")[0] != HOST:
+            found = _file_of(imported)
+            if found and not any(found.is_relative_to(folder) for folder in _LIBRARIES):
+                yield imported, found
+
+
+def _imports(path: Path, name: str) -> Iterator[str]:
+    """The names of all modules that a file may import, in functions too, but not for type checking alone."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    with suppress(SyntaxError, ValueError):
+        waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                continue
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = node.module or ""
+                if node.level:
+                    parents = package.split(".")
+                    base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [base])])
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+            waiting += ast.iter_child_nodes(node)
+
+
+def _file_of(name: str) -> Path | None:
+    """The source file of a module that is loaded or could be."""
+    module = sys.modules.get(name)
+    origin = getattr(module, "__file__", None)
+    if origin is None and module is None:
+        with suppress(Exception):  # a parent that fails to import, a name that is no module
+            spec = importlib.util.find_spec(name)
+            origin = spec.origin if spec and spec.has_location else None
+    return Path(origin).resolve() if origin else None
+
+
+def _module_file(root: Path, name: str) -> Path | None:
+    path = root.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
