@@ -5,6 +5,7 @@ The file is both a module that tests import and a plugin that they give to `--pl
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,7 +143,7 @@ def plugin(name: str, **hooks: Any) -> Any:
     module = ModuleType(name)
     for hook, function in hooks.items():
         setattr(module, f"srq_{hook}", hookimpl(function))
-    return Plugin(name, "a-test", "1.0", module)
+    return Plugin(name, "a-test", "1.0", module, hashlib.sha256(name.encode()).hexdigest())
 
 
 def plugins(*more: Any) -> Any:

@@ -119,14 +119,17 @@ def _imports(path: Path, name: str) -> Iterator[str]:
 
 
 def _file_of(name: str) -> Path | None:
-    """The source file of a module that is loaded or could be."""
-    module = sys.modules.get(name)
-    origin = getattr(module, "__file__", None)
-    if origin is None and module is None:
-        with suppress(Exception):  # a parent that fails to import, a name that is no module
-            spec = importlib.util.find_spec(name)
-            origin = spec.origin if spec and spec.has_location else None
-    return Path(origin).resolve() if origin else None
+    """The source file of a module that is loaded or could be; nothing is imported to find it."""
+    origin = getattr(sys.modules.get(name), "__file__", None)
+    if origin is not None:
+        return Path(origin).resolve()
+    spec = None
+    with suppress(ImportError, ValueError, AttributeError):  # a name that is no module
+        spec = importlib.util.find_spec(name.partition(".")[0])
+    if spec is None or not spec.origin or not spec.has_location:
+        return None
+    file = Path(spec.origin).resolve()
+    return _module_file(file.parents[1] if file.name == "__init__.py" else file.parent, name)
 
 
 def _module_file(root: Path, name: str) -> Path | None:
