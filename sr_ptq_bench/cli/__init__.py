@@ -13,6 +13,7 @@ from importlib import import_module
 import click
 
 from ..errors import DEBUG, SrqError, unknown
+from .last_resort import close_stdout, describe_os_error, prepare_streams, report_defect
 
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
@@ -26,7 +27,9 @@ COMMANDS = {
     "verify": "Score the state beside a record again, and compare.",
 }
 EXPECTED_FAILURE = 2
+DEFECT = 70
 INTERRUPTED = 130
+PIPE_CLOSED = 141
 _HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What a group without a command raises from click 8.2 on."""
 
@@ -67,12 +70,13 @@ def srq() -> None:
 
 
 def main() -> None:
-    """Run `srq`; an expected failure is one line on stderr and exit status 2."""
+    """Run `srq`; an expected failure is one line on stderr and exit status 2, a defect of srq is status 70."""
+    prepare_streams()
     try:
         srq.main(prog_name="srq", standalone_mode=False)
+        sys.stdout.flush()
     except SrqError as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
+        _traceback_if_wanted()
         _fail(str(error))
     except click.ClickException as error:
         if isinstance(error, _HELP_IS_WANTED):
@@ -82,6 +86,22 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("srq: interrupted; no file is left half-written, and the same run continues where it was", err=True)
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        close_stdout()
+        sys.exit(PIPE_CLOSED)
+    except OSError as error:
+        _traceback_if_wanted()
+        close_stdout()
+        _fail(describe_os_error(error))
+    except Exception as error:
+        _traceback_if_wanted()
+        click.echo(report_defect(error), err=True)
+        sys.exit(DEFECT)
+
+
+def _traceback_if_wanted() -> None:
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
 
 
 def _next_step(error: click.ClickException) -> str:

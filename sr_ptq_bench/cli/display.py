@@ -30,6 +30,11 @@ TITLES = {
 }
 
 
+UNLIMITED = 1000
+"""Columns of output that is no terminal."""
+WIDEST_NUMBER = 6
+
+
 class Display:
     """Progress on stderr, results on stdout."""
 
@@ -93,18 +98,13 @@ class Display:
             table.add_column(title)
         for row in rows:
             table.add_row(*row)
-        self.out.print(table, width=None if self.out.is_terminal else 1000)
+        self.out.print(table, width=None if self.out.is_terminal else UNLIMITED)
 
     def record(self, record: Record, path: Path) -> None:
         """The scores of one run beside its references."""
         spec = record.spec
         sets = list(record.scores)
         metrics = list(next(iter(record.scores.values())).mean)
-        table = Table(title=f"{spec.model} x{spec.scale}, suite {spec.suite}")
-        table.add_column("")
-        for name in sets:
-            for metric in metrics:
-                table.add_column(f"{name} {metric.upper()}" if len(sets) > 1 else metric.upper(), justify="right")
         references = record.references
         rows = {
             "bicubic": references.bicubic,
@@ -112,9 +112,19 @@ class Display:
             f"{spec.method} {spec.bits}, {record.scope.short}": record.scores,
             "full precision (FP)": references.fp,
         }
-        for label, scores in rows.items():
-            table.add_row(label, *(_number(scores[name], metric) for name in sets for metric in metrics))
-        self.out.print(table)
+        heads = [f"{name} {metric.upper()}" if len(sets) > 1 else metric.upper() for name in sets for metric in metrics]
+        cells = [[_number(of[name], metric) for name in sets for metric in metrics] for of in rows.values()]
+        table = Table(title=f"{spec.model} x{spec.scale}, suite {spec.suite}")
+        if len(heads) <= len(rows):
+            columns, lines = heads, [[label, *of] for label, of in zip(rows, cells, strict=True)]
+        else:  # many test sets: a row for each, so that all digits fit
+            columns, lines = list(rows), [[head, *of] for head, *of in zip(heads, *cells, strict=True)]
+        table.add_column("")
+        for column in columns:
+            table.add_column(column, justify="right", overflow="fold", min_width=WIDEST_NUMBER)
+        for line in lines:
+            table.add_row(*line)
+        self.out.print(table, width=None if self.out.is_terminal else UNLIMITED)
         seconds, memory = record.timings["total"], record.peak_memory_bytes / 2**30
         self.out.print(f"{seconds:.0f} s, {memory:.1f} GiB; record: {path}", soft_wrap=True)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
+from ..protocol.limits import LARGEST_SEED
+
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
-LARGEST_SEED = 2**63 - 1  # torch takes no larger one
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
 
@@ -57,6 +58,8 @@ def option(help_text: str) -> Decorator:
     return click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help=help_text)
 
 
+threads = click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads; default: all.")
+
 # On what
 
 test = click.option(
@@ -70,11 +73,9 @@ tile = click.option(
 )
 tile_overlap = click.option(
     "--tile-overlap",
-    default=16,
-    show_default=True,
     metavar="N",
     type=click.IntRange(0, 2**16),
-    help="LR pixels that a tile overlaps its neighbours on every side.",
+    help="With --tile: LR pixels that a tile overlaps its neighbours on every side; default: 16.",
 )
 
 # Where

@@ -13,8 +13,9 @@ from .writable import check_writable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..protocol.limits import LARGEST_SEED
     from ..protocol.suite import Suite
-    from ..protocol.types import ScopeName
+from ..protocol.types import ScopeName
 
 
 @click.command()
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @declared.plugin_files
 @declared.out
 @declared.device
+@declared.threads
 @declared.force
 def run(
     method: str,
@@ -49,13 +51,14 @@ def run(
     model: str | None,
     tests: tuple[str, ...],
     tile: int | None,
-    tile_overlap: int,
+    tile_overlap: int | None,
     options: tuple[str, ...],
     seed: int,
     seeds: int,
     plugin_files: tuple[Path, ...],
     out: Path,
     device: str,
+    threads: int | None,
     force: bool,
 ) -> None:
     """Measure one method at one bit-width and scale, and write a record.
@@ -72,10 +75,11 @@ def run(
     full-precision (FP) network and bicubic. Results already on this machine are reused; a run that was interrupted
     continues.
     """
-    if seed + seeds - 1 > declared.LARGEST_SEED:
-        raise click.BadParameter(
-            f"the last of {seeds} seeds is larger than {declared.LARGEST_SEED}", param_hint="--seeds"
-        )
+    if seed + seeds - 1 > LARGEST_SEED:
+        raise click.BadParameter(f"the last of {seeds} seeds is larger than {LARGEST_SEED}", param_hint="--seeds")
+
+    if tile_overlap is not None and tile is None:
+        raise click.UsageError("--tile-overlap goes with --tile.")
 
     from ..protocol.bits import Bits
     from ..protocol.run_spec import RunSpec, parse_options
@@ -84,11 +88,12 @@ def run(
 
     protocol = Suite.load(suite)
     chosen = with_tests(protocol.with_model(model or protocol.model), tests)
+    overlap = {} if tile_overlap is None else {"overlap": tile_overlap}
     spec = RunSpec(
         method=method,
         bits=Bits.parse(bits),
         scale=parse_scale(scale),
-        suite=chosen.with_tiles(Tiles(size=tile, overlap=tile_overlap)) if tile else chosen,
+        suite=chosen.with_tiles(Tiles(size=tile, **overlap)) if tile else chosen,
         scope=scope,
         seed=seed,
         options=parse_options(options),
@@ -102,7 +107,7 @@ def run(
     from .display import Display
 
     display = Display()
-    session = Session.open(display, plugin_files, device)
+    session = Session.open(display, plugin_files, device, threads)
     for each in range(seed, seed + seeds):
         prepared = prepare(spec.model_copy(update={"seed": each}), session)
         display.record(*deliver(prepared, session, folder, force))

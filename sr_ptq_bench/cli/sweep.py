@@ -45,11 +45,9 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
 @click.option("--dry-run", is_flag=True, help="Show the cells, which are done, and how long the others will take.")
 @click.option(
     "--workers",
-    default=1,
-    show_default=True,
     type=click.IntRange(1, 256),
     metavar="N",
-    help="Processes on this machine.",
+    help="Processes on this machine; default: 1.",
 )
 @click.option(
     "--threads",
@@ -68,7 +66,7 @@ def sweep(
     device: str,
     force: bool,
     dry_run: bool,
-    workers: int,
+    workers: int | None,
     threads: int | None,
     address: str | None,
     gpus: float | None,
@@ -87,6 +85,9 @@ def sweep(
     """
     if gpus is not None and address is None:
         raise click.UsageError("--gpus goes with --ray; on this machine every worker takes the whole device.")
+    if workers is not None and address is not None:
+        raise click.UsageError("--workers is for this machine; leave it out with --ray, which uses the whole cluster.")
+    workers = workers or 1
     cells, plugins = _cells(file, grid, plugin_files)
     check_writable(out / "results")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HOST = __name__.partition(".")[0]
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_OF_SOME_VERSIONS = {"type_params", "type_comment", "kind"}
 _BODIES = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -77,7 +78,24 @@ def _meaning(path: Path) -> str:
     for node in ast.walk(tree):
         if isinstance(node, _BODIES) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return "".join(_written(tree))
+
+
+def _written(node: object) -> Iterator[str]:
+    """A syntax tree as text that every version of Python writes alike."""
+    if isinstance(node, ast.AST):
+        yield f"{type(node).__name__}("
+        for name, value in ast.iter_fields(node):
+            if name not in _OF_SOME_VERSIONS and value is not None and value != []:
+                yield f"{name}="
+                yield from _written(value)
+        yield ")"
+    elif isinstance(node, list):
+        for item in node:
+            yield from _written(item)
+            yield ","
+    else:
+        yield repr(node)
 
 
 def _package_of(name: str, file: Path) -> Path | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import SrqError
 from ..quantization.quantizer import Maker
 from .code import code_sha256
+from .guard import torch_defaults
 from .options import PluginOptions
 from .specs import GROUP
 
@@ -79,8 +80,9 @@ def installed() -> Iterator[Plugin]:
         if entry.name in blocked:
             continue
         try:
-            module = entry.load()
-        except Exception as error:
+            with torch_defaults():
+                module = entry.load()
+        except (Exception, SystemExit) as error:
             raise SrqError(
                 f"plugin '{entry.name}' of {distribution} {version} fails to import: "
                 f"{type(error).__name__}: {error}; mend it, or block it with {BLOCKED}={entry.name}"
@@ -113,9 +115,13 @@ def _imported(path: Path) -> ModuleType:
         raise SrqError(f"plugin file {path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses and pydantic look up annotations that are text
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # a helper beside the file is found, as for a script
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with torch_defaults():
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
         raise SrqError(f"plugin file {path} fails to import: {type(error).__name__}: {error}") from error
     return module

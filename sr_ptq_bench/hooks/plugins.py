@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ..errors import DEBUG, PluginError, SrqError, unknown
+from ..errors import SrqError, unknown
 from . import specs as hookspecs
 from .checks import check_model, check_options, checked_scores
+from .guard import guarded
 from .plugin import BLOCKED, Plugin, installed, of_file
 from .specs import GROUP
 
@@ -137,16 +138,11 @@ class _Hooks:
     def __getattr__(self, hook: str) -> Any:
         call = self._plugins.manager.subset_hook_caller(hook, self._left_out)
 
-        def guarded(**arguments: object) -> Any:
-            try:
+        def call_guarded(**arguments: object) -> Any:
+            with guarded(f"plugin '{self._name}' fails in {hook}"):
                 return call(**arguments)
-            except SrqError:
-                raise
-            except Exception as error:
-                what = f"plugin '{self._name}' fails in {hook}: {type(error).__name__}: {error}"
-                raise PluginError(f"{what}; {DEBUG}=1 shows the traceback") from error
 
-        return guarded
+        return call_guarded
 
 
 def _one_line(error: Exception) -> str:

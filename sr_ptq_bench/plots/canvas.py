@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import wraps
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from ..errors import SrqError
 from ..storage.files import write_atomically
 
+_backend = os.environ.pop("MPLBACKEND", None)  # that of a notebook may not exist here; figures are drawn by Agg alone
 try:
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 except ImportError as missing:
     raise SrqError('figures need matplotlib; install it with `pip install "sr_ptq_bench[plot]"`') from missing
+finally:
+    if _backend is not None:
+        os.environ["MPLBACKEND"] = _backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ..errors import SrqError
+from .limits import LARGEST_SEED
 from .types import Frozen, OptionValue, Scale, ScopeName
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class RunSpec(Frozen):
     scale: Scale
     suite: Suite
     scope: ScopeName | None = None
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     options: dict[str, OptionValue] = Field(default_factory=dict)
 
     @property

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 LARGEST_SUITE = 2**18
+MOST_PIXELS = 2**31
+"""Of all calibration patches together: 6 GiB."""
 MOST_DOTS = 200
 """In a line: tomllib takes minutes for a key of 40,000 parts."""
 SUITES = Path(__file__).parent / "suites"
@@ -60,8 +62,17 @@ class Calibration(Frozen):
     """LR patches that the methods may see: `patches` random crops of `size` x `size` pixels."""
 
     source: DataSource
-    patches: int = Field(32, ge=1)
-    size: int = Field(64, ge=8)
+    patches: int = Field(32, ge=1, le=2**20)
+    size: int = Field(64, ge=8, le=2**12)
+
+    @model_validator(mode="after")
+    def _fits_into_memory(self) -> Self:
+        pixels = self.patches * self.size**2
+        if pixels > MOST_PIXELS:
+            raise ValueError(
+                f"{self.patches} patches of {self.size}x{self.size} are {pixels} pixels; the limit is {MOST_PIXELS}"
+            )
+        return self
 
 
 class Tiles(Frozen):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 FULL_PRECISION = 32
 
+Count = Annotated[int, Field(ge=0, le=10**18)]
 BitWidth = Annotated[int, Field(ge=1, le=FULL_PRECISION)]
 
 
@@ -20,8 +21,8 @@ class Complexity(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    parameters: dict[BitWidth, NonNegativeInt]
-    macs: dict[BitWidth, NonNegativeInt]
+    parameters: dict[BitWidth, Count]
+    macs: dict[BitWidth, Count]
     lr_pixels: PositiveInt
     """Of the image that the MACs are of."""
 

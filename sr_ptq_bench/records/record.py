@@ -54,7 +54,7 @@ class Stamp(RecordPart):
     created: Annotated[AwareDatetime, AfterValidator(utc)]
 
 
-ABSENT: tuple[tuple[str, Any], ...] = (("site_bits", {}), ("code", {}), ("stamp", None))
+ABSENT: tuple[tuple[str, Any], ...] = (("site_bits", {}), ("calibrated_on", {}), ("code", {}), ("stamp", None))
 """Entries that a file lacks if there is nothing to say."""
 
 
@@ -71,6 +71,8 @@ class Record(RecordPart):
     scores: Scores
     not_scored: tuple[Text, ...] = ()
     """The suite's test sets that were not at hand."""
+    calibrated_on: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
+    """Test images that are calibration images too, by test set; absent if there are none."""
     references: References
     figures: dict[Text, Figure]
     """What the calibrator tells of itself; `checkpoint` says which one was kept."""
@@ -96,6 +98,12 @@ class Record(RecordPart):
         for name, reference in self.references:
             if image_names(reference) != image_names(self.scores):
                 raise ValueError(f"references.{name} and scores name different images")
+        return self
+
+    @model_validator(mode="after")
+    def _total_time(self) -> Self:
+        if "total" not in self.timings:
+            raise ValueError("timings lack the total")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from ..data.datasets import crops, load_dataset
@@ -21,7 +22,10 @@ from ..records.resolved import Hashes, ResolvedSpec
 from ..storage.files import sha256_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..data.datasets import Dataset
+    from ..data.images import Size
     from ..hooks.method import Method
     from ..hooks.plugins import Plugins
     from ..library.library import Library
@@ -48,6 +52,8 @@ class PreparedRun:
     teacher: SRModel
     loader: str
     """The plugin that loaded the network."""
+    calibrated_on: dict[str, tuple[str, ...]]
+    """Test images that are calibration images too, by test set."""
 
     @property
     def tiles(self) -> Tiles | None:
@@ -94,7 +100,36 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
         test={name: dataset.sha256 for name, dataset in tests.items()},
         plugins=_foreign(plugins, method, loader),
     )
-    return PreparedRun(spec, plugins, method, resolved, hashes, tests, not_scored, batches, model.to(device), loader)
+    return PreparedRun(
+        spec,
+        plugins,
+        method,
+        resolved,
+        hashes,
+        tests,
+        not_scored,
+        batches,
+        model.to(device),
+        loader,
+        overlap(images, tests),
+    )
+
+
+def overlap(calibration: Dataset, tests: Mapping[str, Dataset]) -> dict[str, tuple[str, ...]]:
+    """The test images whose LR pixels are those of a calibration image; images of other sizes are not read."""
+    places: dict[Size, list[int]] = {}
+    for index, size in enumerate(calibration.lr_sizes):
+        places.setdefault(size, []).append(index)
+
+    def is_known(dataset: Dataset, index: int) -> bool:
+        alike = places.get(dataset.lr_sizes[index], [])
+        return bool(alike) and any(np.array_equal(dataset.lr(index), calibration.lr(other)) for other in alike)
+
+    found = {
+        name: tuple(image for index, image in enumerate(dataset.names) if is_known(dataset, index))
+        for name, dataset in tests.items()
+    }
+    return {name: images for name, images in found.items() if images}
 
 
 def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:

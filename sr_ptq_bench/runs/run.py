@@ -62,6 +62,7 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
         complexity=count(student),
         scores=scores,
         not_scored=run.not_scored,
+        calibrated_on=run.calibrated_on,
         references=references,
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in calibrated.log.items()},
         environment=describe(run.method, str(student.device), run.teacher.libraries),

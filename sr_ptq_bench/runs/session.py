@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..cache.shared import Cache
 from ..hooks.plugins import Plugins
 from ..library.library import Library
@@ -30,10 +32,17 @@ class Session:
 
     @classmethod
     def open(
-        cls, reporter: Reporter, plugin_files: Iterable[Path] = (), device: str = "auto", home: Path | None = None
+        cls,
+        reporter: Reporter,
+        plugin_files: Iterable[Path] = (),
+        device: str = "auto",
+        threads: int | None = None,
+        home: Path | None = None,
     ) -> Session:
-        """Load the plugins and choose the device; raises SrqError."""
+        """Load the plugins and choose device and CPU threads, by default those of torch; raises SrqError."""
         keep_freed_memory()
+        if threads is not None:
+            torch.set_num_threads(threads)
         home = home or default_home()
         return cls(
             Plugins(plugin_files),

@@ -12,14 +12,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..errors import SrqError, first_complaint, unknown
 from ..protocol.bits import Bits
+from ..protocol.limits import LARGEST_SEED
 from ..protocol.run_spec import RunSpec
 from ..protocol.suite import OptionSet, Suite
 from ..protocol.types import OptionValue, ScopeName, parse_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-LARGEST_SEED = 2**63 - 1  # torch takes no larger one
 
 
 class Cell(BaseModel):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from ..errors import SrqError
 from ..runs.measure import measure_or_reuse
 from ..runs.prepare import prepare, with_method
@@ -61,9 +59,8 @@ class Worker:
     """Measures cells one after the other, as `srq run` does, and remembers them as runs of this machine."""
 
     def __init__(self, config: WorkerConfig, reporter: Reporter) -> None:
-        torch.set_num_threads(config.threads)
         self.config = config
-        self.session = Session.open(reporter, config.plugins, config.device)
+        self.session = Session.open(reporter, config.plugins, config.device, config.threads)
         self.prepare = Preparer(self.session)
 
     def measure(self, task: Task) -> RunResult:

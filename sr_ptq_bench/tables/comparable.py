@@ -39,6 +39,9 @@ def exclusion_notes(ordered: Sequence[Record], known: Sequence[Record]) -> Itera
     """What the rows do not tell: test sets without a column, records without a row, several versions of the metrics."""
     if ordered[0].not_scored:
         yield f"Not scored, because the images were not at hand: {', '.join(ordered[0].not_scored)}."
+    seen = {f"{name}/{image}" for record in ordered for name, of in record.calibrated_on.items() for image in of}
+    if seen:
+        yield f"Test images that are calibration images too: {', '.join(sorted(seen))}; their scores flatter the methods."
     missing = len(known) - len(ordered)
     if missing:
         runs = "1 run" if missing == 1 else f"{missing} runs"

@@ -94,9 +94,15 @@ def render(pages: Iterable[Page], as_format: Format) -> str:
     frame = pd.DataFrame([line for page in pages for line in page.lines], dtype=object)
     if as_format == "csv":
         return frame.to_csv(index=False, lineterminator="\n")
-    # JSON has neither NaN nor infinity, which the records spell the same way.
-    lines = frame.where(frame.notna(), None).replace(math.inf, "inf").to_dict("records")
+    lines = [{key: _json_value(value) for key, value in line.items()} for line in frame.to_dict("records")]
     return json.dumps(lines, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _json_value(value: Any) -> Any:
+    """JSON has neither NaN nor infinity; the records spell infinity the same way."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 def _pipes(sheet: Sheet) -> str:

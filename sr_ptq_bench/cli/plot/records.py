@@ -56,7 +56,7 @@ def loss(methods: tuple[str, ...], out: Path, bits: str | None, **where: Any) ->
 
     wanted = Bits.parse(bits) if bits else None
     found = [record for record in _records(methods, **where) if wanted in (None, record.spec.bits)]
-    kept = [record for record in found if isinstance(record.figures.get("losses"), tuple)]
+    kept = [record for record in found if record.figures.get("losses") and isinstance(record.figures["losses"], tuple)]
     if not kept:
         raise SrqError(
             f"of the {len(found)} records selected none holds losses; measure a calibrator: see `srq methods`"

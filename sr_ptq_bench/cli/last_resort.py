@@ -1,0 +1,64 @@
+"""What `srq` does when the terminal, the system or srq itself fails."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from ..errors import DEBUG
+
+
+def prepare_streams() -> None:
+    """Let a terminal or a locale that lacks a character show another one in its place."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):  # a stream that a caller has put in place of its own
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def close_stdout() -> None:
+    """Forget what could not be written, so that Python does not try again when it ends."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def describe_os_error(error: OSError) -> str:
+    """What the system refused, in one line."""
+    name = "" if error.filename is None else f" {error.filename}"
+    try:
+        Path.cwd()
+    except OSError:
+        return "the working folder does not exist any more; change into another folder"
+    return f"the system refuses{name or ' to write to the terminal or a file'}: {error.strerror or error}"
+
+
+def report_defect(error: Exception) -> str:
+    """Write the traceback to a log file; one line that names the file and says what to do."""
+    what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    lines = [
+        f"command: {shlex.join(['srq', *sys.argv[1:]])}",
+        f"srq {version('sr_ptq_bench')}, Python {platform.python_version()}, {platform.platform()}",
+        "".join(traceback.format_exception(error)),
+    ]
+    try:
+        path = _log_file()
+        path.write_text("\n".join(lines), encoding="utf-8", errors="replace")
+    except OSError:
+        return f"srq: a defect of srq: {what}; {DEBUG}=1 shows the traceback; please report it with the command"
+    return f"srq: a defect of srq: {what}; please report it with the file {path}, which holds command and traceback"
+
+
+def _log_file() -> Path:
+    from ..storage.home import default_home
+
+    folder = default_home() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt"
