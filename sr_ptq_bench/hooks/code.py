@@ -13,13 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..syntax import meaning
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOST = __name__.partition(".")[0]
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-_OF_SOME_VERSIONS = {"type_params", "type_comment", "kind"}
-_BODIES = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def code_sha256(name: str, file: Path) -> str:
@@ -64,38 +64,8 @@ def host_sha256() -> str:
 def _digest(files: dict[str, Path]) -> str:
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
-        digest.update(f"{name}\n{_meaning(path)}\n".encode())
+        digest.update(f"{name}\n{meaning(path.read_bytes())}\n".encode())
     return digest.hexdigest()
-
-
-def _meaning(path: Path) -> str:
-    """What the code of a file does, as text; the bytes of a file that is no Python source."""
-    content = path.read_bytes()
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):
-        return hashlib.sha256(content).hexdigest()
-    for node in ast.walk(tree):
-        if isinstance(node, _BODIES) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return "".join(_written(tree))
-
-
-def _written(node: object) -> Iterator[str]:
-    """A syntax tree as text that every version of Python writes alike."""
-    if isinstance(node, ast.AST):
-        yield f"{type(node).__name__}("
-        for name, value in ast.iter_fields(node):
-            if name not in _OF_SOME_VERSIONS and value is not None and value != []:
-                yield f"{name}="
-                yield from _written(value)
-        yield ")"
-    elif isinstance(node, list):
-        for item in node:
-            yield from _written(item)
-            yield ","
-    else:
-        yield repr(node)
 
 
 def _package_of(name: str, file: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ntpath
 import shutil
 import stat
 import tarfile
@@ -82,7 +83,7 @@ def _write(members: Iterator[Member], destination: Path, inside: PurePosixPath, 
 def safe_path(name: str) -> PurePosixPath:
     """The relative path that a member's name means on every system; refuses one that leaves its folder on any."""
     path = PurePosixPath(name)
-    reserved = any(PureWindowsPath(part).is_reserved() or part.endswith((" ", ".")) for part in path.parts)  # and `..`
+    reserved = any(_is_reserved(part) or part.endswith((" ", ".")) for part in path.parts)  # and `..`
     if not name.isprintable() or set(name) & set('\\<>:"|?*') or not name or path.is_absolute() or reserved:
         raise _RefusedError(f"it names the place {name[:80]!r}")
     return path
@@ -118,3 +119,10 @@ def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     file = archive.extractfile(info)
     assert file is not None  # it is a regular file
     return file
+
+
+def _is_reserved(name: str) -> bool:
+    """Whether Windows gives a name a meaning of its own, such as `nul`."""
+    if hasattr(ntpath, "isreserved"):  # from Python 3.13
+        return bool(ntpath.isreserved(name))
+    return PureWindowsPath(name).is_reserved()

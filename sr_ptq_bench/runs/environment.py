@@ -6,7 +6,7 @@ import ctypes
 import platform
 import resource
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,16 @@ def describe(method: Method, device: str, more: Iterable[str] = ()) -> Environme
 def library_versions(more: Iterable[str] = ()) -> dict[str, str]:
     """The versions of the libraries that compute what a run measures, and of `more` distributions."""
     libraries = _LIBRARIES | {name: name for name in more}
-    return {name: version(distribution) for name, distribution in libraries.items()}
+    return {name: _installed_version(distribution) for name, distribution in libraries.items()}
+
+
+def _installed_version(name: str) -> str:
+    """The version of a distribution; the name and version of the fork that stands in for it."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        fork = next(iter(packages_distributions().get(name, ())), None)
+        return f"{fork} {version(fork)}" if fork else "not installed"
 
 
 def describe_machine(device: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def deliver(run: PreparedRun, session: Session, folder: Path, force: bool = Fals
         session.reporter.say(f"Missing test sets are skipped: {', '.join(run.not_scored)}; see `srq data get`.")
     if run.calibrated_on:
         seen = ", ".join(f"{name}/{image}" for name, images in run.calibrated_on.items() for image in images)
-        session.reporter.say(f"Test images that are calibration images too: {seen}; their scores flatter the method.")
+        session.reporter.say(f"Test images that are calibration images too: {seen}; their scores are too good.")
     if run.teacher.unquantized_ops:
         session.reporter.say(f"Not quantized: {run.teacher.unquantized_ops}.")
     result = measure_or_reuse(run, session, force)

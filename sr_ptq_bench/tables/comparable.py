@@ -41,7 +41,7 @@ def exclusion_notes(ordered: Sequence[Record], known: Sequence[Record]) -> Itera
         yield f"Not scored, because the images were not at hand: {', '.join(ordered[0].not_scored)}."
     seen = {f"{name}/{image}" for record in ordered for name, of in record.calibrated_on.items() for image in of}
     if seen:
-        yield f"Test images that are calibration images too: {', '.join(sorted(seen))}; their scores flatter the methods."
+        yield f"Test images that are calibration images too: {', '.join(sorted(seen))}; their scores are too good."
     missing = len(known) - len(ordered)
     if missing:
         runs = "1 run" if missing == 1 else f"{missing} runs"
