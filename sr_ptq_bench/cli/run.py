@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..protocol.limits import LARGEST_SEED
 from . import options as declared
 from .writable import check_writable
 
