@@ -30,6 +30,9 @@ EXPECTED_FAILURE = 2
 DEFECT = 70
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+SPIN_COUNT = "10000"
+"""How long a thread of OpenMP spins while it waits for the others, unless the user says otherwise. By default it spins
+for so long that two processes on one machine slow each other down several times (docs/speed.md)."""
 _HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """What a group without a command raises from click 8.2 on."""
 
@@ -71,6 +74,7 @@ def srq() -> None:
 
 def main() -> None:
     """Run `srq`; an expected failure is one line on stderr and exit status 2, a defect of srq is status 70."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     prepare_streams()
     try:
         srq.main(prog_name="srq", standalone_mode=False)

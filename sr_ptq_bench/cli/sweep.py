@@ -100,10 +100,10 @@ def sweep(
     config, display = WorkerConfig(plugins, device, threads, force), Display()
     try:
         if dry_run:
-            _show_plan(*_plan(cells, config, out, display), workers, display)
+            _show_plan(*_plan(cells, config, out, address, display), workers, display)
             return
         with _engine(config, workers, address, gpus or 0.0) as engine:
-            planned, timings = _plan(cells, config, out, display)
+            planned, timings = _plan(cells, config, out, address, display)
             start = time.monotonic()
             with display.sweep(sum(not each.done for each in planned)) as lines:
                 failures = measure_all(planned, engine, timings, lines)
@@ -165,8 +165,11 @@ def _own_threads() -> int:
     return torch.get_num_threads()
 
 
-def _plan(cells: Sequence[Cell], config: WorkerConfig, out: Path, display: Display) -> tuple[list[Planned], Timings]:
+def _plan(
+    cells: Sequence[Cell], config: WorkerConfig, out: Path, address: str | None, display: Display
+) -> tuple[list[Planned], Timings]:
     """All cells checked, and the seconds that earlier records of their suites took."""
+    from ..runs.environment import choose_device
     from ..runs.session import Session
     from ..sweep.estimate import Timings, earlier_records
     from ..sweep.plan import plan
@@ -175,7 +178,9 @@ def _plan(cells: Sequence[Cell], config: WorkerConfig, out: Path, display: Displ
     session = Session.open(display, config.plugins, "cpu")
     prepare = Preparer(session)
     with display.stage("Check the cells") as progress:
-        planned = plan(cells, prepare, out, config.force, progress)
+        # A cluster chooses the device of each cell itself.
+        device = None if address else choose_device(config.device)
+        planned = plan(cells, prepare, out, config.force, device, progress)
     for missing in {", ".join(each.not_scored): None for each in planned if each.not_scored}:
         display.say(f"Missing test sets are skipped: {missing}; see `srq data get`.")
     folders = {each.folder: None for each in planned}

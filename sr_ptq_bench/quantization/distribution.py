@@ -88,11 +88,11 @@ class Distribution:
         error: Tensor = (s2 - 2 * q * s1 + q**2 * s0).sum(1).clamp_min(0)
         return error
 
-    def quantile(self, share: float) -> float:
-        """The least value with at least `share` (0 to 1) of the elements at or below it."""
+    def quantile(self, fraction: float) -> float:
+        """The least value with at least `fraction` (0 to 1) of the elements at or below it."""
         values, sums = _prefix_sums(self)
         cumulative = sums[0, 1:]
-        index = torch.searchsorted(cumulative, share * cumulative[-1])
+        index = torch.searchsorted(cumulative, fraction * cumulative[-1])
         value = float(values[min(int(index), values.numel() - 1)])
         return min(max(value, self.minimum), self.maximum)
 

@@ -203,6 +203,9 @@ def _make(
         raise SrqError(
             f"site {site.name} has a quantizer of kind '{header.kind}' of {needs}, which is not at work here"
         )
+    if made.maker is not None and made.maker.version != header.version:
+        here = f"plugin '{header.plugin}' is {made.maker.version} here"
+        raise SrqError(f"site {site.name}: {here}; the state needs {header.version}")
     made.bits = bits
     return made
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..records.files import make_room
 from . import identity
-from .environment import describe
+from .environment import describe, describe_machine
 from .run import measure
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def measure_or_reuse(run: PreparedRun, session: Session, force: bool = False) ->
     """
     with session.cache.locked(run.record_name, "makes the same run"):
         earlier = None if force else session.cache.result(run.record_name)
-        if earlier and is_current(earlier.record, run):
+        if earlier and is_current(earlier.record, run, session.device):
             session.reporter.say("Measured already on this machine; --force measures again.")
             return earlier
         result = measure(run, session, fresh=force)
@@ -47,6 +47,11 @@ def deliver(run: PreparedRun, session: Session, folder: Path, force: bool = Fals
     return result.record, result.write(folder, session.reporter.say)
 
 
-def is_current(record: Record, run: PreparedRun) -> bool:
-    """Whether the software that is installed here made or verified the record; machine and threads may differ."""
+def is_current(record: Record, run: PreparedRun, device: str | None) -> bool:
+    """Whether the software that is installed here made or verified the record on this device, or on any for None.
+
+    Processor and threads may differ; the record names them.
+    """
+    if device is not None and record.environment.device != describe_machine(device)["device"]:
+        return False
     return record.is_of(describe(run.method, "cpu", run.teacher.libraries).versions, identity.code(run))

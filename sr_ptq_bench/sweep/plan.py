@@ -45,8 +45,13 @@ class Planned:
         return Task(self.cell, self.record)
 
 
-def plan(cells: Sequence[Cell], prepare: Preparer, out: Path, force: bool, progress: Progress) -> list[Planned]:
-    """Prepare every cell; raises SrqError that names the first that cannot be measured or is given twice."""
+def plan(
+    cells: Sequence[Cell], prepare: Preparer, out: Path, force: bool, device: str | None, progress: Progress
+) -> list[Planned]:
+    """Prepare every cell; raises SrqError that names the first that cannot be measured or is given twice.
+
+    Results of this `device` are not measured again, for None results of any device.
+    """
     planned: dict[str, Planned] = {}
     cache = prepare.session.cache
     for index, cell in enumerate(with_own_options(cells, prepare.session.plugins)):
@@ -57,8 +62,8 @@ def plan(cells: Sequence[Cell], prepare: Preparer, out: Path, force: bool, progr
             raise given_twice(cell)
         folder = out / "results" / run.resolved.suite
         name = run.record_name
-        here = None if force else _current(_read(folder / name), run)
-        remembered = None if here or force else _current(cache.result(name), run)
+        here = None if force else _current(_read(folder / name), run, device)
+        remembered = None if here or force else _current(cache.result(name), run, device)
         done = here is not None or remembered is not None
         planned[name] = Planned(cell, run.resolved, name, folder, run.not_scored, done, remembered)
     return list(planned.values())
@@ -71,8 +76,8 @@ def _read(path: Path) -> RunResult | None:
     return None
 
 
-def _current(result: RunResult | None, run: PreparedRun) -> RunResult | None:
-    return result if result and is_current(result.record, run) else None
+def _current(result: RunResult | None, run: PreparedRun, device: str | None) -> RunResult | None:
+    return result if result and is_current(result.record, run, device) else None
 
 
 def with_own_options(cells: Sequence[Cell], plugins: Plugins) -> list[Cell]:
