@@ -79,7 +79,7 @@ class Cache:
         def lock(name: str) -> AbstractContextManager[None]:
             return self.locked(f"teacher-{name}", "runs the FP network on the same patches")
 
-        return CachedTeacher(model, TeacherOutputs(folder, lock, self._say))
+        return CachedTeacher(model, TeacherOutputs(folder, lock, self._say_unless_failed))
 
     def _entry(
         self, path: Path, compute: Callable[[], T], pack: Callable[[T], bytes], unpack: Callable[[bytes], T]
@@ -128,7 +128,7 @@ class Cache:
     def resume_state(self, name: str, key: Mapping[str, Any]) -> ResumeState:
         """What a killed run has left, by the file name of its record and by what else decides the result."""
         folder = self.folder / "unfinished" / f"{Path(name).stem}-{_digest(key)[:16]}"
-        return ResumeState(folder, self._say, self._interval_s)
+        return ResumeState(folder, self._say_unless_failed, self._interval_s)
 
     @contextmanager
     def locked(self, name: str, what: str) -> Iterator[None]:
@@ -151,6 +151,11 @@ class Cache:
         if not self._failed:
             self._say(f"{what}; going on without keeping results for other runs")
         self._failed = True
+
+    def _say_unless_failed(self, line: str) -> None:
+        """For teachers and checkpoints: where the cache cannot be written, they would tell the same again."""
+        if not self._failed:
+            self._say(line)
 
     def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
         return self.folder / f"{kind}-{_digest(key)[:32]}.{suffix}"

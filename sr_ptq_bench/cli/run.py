@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +12,6 @@ from . import options as declared
 from .writable import check_writable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..protocol.suite import Suite
     from ..protocol.types import ScopeName
 

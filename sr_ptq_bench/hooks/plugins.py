@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from .plugin import BLOCKED, Plugin, installed, of_file
 from .specs import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -91,7 +92,8 @@ class Plugins:
     def options(self, name: str, values: Mapping[str, OptionValue]) -> PluginOptions | None:
         """The validated options of one plugin; None if it has none."""
         options_class = self.plugins[name].options_class
-        return options_class.parse(values) if options_class else None
+        with _failures_of(name, "Options"):
+            return options_class.parse(values) if options_class else None
 
     def hook(self, name: str) -> Any:
         """The hooks of one plugin; what it raises becomes a PluginError that names both, unless it is an SrqError."""
@@ -140,15 +142,22 @@ class _Hooks:
         call = self._plugins.manager.subset_hook_caller(hook, self._left_out)
 
         def guarded(**arguments: object) -> Any:
-            try:
+            with _failures_of(self._name, hook):
                 return call(**arguments)
-            except SrqError:
-                raise
-            except Exception as error:
-                what = f"plugin '{self._name}' fails in {hook}: {type(error).__name__}: {error}"
-                raise PluginError(f"{what}; {DEBUG}=1 shows the traceback") from error
 
         return guarded
+
+
+@contextmanager
+def _failures_of(plugin: str, where: str) -> Iterator[None]:
+    """Turn what a plugin raises into a PluginError that names it, unless it is an SrqError."""
+    try:
+        yield
+    except SrqError:
+        raise
+    except Exception as error:
+        what = f"plugin '{plugin}' fails in {where}: {type(error).__name__}: {error}"
+        raise PluginError(f"{what}; {DEBUG}=1 shows the traceback") from error
 
 
 def _one_line(error: Exception) -> str:

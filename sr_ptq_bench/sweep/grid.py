@@ -14,12 +14,10 @@ from ..errors import SrqError, first_complaint, unknown
 from ..protocol.bits import Bits
 from ..protocol.run_spec import RunSpec
 from ..protocol.suite import OptionSet, Suite
-from ..protocol.types import OptionValue, ScopeName, parse_scale
+from ..protocol.types import LARGEST_SEED, OptionValue, ScopeName, parse_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-LARGEST_SEED = 2**63 - 1  # torch takes no larger one
 
 
 class Cell(BaseModel):

@@ -176,5 +176,5 @@ def test_golden_scores_of_the_upscalers_on_set5(benchmark_data, method, scale, p
         hr = crop_to_multiple(read_image(path), scale)
         sr = method(downscale(hr, scale), scale)
         pair = (sr[:, :, ::-1], hr[:, :, ::-1])
-        scores.append([score_datasets(*pair, scale, test_y_channel=True) for score in (calculate_psnr, calculate_ssim)])
+        scores.append([score(*pair, scale, test_y_channel=True) for score in (calculate_psnr, calculate_ssim)])
     assert np.round(np.mean(scores, axis=0), 4).tolist() == [psnr, ssim]
