@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sr_ptq_bench.records.record import Record
+
 
 @dataclass(frozen=True)
 class Row:
@@ -84,6 +86,13 @@ def _anonymous() -> int:
     """Bytes of memory of this process that no file backs: the system drops and reads the others as it likes."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
+
+
+def comparable(record: Record) -> dict[str, Any]:
+    """What must be equal when the same run is repeated: all but times, memory and the machine."""
+    content = record.model_dump(mode="json", exclude={"timings", "created", "peak_memory_bytes"})
+    content["environment"] = content["environment"]["versions"]
+    return content
 
 
 def total_memory() -> int:

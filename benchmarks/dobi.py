@@ -6,15 +6,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from sr_ptq_bench.choice import choose_method
 
 from benchmarks.compare import Row, seconds
 from benchmarks.naive import search
 from sr_ptq_bench import Distribution, Site
 from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.hooks.resolve import resolve_method
 
 if TYPE_CHECKING:
-    from sr_ptq_bench.quantizer import Producer
+    from sr_ptq_bench.quantization.quantizer import InputKind
 
 BITS = (2, 3, 4)
 ELEMENTS = 50_000_000
@@ -28,7 +28,7 @@ def rows() -> list[Row]:
 
 def _speed() -> Row:
     v = torch.randn(ELEMENTS, generator=torch.Generator().manual_seed(0))
-    site, method = Site("v", "activation", "linear"), choose_method(Plugins(), "dobi", {})
+    site, method = Site("v", "activation", "linear"), resolve_method(Plugins(), "dobi", {})
 
     def ours() -> None:
         distribution = Distribution.of_tensor(v)
@@ -49,16 +49,16 @@ def _speed() -> Row:
 
 
 def _same_winners() -> Row:
-    method = choose_method(Plugins(), "dobi", {})
+    method = resolve_method(Plugins(), "dobi", {})
     trials = equal = 0
     gap = 0.0
     for seed in range(3):
-        for producer, v in _kinds(seed).items():
+        for input_kind, v in _kinds(seed).items():
             distribution = Distribution.of_tensor(v)
             span = distribution.maximum - distribution.minimum
             for bits in BITS:
-                best, errors = search(v.double(), bits, producer in ("softmax", "gelu"))
-                bounds = method.init_bounds(Site("v", "activation", producer), distribution, bits)
+                best, errors = search(v.double(), bits, input_kind in ("softmax", "gelu"))
+                bounds = method.init_bounds(Site("v", "activation", input_kind), distribution, bits)
                 ours = round((distribution.maximum - float(bounds.upper)) / span * 200)
                 trials, equal = trials + 1, equal + (ours == best)
                 gap = max(gap, float(errors[ours] / errors[best]) - 1)
@@ -73,7 +73,7 @@ def _same_winners() -> Row:
     )
 
 
-def _kinds(seed: int) -> dict[Producer, torch.Tensor]:
+def _kinds(seed: int) -> dict[InputKind, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     normal = torch.randn(300_000, generator=generator)
     laplace = torch.rand(300_000, generator=generator).log() * normal.sign()

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from srq_2dquant.dqc import DqcOptions, distillation_loss
+from srq_2dquant.dqc import Options, distillation_loss
 
 from benchmarks import network
 from benchmarks.compare import Row, alternate, mib, peak_memory, total_memory
-from sr_ptq_bench import SRModel, Student
+from sr_ptq_bench import Student, Teacher
 
-OPTIONS = DqcOptions.parse({})
+OPTIONS = Options.parse({})
 STEPS, GENTLE = 50, 3e-5
 NEEDED = 32 * 2**30  # bytes that plain autograd takes for a step of 8 patches, with some room
 
@@ -34,13 +34,13 @@ def rows() -> list[Row]:
     ]
 
 
-def step(student: Student, model: SRModel, lr: torch.Tensor, rate: float = 1e-2) -> Callable[[], float]:
+def step(student: Student, teacher: Teacher, lr: torch.Tensor, rate: float = 1e-2) -> Callable[[], float]:
     """Adam's step on all bounds, as DQC takes it; returns the loss."""
     bounds = [bound.requires_grad_() for bound in student.bound_parameters()]
     adam = torch.optim.Adam(bounds, rate, foreach=True)
 
     def work() -> float:
-        loss = distillation_loss(student, model, lr, OPTIONS)
+        loss = distillation_loss(student, teacher, lr, OPTIONS)
         adam.zero_grad()
         loss.backward()
         adam.step()

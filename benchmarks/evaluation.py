@@ -15,8 +15,9 @@ from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.data.datasets import Dataset
 from sr_ptq_bench.data.images import size_of
 from sr_ptq_bench.data.patches import to_image
-from sr_ptq_bench.evaluation.score import network_upscaler, score
+from sr_ptq_bench.evaluation.score import network_upscaler, score_datasets
 from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.progress import no_progress
 from sr_ptq_bench.quantization.student import cached_quantized_weights
 
 SIZE = 256
@@ -39,12 +40,12 @@ def _student(model: SRModel) -> Row:
 def _cached(model: SRModel) -> Row:
     lr, hr = (to_image(network.patches(1, size)) for size in (SIZE, SIZE * model.scale))
     tests = {"noise": Dataset("noise", model.scale, ("one",), (size_of(lr),), lambda _: (lr, hr), lambda _: lr)}
-    compute = partial(score, network_upscaler(model), tests, model.scale, Plugins(), lambda *_: None)
+    compute = partial(score_datasets, network_upscaler(model, None, 0), tests, model.scale, Plugins(), no_progress)
     with tempfile.TemporaryDirectory() as folder:
         found = []
 
         def ask() -> None:
-            found.append(Cache(Path(folder)).scores({"test": tests["noise"].sha256}, compute))
+            found.append(Cache(Path(folder), print).scores({"test": tests["noise"].sha256}, compute))
 
         first, second = seconds(ask), seconds(ask)
     same = "equal scores" if found[0] == found[1] else "DIFFERENT SCORES"

@@ -18,19 +18,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sr_ptq_bench.unfinished import TimedCheckpoint
-from srq_2dquant.dqc import DqcOptions, srq_calibrate
+from srq_2dquant.dqc import Options, srq_calibrate
 
 from benchmarks import network
-from benchmarks.compare import Row
-from sr_ptq_bench import Batches, basicsr_compat, bench, cache
+from benchmarks.compare import Row, comparable
+from sr_ptq_bench import Batches, basicsr_compat
+from sr_ptq_bench.cache.resume import PeriodicCheckpoint
 from sr_ptq_bench.cli import main
 from sr_ptq_bench.data.images import read_image, write_image
 from sr_ptq_bench.data.photos import photo_path
-from sr_ptq_bench.records import bounds_path, comparable
-from sr_ptq_bench.records.files import read_record
+from sr_ptq_bench.progress import no_progress
+from sr_ptq_bench.records.files import read_result
+from sr_ptq_bench.runs import measure, session
 
-LOADED = basicsr_compat, bench, cache  # a fork of this process has them
+LOADED = basicsr_compat, measure, session  # a fork of this process has them
 METHODS = {
     "percentile+dqc": ["-o", "dqc.iterations=40", "-o", "dqc.batch=1", "-o", "dqc.patch=16"],
     "minmax+pac": ["-o", "pac.iterations=20", "-o", "pac.batch=1", "-o", "pac.patch=16"],
@@ -98,9 +99,10 @@ class Runs:
         return None
 
     def result(self, name: str) -> tuple[dict[str, Any], bytes]:
-        """The record without its times, and the bounds."""
+        """The record without its times, and the state of its student."""
         (path,) = (self.folder / name / "out").rglob("*.json")
-        return comparable(read_record(path)), bounds_path(path).read_bytes()
+        result = read_result(path)
+        return comparable(result.record), result.state
 
 
 def _status_of(command: Callable[[], None]) -> int:
@@ -120,19 +122,19 @@ def _killed(suite: Path, method: str) -> Row:
     start = time.perf_counter()
     runs.make(f"{method} alone")
     alone = time.perf_counter() - start
-    record, bounds = runs.result(f"{method} alone")
+    record, state = runs.result(f"{method} alone")
     stages: Counter[str] = Counter()
     same, made, start = Counter[str](), 0, time.perf_counter()
     while stages.total() < KILLS:
         name = f"{method} {made}"
         while stage := runs.make(name, draw.uniform(0, SHARE * alone)):
             stages[stage] += 1
-        found, its_bounds = runs.result(name)
+        found, its_state = runs.result(name)
         same["records"] += found == record
-        same["bounds"] += its_bounds == bounds
+        same["states"] += its_state == state
         made += 1
     each = (time.perf_counter() - start) / made
-    equal = f"records equal: {same['records']} of {made}; bounds equal to the bit: {same['bounds']} of {made}"
+    equal = f"records equal: {same['records']} of {made}; states equal to the bit: {same['states']} of {made}"
     where = ", ".join(f"{stage} {count}" for stage, count in stages.most_common())
     work = f"{method}, {made} runs killed {stages.total()} times"
     ratio = f"{each / alone:.1f}x"
@@ -154,16 +156,16 @@ def _overhead(folder: Path) -> Row:
     photo = read_image(photo_path("astronaut"))
     batches, spent = Batches(photo[None, :32, :32], [photo]), [0.0]
 
-    class Timed(TimedCheckpoint):
+    class Timed(PeriodicCheckpoint):
         def save(self, make: Any) -> None:
             begin = time.perf_counter()
             super().save(make)
             spent[0] += time.perf_counter() - begin
 
-    options = DqcOptions.parse({"iterations": STEPS, "batch": 2, "patch": 32})
+    options = Options.parse({"iterations": STEPS, "batch": 2, "patch": 32})
     calibrate = partial(srq_calibrate, student=student, teacher=model, batches=batches, options=options)
     begin = time.perf_counter()
-    calibrate(progress=lambda *_: None, checkpoint=Timed(folder / "checkpoint", print))
+    calibrate(progress=no_progress, checkpoint=Timed(folder / "checkpoint", print))
     whole = time.perf_counter() - begin
     work = f"{STEPS} DQC steps, batch 2, patch 32"
     share = f"{spent[0] / whole:.2%}"

@@ -117,7 +117,8 @@ def _prepare(height: int, width: int, count: int, tiles: Tiles | None, quantized
     """Upscale an image `count` times; what the first forward pass of a process sets up is not counted."""
     model = network.teacher(SCALE)
     student = network.student(model) if quantized else None
-    upscaler, lr = network_upscaler(student or model, tiles), to_image(network.patches(1, max(height, width)))
+    upscaler = network_upscaler(student.model if student else model, tiles, 0)
+    lr = to_image(network.patches(1, max(height, width)))
 
     def work() -> None:
         with cached_quantized_weights(student) if student else nullcontext():

@@ -23,7 +23,7 @@ def teacher(scale: int = 2) -> SRModel:
     spec = find_spec("sr_ptq_bench")
     assert spec is not None and spec.origin is not None
     weights = Path(spec.origin).parent / f"weights/swinir_light_x{scale}.safetensors"
-    return Plugins().load_model("swinir-light", scale, weights)
+    return Plugins().load_model("swinir-light", scale, weights)[0]
 
 
 def patches(count: int, size: int = 64) -> torch.Tensor:

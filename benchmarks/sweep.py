@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 from benchmarks import network
-from benchmarks.compare import Row, alternate
+from benchmarks.compare import Row, alternate, comparable
 from benchmarks.dqc import step
 from sr_ptq_bench.cache.shared import Cache
-from sr_ptq_bench.records.files import comparable, read_records
+from sr_ptq_bench.records.files import read_records
 from sr_ptq_bench.records.record import Record
 
 GRID = "minmax,percentile,dbdc,dobi"
@@ -51,7 +51,7 @@ def _one_teacher() -> Row:
     model = network.teacher()
     lr = network.patches(2, 32)
     with tempfile.TemporaryDirectory() as folder:
-        shared = Cache(Path(folder)).teacher({}, model)
+        shared = Cache(Path(folder), print).teacher({}, model)
         alone, after = alternate(step(network.student(model), model, lr), step(network.student(model), shared, lr), 9)
     return Row(
         "one DQC step, batch 2, patch 32",

@@ -1,7 +1,7 @@
 """Runs of the tiny suite that SIGKILL ends at chosen moments: `python tests/killing.py FOLDER writes|anywhere METHOD`.
 
 A process of its own imports everything once and makes each run in a fork of itself. It prints a line of JSON per killed
-and completed run: the stage in which it was killed, and whether its record and its bounds are those of a run that was
+and completed run: the stage in which it was killed, and whether its record and its state are those of a run that was
 left alone.
 """
 
@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from tiny import TinySuite, comparable, session
+from tiny import TinySuite, comparable, plugin, session
+from training import train_everything
 
 from sr_ptq_bench.cache import resume
 from sr_ptq_bench.progress import Silent, no_progress
@@ -28,7 +29,13 @@ from sr_ptq_bench.runs.prepare import prepare
 OPTIONS = {
     "2dquant": {"dqc.iterations": "4", "dqc.batch": "2", "dqc.patch": "8"},
     "dbdc+pac": {"pac.iterations": "12", "pac.batch": "2", "pac.patch": "8"},
+    "minmax+everything": {},
 }
+
+
+def everything(student, teacher, batches, checkpoint):
+    """A calibrator that trains weights, biases and bounds in two phases, and draws from every random generator."""
+    return train_everything(student, teacher, batches, checkpoint)
 
 
 class Deadly:
@@ -94,7 +101,7 @@ class Runs:
 
     def _run(self, home: Path, stage: Path) -> None:
         torch.set_num_threads(1)
-        own = session(home=home, reporter=Stages(stage), interval_s=0)
+        own = session(plugin("everything", calibrate=everything), home=home, reporter=Stages(stage), interval_s=0)
         prepared = prepare(self.suite.spec(self.method, bits="3", **OPTIONS[self.method]), own)
         measure_or_reuse(prepared, own).write(home / "results", own.reporter.say)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sr_ptq_bench.backbones.swinir import open_sites
 from sr_ptq_bench.basicsr_compat import EDSR, MSRResNet, SwinIR
 from sr_ptq_bench.protocol.bits import Bits
-from sr_ptq_bench.quantization.network import SRModel
+from sr_ptq_bench.quantization.network import Operand, SRModel
 from sr_ptq_bench.quantization.quantizer import Bounds, Site
 from sr_ptq_bench.quantization.student import Student, quantize
 
@@ -128,3 +128,49 @@ def images(count: int, height: int, width: int | None = None, seed: int = 0) -> 
 def sites_of(student: Student) -> list[Site]:
     """All sites in the network's own order."""
     return [quantizer.site for quantizer in student.quantizers.values()]
+
+
+class Mixed(nn.Module):
+    """A strided grouped convolution with reflecting borders, a Linear layer and an operand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv = nn.Conv2d(4, 6, 3, padding=1, groups=2, padding_mode="reflect")
+        self.fc = nn.Linear(6, 3, bias=False)
+        self.mark = Operand("key")
+        self.plain = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(torch.cat([x, x[:, :1]], 1)).relu()
+        return self.plain(self.mark(self.fc(y.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
+
+
+def mixed() -> SRModel:
+    """`Mixed` with all but its last layer to quantize."""
+    return SRModel("mixed", 1, Mixed().requires_grad_(False), {"conv": "image", "fc": "relu"}, ("fc", "conv"))
+
+
+class Normed(nn.Module):
+    """Two convolutions between norms with parameters and running buffers; one norm has two names, one weight too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.again = self.norm
+        self.group = nn.GroupNorm(2, 4)
+        self.last, self.other = nn.Conv2d(4, 3, 1), nn.Conv2d(4, 3, 1)
+        self.other.weight = self.last.weight
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.group(self.again(self.norm(self.first(x)).relu()))
+        return self.last(y) + self.other(y)
+
+
+def normed() -> SRModel:
+    """`Normed` with its convolutions to quantize."""
+    kinds = dict.fromkeys(("first", "last", "other"), "conv")
+    return SRModel("normed", 1, Normed().eval().requires_grad_(False), kinds, ())

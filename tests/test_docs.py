@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 from oracle import swinir
+from paper_counts import count_as_2dquant
 from safetensors.torch import save_file
-from training import Forgetful
+from training import Forgetful, supply, teacher_and_student
 
 import sr_ptq_bench
 from sr_ptq_bench import Bits, Distribution, Site, Student, Suite
@@ -30,7 +31,7 @@ from sr_ptq_bench.protocol.run_spec import parse_options
 from sr_ptq_bench.protocol.suite import suite_names
 from sr_ptq_bench.quantization.observe import observe
 from sr_ptq_bench.quantization.student import quantize
-from sr_ptq_bench.runs.count import count, count_as_2dquant
+from sr_ptq_bench.runs.count import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HOOKS_PAGE = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "sr_ptq_bench/weights/README.md"])
 HOOKS = [name for name in dir(hookspecs) if name.startswith("srq_")]
 TABLE = re.compile(r"<!-- table: (?P<path>\S+) -->\n(?P<text>.*?)<!-- /table -->", re.DOTALL)
@@ -50,16 +52,16 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def marked(name: str) -> str:
-    """The code block of the README that follows a comment."""
-    found = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    assert found, name
-    return found[1]
+    """The code block that follows a comment, which one page has."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    found: list[str] = re.findall(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert len(found) == 1, name
+    return found[0]
 
 
 def hook_sections() -> dict[str, str]:
     """The sections of docs/hooks.md by their headings."""
-    text = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
-    parts = re.split(r"^## (\S+)$", text, flags=re.MULTILINE)
+    parts = re.split(r"^## (\S+)$", HOOKS_PAGE, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
@@ -157,7 +159,7 @@ def test_the_method_in_one_file_works(tmp_path: Path) -> None:
     assert (wide.lower, wide.upper) == (-10.0, 2.0)
     bounds = resolve_method(plugins, "mine", {}).init_bounds(Site("x", "activation", "linear"), distribution, 4)
     assert -10 < float(bounds.lower) < float(bounds.upper) == 2.0
-    assert resolve_method(plugins, "mine+dqc", {}).parts == ("mine", "dqc")
+    assert resolve_method(plugins, "mine+dqc", {}).components == ("mine", "dqc")
 
 
 def test_the_method_package_points_at_that_file() -> None:
@@ -185,19 +187,19 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
     plugins = Plugins(paths)
     for hook in HOOKS:
         assert hook in plugins.plugins[f"my_{hook}"].hooks()
-    assert resolve_method(plugins, "my_srq_compose", {}).parts == ("percentile", "dqc")
-    options = plugins.options("my_srq_options", {"p": "0.25"})
-    assert options.p == 0.25  # type: ignore[union-attr]
+    assert resolve_method(plugins, "my_srq_compose", {}).components == ("percentile", "dqc")
 
     generator = torch.Generator().manual_seed(0)
     weights = {"0.weight": torch.randn(12, 3, 3, 3, generator=generator), "0.bias": torch.zeros(12)}
     save_file(weights, tmp_path / "w.safetensors")
     teacher = plugins.load_model("one-convolution", 2, tmp_path / "w.safetensors")
-    parts = ("transform_model", "make_quantizer", "init_bounds", "calibrate")
+    parts = ("choose_bits", "transform_model", "make_quantizer", "init_bounds", "calibrate")
     method = resolve_method(plugins, "+".join(f"my_srq_{part}" for part in parts), {})
     photo = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     batches = Batches(photo[None, :32, :32], [photo])
-    student = quantize(teacher, Bits.parse("4"), method.make_quantizer)
+    bits = Bits.parse("4")
+    assert method.choose_bits(quantize(teacher, bits), batches, bits) == {}
+    student = quantize(teacher, bits, method.make_quantizer)
     method.transform(student, batches)
     limit = 4 * weights["0.weight"].std()
     assert torch.equal(student.weights["0.weight"], weights["0.weight"].clamp(-limit, limit))
@@ -208,6 +210,26 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
     figures = method.calibrate(student, teacher, batches, lambda *_: None, Forgetful())
     assert figures["checkpoint"] == "last"
     assert plugins.evaluate(photo, photo, 2)["mae"] == 0
+
+
+def test_the_options_of_the_hooks_page(tmp_path: Path) -> None:
+    (example,) = blocks(HOOKS_PAGE.partition("## The options of a plugin")[2].partition("\n## ")[0], "python")
+    hook = "from sr_ptq_bench import hookimpl\n\n\n@hookimpl\ndef srq_calibrate():\n    return None\n"
+    (tmp_path / "mine.py").write_text(f"{example}\n\n{hook}", encoding="utf-8")
+    plugins = Plugins([tmp_path / "mine.py"])
+    assert plugins.options("mine", {"p": "0.25"}).p == 0.25  # type: ignore[union-attr]
+    assert plugins.options("mine", {}).p == 1e-3  # type: ignore[union-attr]
+    assert plugins.options("mine", {"preset": "tight"}).p == 1e-2  # type: ignore[union-attr]
+
+
+def test_the_bits_of_the_hooks_page(tmp_path: Path) -> None:
+    (example,) = blocks(hook_sections()["srq_choose_bits"], "python")
+    (tmp_path / "mixed.py").write_text(example, encoding="utf-8")
+    method = resolve_method(Plugins([tmp_path / "mixed.py"]), "minmax+mixed", {})
+    _, student = teacher_and_student("4")
+    chosen = method.choose_bits(student, supply(), Bits.parse("4"))  # raises if the mean is too large
+    assert {3, 5} == set(chosen.values())
+    assert method.choose_bits(student, supply(), Bits.parse("2")) == {}
 
 
 def test_the_logarithmic_quantizer_of_the_hooks_page(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from srq_2dquant.dobi import DobiOptions, srq_init_bounds
+from srq_2dquant.dobi import Options, srq_init_bounds
 
 from sr_ptq_bench.backbones.swinir import srq_load_model
 from sr_ptq_bench.data.datasets import load_dataset
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.data
 
-WEIGHTS = SUITES.parent / "weights" / "swinir_light_x2.safetensors"
+WEIGHTS = SUITES.parents[1] / "weights" / "swinir_light_x2.safetensors"
 OPERANDS = {"query": "q", "key": "k", "value": "v", "attention": "a"}
 OFFICIAL = "SRQ_OFFICIAL_X2"
 
@@ -65,7 +65,7 @@ def initialised(golden: Path) -> tuple[Student, dict[str, float]]:
     student = quantize(teacher, Bits(weight=4, activation=4))
     patches = load_file(golden / "dobi_calibration_x2.safetensors")["patches"][:4]
     distributions = observe(student, lambda: patches.split(2))
-    options = DobiOptions.parse({"preset": "official"})
+    options = Options.parse({"preset": "official"})
     for name, quantizer in student.quantizers.items():
         found = srq_init_bounds(site=quantizer.site, distribution=distributions[name], bits=4, options=options)
         quantizer.set_bounds(found)
@@ -105,7 +105,11 @@ def psnr_and_ssim(folder: Path, name: str, student: Student) -> tuple[float, flo
     source = DataSource(hr=folder / name / "HR", lr=str(folder / name / "LR_bicubic" / "X{scale}"))
     with cached_quantized_weights(student):
         scores = score_datasets(
-            network_upscaler(student), {name: load_dataset(name, source, 2)}, 2, Plugins(), lambda *_args, **_more: None
+            network_upscaler(student.model, None, 0),
+            {name: load_dataset(name, source, 2)},
+            2,
+            Plugins(),
+            lambda *_args, **_more: None,
         )
     return scores[name].mean["psnr"], scores[name].mean["ssim"]
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -136,11 +139,13 @@ def _toml_value(value: Any) -> str:
     return json.dumps(value)
 
 
-def plugin(name: str, **hooks: Any) -> Any:
-    """A plugin called `name` with these functions as its hooks (`compose=...` is `srq_compose`)."""
+def plugin(name: str, options: Any = None, **hooks: Any) -> Any:
+    """A plugin called `name` with these functions as its hooks (`compose=...` is `srq_compose`), and its `Options`."""
     from sr_ptq_bench.hooks.plugin import Plugin
 
     module = ModuleType(name)
+    if options is not None:
+        module.Options = options
     for hook, function in hooks.items():
         setattr(module, f"srq_{hook}", hookimpl(function))
     return Plugin(name, "a-test", "1.0", module, hashlib.sha256(name.encode()).hexdigest())
@@ -179,10 +184,13 @@ def prepare(spec: Any, plugins: Any = None, library: Any = None) -> Any:
 
 
 def measured(prepared: Any, home: Path | None = None, reporter: Any = None) -> Any:
-    """The result of a prepared run, in a session of its own with this home."""
+    """The result of a prepared run, in a session of its own with this home; a run that follows continues nothing."""
     from sr_ptq_bench.runs.run import measure
 
-    return measure(prepared, session(home=home, reporter=reporter))
+    own = session(home=home, reporter=reporter)
+    result = measure(prepared, own)
+    shutil.rmtree(own.cache.folder / "unfinished", ignore_errors=True)
+    return result
 
 
 def run(suite: TinySuite, *more: Any, home: Path | None = None, method: str = "minmax", **spec: Any) -> Any:
@@ -195,3 +203,21 @@ def comparable(record: Any) -> dict[str, Any]:
     machine = {"device", "threads", "platform", "cpu"}
     exclude = {"timings": True, "created": True, "peak_memory_bytes": True, "environment": machine}
     return record.model_dump(mode="json", exclude=exclude)
+
+
+class Heard:
+    """A reporter that remembers the lines and the names of the stages."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.stages: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Remember a line."""
+        self.lines.append(line)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Any]:
+        """Remember a stage."""
+        self.stages.append(name)
+        yield lambda *_: None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import random
+from itertools import chain, islice
 
 import numpy as np
 import torch
 from oracle import bounded, tiny_teacher
 from torch import Tensor, nn
 
-from sr_ptq_bench import Batches, SRModel, Student
+from sr_ptq_bench import Batches, SRModel, Student, Training
 
 
 def supply(seed: int = 0) -> Batches:
@@ -96,3 +97,75 @@ def convolutional_teacher() -> SRModel:
     input_kinds = {"first": "image", "block.0": "conv", "block.2": "relu", "last": "conv"}
     network = Convolutions(2).eval().requires_grad_(False)
     return SRModel("convolutions", 2, network, input_kinds, ("block",), first_last_layers=("first", "last"))
+
+
+def adam(groups: list[dict]) -> torch.optim.Optimizer:
+    """Adam, with the rates of the groups."""
+    return torch.optim.Adam(groups)
+
+
+def momentum(groups: list[dict]) -> torch.optim.Optimizer:
+    """SGD with momentum, with the rates of the groups."""
+    return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
+
+
+STEPS = 3
+"""Of each of the phases of `train_everything`."""
+
+
+def train_everything(student: Student, teacher, batches: Batches, checkpoint, optimizers=(adam, momentum)) -> dict:
+    """A calibrator that uses all that a calibration may use; its log shows where every random generator ends.
+
+    In a phase for each optimizer it trains weights, biases and bounds, and a shift of its own, at three rates. It draws
+    from the global generators and from its own.
+    """
+    own = [torch.Generator().manual_seed(1), np.random.default_rng(2), random.Random(3)]
+    shift = torch.zeros(3, 1, 1, requires_grad=True)
+    training = Training(student, checkpoint, {"shift": shift}, own)
+    trained = _trained(student)
+    for parameter in chain.from_iterable(trained.values()):
+        parameter.requires_grad_()
+    patches = batches.random(2, 8, skip=len(training.losses))
+    for phase, optimizer_of in enumerate(optimizers):
+        optimizer = optimizer_of(
+            [
+                {"params": trained["weights"], "lr": 1e-3},
+                {"params": trained["biases"], "lr": 1e-2},
+                {"params": [*trained["bounds"], shift], "lr": 3e-3 / (1 + phase)},
+            ]
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+        for _ in training.steps(optimizer, schedule, STEPS):
+            lr = next(patches)
+            loss = (student(lr + _noise(own)) + shift - teacher(lr)).abs().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            student.fix_crossed_bounds()
+            training.losses.append(loss.detach())
+    student.network.requires_grad_(False)
+    return {
+        "losses": torch.stack(training.losses).tolist(),
+        "shift": shift.detach().flatten().tolist(),
+        "noise": [_noise(own) for _ in range(2)],
+    }
+
+
+def _trained(student: Student) -> dict[str, list[Tensor]]:
+    """Weights, biases (those of norms too) and bounds; a tensor with several names once."""
+    named = student.network.named_parameters()
+    return {
+        "weights": list(dict.fromkeys(student.weights.values())),
+        "biases": [parameter for name, parameter in named if name.endswith("bias")],
+        "bounds": student.bound_parameters(),
+    }
+
+
+def _noise(own: list) -> float:
+    """A small number that every generator has a part in."""
+    drawn = [
+        torch.randn(()).item(), np.random.standard_normal(), random.gauss(0, 1),
+        torch.rand((), generator=own[0]).item(), own[1].random(), own[2].random(),
+    ]  # fmt: skip
+    return sum(drawn) / 1000

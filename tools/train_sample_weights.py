@@ -248,7 +248,8 @@ def validation(training: Training, folder: Path) -> Callable[[], str]:
 
     def score() -> str:
         network = training.averaged.eval()
-        upscaler = network_upscaler(SRModel(name, scale, network, {}, (), size_multiple=WINDOWS[name]))
+        model = SRModel(name, scale, network, {}, (), size_multiple=WINDOWS[name])
+        upscaler = network_upscaler(model, None, training.recipe.seed)
         scores = [srq_evaluate(upscaler(pair.lr), pair.hr, scale) for pair in pairs]
         psnr, ssim = (sum(of[key] for of in scores) / len(scores) for key in ("psnr", "ssim"))
         return f"{psnr:.3f} dB, {ssim:.4f}"

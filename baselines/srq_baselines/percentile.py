@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from sr_ptq_bench import Bounds, Distribution, PluginOptions, hookimpl
-
-if TYPE_CHECKING:
-    pass
 
 
 class Options(PluginOptions):

@@ -84,7 +84,7 @@ class Cache:
         def lock(name: str) -> AbstractContextManager[None]:
             return self.locked(f"teacher-{name}", "runs the FP network on the same patches")
 
-        return CachedTeacher(model, TeacherOutputs(folder, lock, self._say))
+        return CachedTeacher(model, TeacherOutputs(folder, lock, self._say_unless_failed))
 
     def _entry(
         self,
@@ -131,7 +131,7 @@ class Cache:
         folder = self.folder / "states" / _digest(key)[:32]
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
-        return ResumeState(folder, self._say, self._interval_s)
+        return ResumeState(folder, self._say_unless_failed, self._interval_s)
 
     @contextmanager
     def locked(self, name: str, what: str) -> Iterator[None]:
@@ -154,6 +154,11 @@ class Cache:
         if not self._failed:
             self._say(f"{what}; going on without keeping results for other runs")
         self._failed = True
+
+    def _say_unless_failed(self, line: str) -> None:
+        """For teachers and checkpoints: where the cache cannot be written, they would tell the same again."""
+        if not self._failed:
+            self._say(line)
 
     def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
         return self.folder / f"{kind}-{_digest(key)[:32]}.{suffix}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,11 +13,8 @@ from . import options as declared
 from .writable import check_writable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ..protocol.limits import LARGEST_SEED
     from ..protocol.suite import Suite
-from ..protocol.types import ScopeName
+    from ..protocol.types import ScopeName
 
 
 @click.command()

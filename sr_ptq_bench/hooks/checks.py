@@ -113,6 +113,13 @@ def check_quantizer(quantizer: object, site: Site) -> None:
         raise SrqError(f"srq_make_quantizer returns the quantizer of site {quantizer.site.name}; make one for each")
     if type(quantizer.bits) is not int or not 1 <= quantizer.bits <= 32:
         raise SrqError(f"the quantizer has {quantizer.bits!r} bits; expected 1 to 32")
+    check_enabled(quantizer)
+
+
+def check_enabled(quantizer: Quantizer) -> None:
+    """Raise SrqError if the quantizer is off: what is scored has all of them on."""
+    if not quantizer.enabled:
+        raise SrqError("the quantizer is off, and would be scored as if it were on; give it more bits instead")
 
 
 def check_outputs(quantizer: Quantizer, plugin: str) -> None:

@@ -11,6 +11,7 @@ from .checks import (
     blame_plugin,
     check_bits,
     check_bounds,
+    check_enabled,
     check_outputs,
     check_quantizer,
     check_student,
@@ -131,6 +132,7 @@ class Method:
         )  # fmt: skip
         for site, quantizer in student.quantizers.items():
             with blame_plugin(self.calibrator, site):
+                check_enabled(quantizer)
                 quantizer.bounds.tensors()
         with blame_plugin(self.calibrator):
             check_student(student)

@@ -87,7 +87,8 @@ class Plugins:
     def options(self, name: str, values: Mapping[str, OptionValue]) -> PluginOptions | None:
         """The validated options of one plugin; None if it has none."""
         options_class = self.plugins[name].options_class
-        return options_class.parse(values) if options_class else None
+        with guarded(f"plugin '{name}' fails in Options"):
+            return options_class.parse(values) if options_class else None
 
     def hook(self, name: str) -> Any:
         """The hooks of one plugin; what it raises becomes a PluginError that names both, unless it is an SrqError."""

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from ..errors import SrqError
-from .limits import LARGEST_SEED
-from .types import Frozen, OptionValue, Scale, ScopeName
-
-if TYPE_CHECKING:
-    pass
-
 from .bits import Bits
 from .suite import Download, Suite
+from .types import Frozen, OptionValue, Scale, ScopeName, Seed
 
 
 class RunSpec(Frozen):
@@ -26,7 +20,7 @@ class RunSpec(Frozen):
     scale: Scale
     suite: Suite
     scope: ScopeName | None = None
-    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    seed: Seed = 0
     options: dict[str, OptionValue] = Field(default_factory=dict)
 
     @property

@@ -1,17 +1,15 @@
-"""The words of a protocol: scale, padding, scope, the values of options."""
+"""The words of a protocol: scale, padding, scope, seed, the values of options."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..errors import SrqError
+from .limits import LARGEST_SEED
 
-if TYPE_CHECKING:
-    pass
-
-
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Scale = Literal[2, 3, 4]
 Padding = Literal["flip", "reflect", "window"]
 ScopeName = Literal["linear", "all"]

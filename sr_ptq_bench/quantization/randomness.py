@@ -50,8 +50,9 @@ def restore_generators(states: Mapping[str, Tensor], own: Sequence[Generator] = 
     name, keys, *rest = others["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
     if torch.cuda.is_available():
-        on_gpu = [state for name, state in states.items() if name.startswith(_CUDA)]
-        torch.cuda.set_rng_state_all(on_gpu[: torch.cuda.device_count()])
+        for index in range(torch.cuda.device_count()):
+            if f"{_CUDA} {index}" in states:  # a machine may have other GPUs than the one that kept them
+                torch.cuda.set_rng_state(states[f"{_CUDA} {index}"], index)
     for index, generator in enumerate(own):
         _restore(generator, states[_OWN.format(index)])
 

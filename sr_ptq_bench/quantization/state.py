@@ -71,7 +71,7 @@ def save_state(student: Student, teacher: SRModel) -> bytes:
     )
     tensors = {f"network|{name}": value for name, value in changed_tensors(student, teacher).items()}
     for site, quantizer in student.quantizers.items():
-        tensors |= {f"quantizer|{site}|{name}": value for name, value in quantizer.state_dict().items()}
+        tensors |= {f"quantizer|{site}|{name}": value for name, value in _quantizer_tensors(quantizer).items()}
     contiguous = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     return save(contiguous, {_METADATA: json.dumps(header.model_dump(exclude_none=True), sort_keys=False)})
 
@@ -98,23 +98,15 @@ def load_state(
     superfluous = sorted(header.sites.keys() - student.quantizers.keys())
     if superfluous:
         raise SrqError(f"the state has the site {superfluous[0]}, which the network lacks; is the scope another?")
-    stored: dict[str, dict[str, Tensor]] = {site: {} for site in student.quantizers}
-    changed: dict[str, Tensor] = {}
-    for entry, value in tensors.items():
-        kind, _, name = entry.partition("|")
-        site, _, tensor = name.rpartition("|")
-        if kind == "network":
-            changed[name] = value
-        elif site in stored:
-            stored[site][tensor] = value
+    of_sites, of_network = _sorted_by_owner(tensors, student)
     for site, quantizer in student.quantizers.items():
-        _fill(quantizer, stored[site], f"site {site}")
+        with prefix_error(f"site {site}"):
+            _fill(quantizer, of_sites[site])
     places = dict(_network_tensors(student))
-    for name, value in changed.items():
-        if name not in places or places[name].shape != value.shape:
-            raise SrqError(
-                f"the state changes the tensor {name} of shape {tuple(value.shape)}, which the network lacks"
-            )
+    for name, value in of_network.items():
+        if name not in places:
+            raise SrqError(f"the state changes the tensor {name}, which the network lacks")
+        _check_alike(name, value, places[name])
         places[name].data.copy_(value)
     return student
 
@@ -141,7 +133,7 @@ def network_sha256(model: SRModel) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(_bytes(tensor))
+        digest.update(_as_bytes(tensor).cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -156,16 +148,52 @@ def changed_tensors(student: Student, teacher: SRModel) -> dict[str, Tensor]:
         what = "lacks" if odd in before else "has"
         raise SrqError(f"the student {what} the tensor {odd}; a method may change tensors, not add or remove them")
     for name, tensor in now.items():
-        if (tensor.shape, tensor.dtype) != (before[name].shape, before[name].dtype):
-            found, expected = (f"{tuple(t.shape)} {t.dtype}" for t in (tensor, before[name]))
-            raise SrqError(f"the tensor {name} is now {found}; expected {expected}")
-    return {name: tensor for name, tensor in now.items() if _bytes(tensor) != _bytes(before[name])}
+        _check_alike(name, tensor, before[name])
+    return {name: tensor for name, tensor in now.items() if not same_bits(tensor, before[name])}
+
+
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape and type are equal to the last bit: -0 is not 0, and NaN may equal NaN."""
+    return torch.equal(_as_bytes(one), _as_bytes(other))
+
+
+def _check_alike(name: str, tensor: Tensor, teachers: Tensor) -> None:
+    if (tensor.shape, tensor.dtype) != (teachers.shape, teachers.dtype):
+        found, expected = (f"{tuple(t.shape)} {t.dtype}" for t in (tensor, teachers))
+        raise SrqError(f"the tensor {name} is {found}; expected {expected}")
+
+
+def _quantizer_tensors(quantizer: Quantizer) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = quantizer.state_dict(keep_vars=True)
+    for name, value in tensors.items():
+        if not isinstance(value, torch.Tensor):
+            kind = type(value).__name__
+            raise SrqError(f"the quantizer of site {quantizer.site.name} keeps {name}, a {kind}; expected tensors only")
+    return tensors
+
+
+def _sorted_by_owner(
+    tensors: Mapping[str, Tensor], student: Student
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+    """The tensors of each site's quantizer and those of the network, by name; raises SrqError for any other."""
+    of_sites: dict[str, dict[str, Tensor]] = {site: {} for site in student.quantizers}
+    of_network: dict[str, Tensor] = {}
+    for entry, value in tensors.items():
+        kind, _, name = entry.partition("|")
+        site, _, tensor = name.rpartition("|")
+        if kind == "network":
+            of_network[name] = value
+        elif kind == "quantizer" and site in of_sites:
+            of_sites[site][tensor] = value
+        else:
+            raise SrqError(f"the state has the tensor {entry}, which belongs to no site")
+    return of_sites, of_network
 
 
 def _network_tensors(student: Student) -> list[tuple[str, Tensor]]:
     """The tensors of the network, without those of quantizers, under the teacher's names."""
     found = []
-    modules = dict(student.network.named_modules())
+    modules = dict(student.network.named_modules(remove_duplicate=False))  # a module may have several names
     for name, tensor in student.network.state_dict(keep_vars=True).items():
         path = name.split(".")
         parents = [modules[".".join(path[:length])] for length in range(len(path))]
@@ -210,16 +238,18 @@ def _make(
     return made
 
 
-def _fill(quantizer: Quantizer, stored: Mapping[str, Tensor], where: str) -> None:
-    """Give a quantizer its tensors; bounds may have another shape than before."""
-    places = quantizer.state_dict(keep_vars=True)
+def _fill(quantizer: Quantizer, stored: Mapping[str, Tensor]) -> None:
+    """Give a quantizer its tensors; their shapes may differ from those of a new quantizer, as those of bounds do."""
+    places = _quantizer_tensors(quantizer)
     if places.keys() != stored.keys():
         odd = sorted(places.keys() ^ stored.keys())[0]
-        raise SrqError(f"{where}: the state and the quantizer differ in the tensor {odd}")
+        what = "lacks" if odd in places else "has"
+        raise SrqError(f"the state {what} the tensor {odd}; expected {', '.join(places)}")
     for name, value in stored.items():
+        if value.dtype != places[name].dtype:
+            raise SrqError(f"the tensor {name} is {value.dtype}; expected {places[name].dtype}")
         places[name].data = value.to(places[name].device)
-    with prefix_error(where):
-        quantizer.bounds.tensors()
+    quantizer.bounds.tensors()
 
 
 def _tensors(data: bytes) -> dict[str, Tensor]:
@@ -229,5 +259,5 @@ def _tensors(data: bytes) -> dict[str, Tensor]:
         raise SrqError(f"the state is damaged: {error}") from error
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+def _as_bytes(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8)

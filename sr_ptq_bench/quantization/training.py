@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import SrqError
 from .randomness import generator_states, restore_generators
+from .state import same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,7 +96,7 @@ class Training:
     def _state(self, optimizer: Optimizer, schedule: LRScheduler, names: Sequence[str]) -> dict[str, Tensor]:
         kept = {"losses": torch.stack([loss.detach() for loss in self.losses])}
         now = {name: tensor.detach() for name, tensor in self._tensors().items()}
-        kept |= {name: tensor for name, tensor in now.items() if not torch.equal(tensor, self._start[name])}
+        kept |= {name: tensor for name, tensor in now.items() if not same_bits(tensor, self._start[name])}
         kept |= {f"generators {name}": state for name, state in generator_states(self._generators).items()}
         kept["rates"] = torch.tensor([group["lr"] for group in optimizer.param_groups], dtype=torch.float64)
         for name, tensor in zip(names, _trained(optimizer), strict=True):

@@ -90,7 +90,7 @@ class Record(RecordPart):
     created: Annotated[AwareDatetime, AfterValidator(utc)]
 
     @model_validator(mode="after")
-    def _sameimage_names(self) -> Self:
+    def _same_images(self) -> Self:
         if self.hashes.test.keys() != self.scores.keys():
             raise ValueError("hashes.test and scores name different test sets")
         if set(self.not_scored) & self.scores.keys():

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from pydantic import (
     Field,
-    NonNegativeInt,
     PositiveInt,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -20,7 +19,7 @@ from ..errors import SrqError
 from ..protocol.bits import Bits
 from ..protocol.run_spec import RunSpec
 from ..protocol.suite import Tiles
-from ..protocol.types import Padding, Scale, ScopeName
+from ..protocol.types import Padding, Scale, ScopeName, Seed
 from .complaint import complaint
 from .fields import Name, RecordPart, Setting, Sha256, Text
 
@@ -42,7 +41,7 @@ class ResolvedSpec(RecordPart):
     parts: tuple[Name, ...] = Field(min_length=1)
     bits: Bits
     scale: Scale
-    seed: NonNegativeInt
+    seed: Seed
     model: Name
     suite: Name
     options: dict[Name, dict[Text, Setting]]

@@ -26,7 +26,7 @@ class DatasetScores(RecordPart):
         return cls.model_validate({"images": images, "mean": _means(images)})
 
     @model_validator(mode="after")
-    def _mean_of_theimage_names(self) -> Self:
+    def _mean_of_the_images(self) -> Self:
         expected = _means(self.images)
         if any(scores.keys() != self.mean.keys() for scores in self.images.values()):
             raise ValueError("not every image has the same metrics as the mean")

@@ -9,7 +9,7 @@ from ..hooks.method import RecordedMethod
 from ..progress import TimedStages
 from ..protocol.run_spec import RunSpec
 from ..quantization.state import load_state
-from ..records.files import read_result
+from ..records.files import read_record, read_result, state_path
 from . import identity
 from .prepare import prepare
 from .run import calibrate_student
@@ -108,11 +108,17 @@ def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Stud
 
     Results are looked for in the folder `results` and in this machine's memory. A calibration that is killed continues.
     """
+    stored = _stored(results / run.record_name) or session.cache.result(run.record_name)
+    if stored:
+        return restore_student(run, stored)
     stage = TimedStages(session.reporter)
-    for folder in (results, session.cache.records):
-        path = folder / run.record_name
-        if path.is_file():
-            return restore_student(run, read_result(path))
     resume = session.cache.resume_state(identity.calibrated_state(run), fresh=False)
     calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
     return load_state(calibrated.state, run.teacher, run.method.make_quantizer)
+
+
+def _stored(path: Path) -> RunResult | None:
+    """The result whose record is at `path`; None if there is no record, or no state beside it."""
+    if path.is_file() and state_path(path, read_record(path)).is_file():
+        return read_result(path)
+    return None

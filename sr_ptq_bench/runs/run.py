@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from .prepare import PreparedRun
     from .session import Session
 
+FP_SEED = 0
+"""Of what the FP network may draw: runs of all seeds share its scores."""
+
 
 def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResult:
     """Do one run; the same spec on the same machine gives the same result apart from times and memory.
@@ -81,7 +84,7 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
 def score_references(run: PreparedRun, cache: Cache, stage: TimedStages, fresh: bool) -> References:
     """The scores of the FP network and of two interpolations on the test sets, computed once for all runs."""
     scores: dict[str, Scores] = {}
-    upscalers = {"fp": network_upscaler(run.teacher, run.tiles, run.spec.seed), **interpolations(run.spec.scale)}
+    upscalers = {"fp": network_upscaler(run.teacher, run.tiles, FP_SEED), **interpolations(run.spec.scale)}
     for name, upscaler in upscalers.items():
         key = identity.fp_scores(run) if name == "fp" else identity.interpolation_scores(run, name)
         with stage(f"score {name}") as progress:

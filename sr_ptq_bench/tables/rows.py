@@ -141,7 +141,7 @@ def _row(label: str, bits: Bits, seeds: Sequence[Record]) -> Row:
         seeds=tuple(record.spec.seed for record in seeds),
         compression=first.complexity.compression,
         speedup=first.complexity.speedup,
-        is_mixed=bool(first.site_bits),
+        is_mixed=any(record.site_bits for record in seeds),
         scores={name: _scores([record.scores[name] for record in seeds]) for name in first.scores},
         psnr={name: _psnr([record.scores[name] for record in seeds]) for name in first.scores},
     )

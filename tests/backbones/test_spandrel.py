@@ -27,7 +27,7 @@ from sr_ptq_bench.quantization.student import quantize, quantizers_off
 from sr_ptq_bench.records.files import read_record
 from sr_ptq_bench.storage.weights import fill, read_weights
 
-WEIGHTS = SUITES.parent / "weights" / "swinir_light_x2.safetensors"
+WEIGHTS = SUITES.parents[1] / "weights" / "swinir_light_x2.safetensors"
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -21,7 +21,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """Layers after every kind of input_kind."""
+    """Layers after every kind of producer."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,9 +19,15 @@ def outcomes(folder: Path, where: str, method: str) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("where", "method", "least"), [("writes", "2dquant", 13), ("anywhere", "2dquant", 4), ("anywhere", "dbdc+pac", 4)]
+    ("where", "method", "least"),
+    [
+        ("writes", "2dquant", 13),
+        ("writes", "minmax+everything", 13),
+        ("anywhere", "2dquant", 4),
+        ("anywhere", "dbdc+pac", 4),
+    ],
 )
-def test_a_killed_run_continues_to_the_same_record_and_bounds(tmp_path, where, method, least):
+def test_a_killed_run_continues_to_the_same_record_and_state(tmp_path, where, method, least):
     found = outcomes(tmp_path, where, method)
     assert [each["equal"] for each in found] == [True] * len(found)
     assert [each["left"] for each in found] == [[]] * len(found)

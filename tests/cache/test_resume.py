@@ -5,15 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import load
-from tiny import TinySuite, plugin, plugins, silent
+from tiny import Heard, TinySuite, comparable, plugin, plugins, prepare, session
 from torch import nn
 from training import Killed
 
 from sr_ptq_bench import Bounds, Quantizer, SrqError
-from sr_ptq_bench.cache import shared as cache
-from sr_ptq_bench.cache.resume import PeriodicCheckpoint, ScoreLog
-from sr_ptq_bench.cache.shared import Cache
-from sr_ptq_bench.runs.prepare import prepare
+from sr_ptq_bench.cache import shared
+from sr_ptq_bench.cache.resume import Calibrated, PeriodicCheckpoint, ResumeState, ScoreLog
 from sr_ptq_bench.runs.run import measure
 from sr_ptq_bench.storage.files import read_sealed
 
@@ -49,13 +47,13 @@ def tensors(value: float) -> dict[str, torch.Tensor]:
 
 def test_a_checkpoint_is_written_once_in_a_while(path, said):
     clock, made = Clock(), []
-    checkpoint = PeriodicCheckpoint(path, said.append, every=2.0, clock=clock)
+    checkpoint = PeriodicCheckpoint(path, said.append, interval_s=2.0, clock=clock)
     assert checkpoint.load() is None
     for second in range(7):
         clock.now = float(second)
         checkpoint.save(lambda second=second: made.append(second) or tensors(second))
     assert made == [2, 4, 6]
-    again = PeriodicCheckpoint(path, said.append, every=2.0, clock=clock)
+    again = PeriodicCheckpoint(path, said.append, interval_s=2.0, clock=clock)
     assert float(again.load()["a"]) == 6
     assert said == []
 
@@ -63,7 +61,7 @@ def test_a_checkpoint_is_written_once_in_a_while(path, said):
 def test_slow_writes_are_rare_ones(path, said):
     """A write of one second may come every 200 seconds."""
     clock, made = Clock(), []
-    checkpoint = PeriodicCheckpoint(path, said.append, every=2.0, clock=clock)
+    checkpoint = PeriodicCheckpoint(path, said.append, interval_s=2.0, clock=clock)
     checkpoint.load()
 
     def make():
@@ -79,20 +77,24 @@ def test_slow_writes_are_rare_ones(path, said):
 
 def test_the_time_of_killed_calls_counts(path, said):
     clock = Clock()
-    first = PeriodicCheckpoint(path, said.append, every=0, clock=clock)
+    first = PeriodicCheckpoint(path, said.append, interval_s=0, clock=clock)
     first.load()
     clock.now = 7.0
     first.save(lambda: tensors(0))
     clock.now = 100.0
-    second = PeriodicCheckpoint(path, said.append, every=0, clock=clock)
+    second = PeriodicCheckpoint(path, said.append, interval_s=0, clock=clock)
     second.load()
+    assert second.seconds_before == 7.0
     clock.now = 103.0
-    assert second.seconds() == 10.0
+    second.save(lambda: tensors(1))
+    third = PeriodicCheckpoint(path, said.append, interval_s=0, clock=clock)
+    third.load()
+    assert third.seconds_before == 10.0
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"", lambda data: b"x" + data[1:]])
 def test_a_damaged_checkpoint_is_set_aside_and_named(path, said, damage):
-    checkpoint = PeriodicCheckpoint(path, said.append, every=0)
+    checkpoint = PeriodicCheckpoint(path, said.append, interval_s=0)
     checkpoint.save(lambda: tensors(1))
     path.write_bytes(damage(path.read_bytes()))
     assert PeriodicCheckpoint(path, said.append).load() is None
@@ -104,22 +106,24 @@ def test_a_disk_without_space_is_told_once(path, said, monkeypatch):
     def full(path, data):
         raise SrqError(f"cannot write {path}: No space left on device")
 
-    monkeypatch.setattr("sr_ptq_bench.unfinished.write_sealed", full)
-    checkpoint = PeriodicCheckpoint(path, said.append, every=0)
+    monkeypatch.setattr("sr_ptq_bench.cache.resume.write_sealed", full)
+    checkpoint = PeriodicCheckpoint(path, said.append, interval_s=0)
     for _ in range(3):
         checkpoint.save(lambda: tensors(1))
     assert said == [f"cannot write {path}: No space left on device; going on without a checkpoint"]
 
 
 def test_a_checkpoint_holds_tensors_only(path, said):
-    with pytest.raises(SrqError, match="other than tensors"):
-        PeriodicCheckpoint(path, said.append, every=0).save(lambda: {"a": 1.0})
+    with pytest.raises(
+        SrqError, match=r"^the checkpoint of a calibrator must be tensors by name; found something else$"
+    ):
+        PeriodicCheckpoint(path, said.append, interval_s=0).save(lambda: {"a": 1.0})
 
 
 def test_tensors_that_share_memory_and_views_are_kept(path, said):
     whole = torch.arange(6.0)
     shared = {"a": whole, "b": whole[::2], "c": whole.view(2, 3).T}
-    PeriodicCheckpoint(path, said.append, every=0).save(lambda: shared)
+    PeriodicCheckpoint(path, said.append, interval_s=0).save(lambda: shared)
     found = PeriodicCheckpoint(path, said.append).load()
     assert all(torch.equal(found[name], tensor) for name, tensor in shared.items())
 
@@ -131,22 +135,82 @@ def test_scores_are_kept_image_by_image(tmp_path):
     scores = {("Set5", "baby"): {"psnr": 1 / 3, "ssim": 0.1}, ("é", "\udc80"): {"psnr": float("inf")}}
     kept = ScoreLog(tmp_path / "new" / "scores.txt")
     for key, value in scores.items():
-        kept[key] = value
+        kept.append(*key, value)
     assert ScoreLog(tmp_path / "new" / "scores.txt") == scores
 
 
 def test_every_torn_line_counts_as_none(tmp_path):
     path = tmp_path / "scores.txt"
     kept = ScoreLog(path)
-    kept["a", "1"], kept["a", "2"] = {"psnr": 30.25}, {"psnr": 31.5}
+    kept.append("a", "1", {"psnr": 30.25})
+    kept.append("a", "2", {"psnr": 31.5})
+    assert kept == ScoreLog(path)
     whole = path.read_bytes()
     first = len(whole) // 2
     for length in range(first, len(whole) - 1):
         path.write_bytes(whole[:length])
         again = ScoreLog(path)
         assert again == {("a", "1"): {"psnr": 30.25}}
-        again["a", "3"] = {"psnr": 1.0}
+        again.append("a", "3", {"psnr": 1.0})
         assert ScoreLog(path) == {("a", "1"): {"psnr": 30.25}, ("a", "3"): {"psnr": 1.0}}
+
+
+def test_scores_that_cannot_be_written_are_known_all_the_same(tmp_path):
+    (tmp_path / "file").touch()
+    log = ScoreLog(tmp_path / "file" / "scores.txt")
+    log.append("a", "1", {"psnr": 1.0})
+    assert log == {("a", "1"): {"psnr": 1.0}}
+
+
+# A calibrated student
+
+
+@pytest.fixture
+def resume(tmp_path, said):
+    return ResumeState(tmp_path / "unfinished", said.append)
+
+
+CALIBRATED = Calibrated(b"the state of a student", {"checkpoint": "last", "losses": [0.1, 2.0]}, 1 / 3)
+
+
+def test_a_calibrated_student_comes_back(resume):
+    assert resume.calibrated() is None
+    resume.keep(CALIBRATED)
+    assert resume.calibrated() == CALIBRATED
+    resume.keep(Calibrated(b"another", {}, 1.0))
+    assert resume.calibrated() == Calibrated(b"another", {}, 1.0)
+
+
+@pytest.mark.parametrize("name", ["calibrated.json", "calibrated.safetensors"])
+def test_half_of_a_calibrated_student_is_none(resume, said, name):
+    resume.keep(CALIBRATED)
+    (resume.folder / name).unlink()
+    assert resume.calibrated() is None
+    assert said == []
+
+
+def test_files_of_two_calibrations_are_none(resume, said):
+    resume.keep(CALIBRATED)
+    before = (resume.folder / "calibrated.json").read_bytes()
+    resume.keep(Calibrated(b"another", {}, 1.0))
+    (resume.folder / "calibrated.json").write_bytes(before)
+    assert resume.calibrated() is None
+    assert said == []
+
+
+def test_a_student_that_cannot_be_kept_costs_time_only(tmp_path, said):
+    (tmp_path / "unfinished").write_text("a file")
+    resume = ResumeState(tmp_path / "unfinished", said.append)
+    resume.keep(CALIBRATED)
+    assert len(said) == 1
+    assert said[0].startswith("cannot write ")
+    assert said[0].endswith("; going on without a checkpoint")
+
+
+def test_each_state_has_scores_of_its_own(resume):
+    resume.scores(b"one").append("a", "1", {"psnr": 1.0})
+    assert resume.scores(b"one") == {("a", "1"): {"psnr": 1.0}}
+    assert resume.scores(b"other") == {}
 
 
 # A run
@@ -168,23 +232,24 @@ class Deadly:
         return plugin("deadly", evaluate=evaluate)
 
 
-def once(suite: TinySuite, home, *more, method="minmax+dqc", say=print, **options):
+def once(suite: TinySuite, home, *more, method="minmax+dqc", reporter=None, **options):
     """Measure without remembering it."""
     options = TRAINED if method.endswith("dqc") else options
-    return measure(prepare(suite.spec(method, **options), plugins(*more)), Cache(home, say, every=0), silent)
+    prepared = prepare(suite.spec(method, **options), plugins(*more))
+    return measure(prepared, session(home=home, reporter=reporter, interval_s=0))
 
 
-def test_a_run_that_ends_while_scoring_goes_on_with_the_next_image(tiny_suite, tmp_path, said):
+def test_a_run_that_ends_while_scoring_goes_on_with_the_next_image(tiny_suite, tmp_path):
     """Two images by FP, bicubic, bilinear and the student; the eighth score is the student's second image."""
     expected = once(tiny_suite, tmp_path / "a", Deadly().plugin())
     with pytest.raises(Killed):
         once(tiny_suite, tmp_path / "b", Deadly(8).plugin())
-    rest = Deadly()
-    found = once(tiny_suite, tmp_path / "b", rest.plugin(), say=said.append)
+    rest, heard = Deadly(), Heard()
+    found = once(tiny_suite, tmp_path / "b", rest.plugin(), reporter=heard)
     assert rest.scored == 1
     assert comparable(found.record) == comparable(expected.record)
-    assert found.bounds == expected.bounds
-    assert said == []
+    assert found.state == expected.state
+    assert heard.lines == []
 
 
 def test_references_that_end_half_way_go_on_with_the_next_image(tiny_suite, tmp_path):
@@ -201,12 +266,13 @@ def test_a_finished_calibration_is_not_made_again(tiny_suite, tmp_path, monkeypa
     first = once(tiny_suite, tmp_path / "b")
     made = prepare(tiny_suite.spec("minmax+dqc", **TRAINED), plugins())
     monkeypatch.setattr(type(made.method), "calibrate", None)
-    second = measure(made, Cache(tmp_path / "b"), silent)
+    second = measure(made, session(home=tmp_path / "b"))
+    assert second.state == first.state
     assert comparable(second.record) == comparable(first.record) == comparable(expected.record)
 
 
 def test_a_kept_run_leaves_no_checkpoint(tiny_suite, tmp_path):
-    kept = Cache(tmp_path / "a")
+    kept = session(home=tmp_path / "a").cache
     measured = once(tiny_suite, tmp_path / "a")
     assert len(list((tmp_path / "a" / "cache" / "unfinished").iterdir())) == 1
     kept.keep(measured)
@@ -218,7 +284,7 @@ def test_what_other_code_has_left_is_not_continued(tiny_suite, tmp_path, monkeyp
     once(tiny_suite, tmp_path / "a")
     prepared = prepare(tiny_suite.spec("minmax+dqc", **TRAINED), plugins())
     if change == "code":
-        monkeypatch.setattr(cache, "_own_code", lambda: "edited")
+        monkeypatch.setattr(shared, "_own_code", lambda: "edited")
     elif change == "part":
         monkeypatch.setattr(type(prepared.plugins.plugins["dqc"]), "source_sha256", lambda self: "0" * 64)
     else:
@@ -226,7 +292,7 @@ def test_what_other_code_has_left_is_not_continued(tiny_suite, tmp_path, monkeyp
     calls = []
     calibrate = type(prepared.method).calibrate
     monkeypatch.setattr(type(prepared.method), "calibrate", lambda *a: calls.append(1) or calibrate(*a))
-    measure(prepared, Cache(tmp_path / "a"), silent)
+    measure(prepared, session(home=tmp_path / "a"))
     assert calls == [1]
 
 
@@ -267,32 +333,42 @@ def everything(calls, asks: bool):
     return plugin("everything", calibrate=asking if asks else change, **hooks)
 
 
-@pytest.mark.parametrize(("asks", "times"), [(True, 1), (False, 2)])
-def test_all_tensors_that_a_calibrator_changes_come_back(tiny_suite, tmp_path, asks, times):
-    """One that does not know of checkpoints may have changed anything, and is called again."""
+@pytest.mark.parametrize("asks", [True, False])
+def test_all_tensors_that_a_calibrator_changes_come_back(tiny_suite, tmp_path, asks):
+    """Whether it knows of checkpoints or not: what it leaves is kept when it is done."""
     method, calls = "everything+minmax", []
     expected = once(tiny_suite, tmp_path / "a", Deadly().plugin(), everything([], asks), method=method)
     with pytest.raises(Killed):
         once(tiny_suite, tmp_path / "b", Deadly(7).plugin(), everything(calls, asks), method=method)
     found = once(tiny_suite, tmp_path / "b", Deadly().plugin(), everything(calls, asks), method=method)
-    assert len(calls) == times
+    assert len(calls) == 1
     assert comparable(found.record) == comparable(expected.record)
-    assert found.bounds == expected.bounds
+    assert found.state == expected.state
     assert found.record.figures == {"checkpoint": "last", "some": (0.1, 2.0), "count": 3}
 
 
-def test_a_truncated_calibration_is_set_aside_and_made_again(tiny_suite, tmp_path, said):
+def test_a_truncated_calibration_is_set_aside_and_made_again(tiny_suite, tmp_path):
     expected = once(tiny_suite, tmp_path / "a")
     (path,) = (tmp_path / "a").rglob("calibrated.safetensors")
     path.write_bytes(path.read_bytes()[:-100])
-    found = once(tiny_suite, tmp_path / "a", say=said.append)
+    heard = Heard()
+    found = once(tiny_suite, tmp_path / "a", reporter=heard)
     assert comparable(found.record) == comparable(expected.record)
-    assert said == [f"{path} is damaged; it is now calibrated.safetensors.bad"]
+    assert heard.lines == [f"{path} is damaged; it is now calibrated.safetensors.bad"]
 
 
 def test_a_checkpoint_file_holds_the_state_of_the_training(tiny_suite, tmp_path):
     once(tiny_suite, tmp_path / "a")
-    (path,) = (tmp_path / "a").rglob("calibration.safetensors")
+    (path,) = (tmp_path / "a").rglob("checkpoint.safetensors")
     kept = load(read_sealed(path, print))
-    assert set(kept) == {"bounds", "losses", "steps", "means", "squares", "rate", "|seconds"}
+    of_student = {name for name in kept if name.startswith("student ")}
+    assert of_student
+    assert all(name.endswith((".lower", ".upper")) for name in of_student)  # no step changes weights
+    moments = {f"optimizer|{key}|{name}" for key in ("step", "exp_avg", "exp_avg_sq") for name in of_student}
+    generators = {"generators torch", "generators python and numpy"}
+    generators |= {name for name in kept if name.startswith("generators cuda ")}
+    assert set(kept) >= {"losses", "rates", "|seconds"} | generators | moments
+    assert all(
+        name.startswith("optimizer|") for name in set(kept) - {"losses", "rates", "|seconds"} - generators - of_student
+    )
     assert 1 <= len(kept["losses"]) <= 4

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load, save
-from tiny import plugins, silent
+from tiny import measured as measured_run
+from tiny import prepare
 
 from sr_ptq_bench import Distribution
-from sr_ptq_bench.cache import shared as cache
+from sr_ptq_bench.cache import shared
 from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.quantization.distribution import BINS
-from sr_ptq_bench.records.files import bounds_path, record_name
+from sr_ptq_bench.records.files import record_name, state_path
 from sr_ptq_bench.records.scores import DatasetScores
-from sr_ptq_bench.runs.prepare import prepare
-from sr_ptq_bench.runs.run import measure
 from sr_ptq_bench.storage.files import read_sealed, write_sealed
 
 SCORES = {"Set5": DatasetScores.of({"baby": {"psnr": 1 / 3, "ssim": 0.1}, "bird": {"psnr": float("inf"), "ssim": 1.0}})}
@@ -44,8 +43,13 @@ def distributions():
 
 
 @pytest.fixture
-def kept(tmp_path):
-    return Cache(tmp_path)
+def said():
+    return []
+
+
+@pytest.fixture
+def kept(tmp_path, said):
+    return Cache(tmp_path, said.append)
 
 
 def files(of: Cache) -> list[Path]:
@@ -61,7 +65,7 @@ def test_scores_are_computed_once_and_come_back_equal(kept):
 
 def test_another_process_finds_the_entry(kept, tmp_path):
     kept.scores(KEY, Counter(SCORES))
-    assert Cache(tmp_path).scores(dict(reversed(KEY.items())), Counter(None)) == SCORES
+    assert Cache(tmp_path, pytest.fail).scores(dict(reversed(KEY.items())), Counter(None)) == SCORES
 
 
 @pytest.mark.parametrize("key", [{**KEY, "scale": 3}, {**KEY, "upscaler": "fp"}, {**KEY, "weights": "a"}, {}])
@@ -74,7 +78,7 @@ def test_every_part_of_the_key_counts(kept, key):
 
 def test_another_torch_has_entries_of_its_own(kept, monkeypatch):
     kept.scores(KEY, Counter(SCORES))
-    monkeypatch.setattr(cache.torch, "__version__", "0.0.0")
+    monkeypatch.setattr(shared.torch, "__version__", "0.0.0")
     compute = Counter(SCORES)
     kept.scores(KEY, compute)
     assert compute.calls == 1
@@ -82,7 +86,7 @@ def test_another_torch_has_entries_of_its_own(kept, monkeypatch):
 
 def test_other_code_has_entries_of_its_own(kept, monkeypatch):
     kept.scores(KEY, Counter(SCORES))
-    monkeypatch.setattr(cache, "_own_code", lambda: "edited")
+    monkeypatch.setattr(shared, "_own_code", lambda: "edited")
     compute = Counter(SCORES)
     kept.scores(KEY, compute)
     assert compute.calls == 1
@@ -168,9 +172,9 @@ def test_a_damaged_entry_is_written_anew(kept):
     assert compute.calls == 0
 
 
-def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path):
+def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, said):
     (tmp_path / "home").write_text("a file")
-    kept = Cache(tmp_path / "home")
+    kept = Cache(tmp_path / "home", said.append)
     assert kept.scores(KEY, Counter(SCORES)) == SCORES
     assert list(kept.distributions(KEY, Counter(distributions()))) == list(distributions())
 
@@ -193,30 +197,44 @@ def test_no_temporary_file_is_left(kept):
 
 @pytest.fixture
 def measured(tiny_suite, tmp_path):
-    prepared = prepare(tiny_suite.spec(), plugins())
-    return measure(prepared, Cache(tmp_path / "elsewhere"), silent)
+    return measured_run(prepare(tiny_suite.spec()), tmp_path / "elsewhere")
 
 
 def name_of(measured):
     return record_name(measured.record.spec, measured.record.hashes)
 
 
-def test_a_run_is_remembered_by_its_name_with_its_bounds(kept, measured, tmp_path):
-    assert kept.measured(name_of(measured)) is None
+def test_a_run_is_remembered_by_its_name_with_its_state(kept, measured, tmp_path):
+    assert kept.result(name_of(measured)) is None
     kept.keep(measured)
-    assert Cache(tmp_path).measured(name_of(measured)) == measured
-    assert kept.measured("another.json") is None
+    assert Cache(tmp_path, pytest.fail).result(name_of(measured)) == measured
+    assert kept.result("another.json") is None
 
 
-@pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: bounds_path(path).unlink()])
-def test_a_damaged_memory_of_a_run_is_none(kept, measured, damage):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path, _state: path.write_text("{"),
+        lambda _path, state: state.unlink(),
+        lambda _path, state: state.write_bytes(state.read_bytes()[:-1]),
+    ],
+)
+def test_a_damaged_memory_of_a_run_is_set_aside(kept, measured, said, damage):
     kept.keep(measured)
-    damage(kept.folder / "records" / name_of(measured))
-    assert kept.measured(name_of(measured)) is None
+    path = kept.records / name_of(measured)
+    damage(path, state_path(path, measured.record))
+    assert kept.result(name_of(measured)) is None
+    assert not path.exists()
+    assert len(said) == 1
+    assert said[0].endswith(f"{path.name}: it is now {path.name}.bad")
+    kept.keep(measured)
+    assert kept.result(name_of(measured)) == measured
 
 
-def test_a_run_that_cannot_be_remembered_does_no_harm(tmp_path, measured):
+def test_a_run_that_cannot_be_remembered_does_no_harm(tmp_path, measured, said):
     (tmp_path / "home").write_text("a file")
-    kept = Cache(tmp_path / "home")
+    kept = Cache(tmp_path / "home", said.append)
     kept.keep(measured)
-    assert kept.measured(name_of(measured)) is None
+    assert len(said) == 1
+    assert said[0].endswith("; going on without keeping results for other runs")
+    assert kept.result(name_of(measured)) is None

@@ -63,19 +63,19 @@ def test_an_ablation_that_was_stopped_goes_on(ablate, records):
     ablate("lr", "--values", "1e-1")
     first = records()
     outcome = ablate("lr", "--values", "1e-1,1e-2")
-    assert outcome.err.count("RunResult already") == 1
+    assert outcome.err.count("Measured already") == 1
     assert outcome.err.count("Score the quantized network") == 1
     assert len(records()) == 2
     assert first[0] in records()
     again = ablate("lr", "--values", "1e-1,1e-2")
-    assert again.err.count("RunResult already") == 2
+    assert again.err.count("Measured already") == 2
     assert again.out == outcome.out
 
 
 def test_a_run_of_the_same_setting_is_not_measured_again(ablate, srq, tiny_suite, tmp_path):
     fixed = ("--suite", tiny_suite.path, "--plugin", FILE, "--out", tmp_path / "out", "--scale", 2, "--bits", 2)
     assert srq("run", *fixed, "--method", "dobi").status == 0
-    assert ablate("stages").err.count("RunResult already") == 1
+    assert ablate("stages").err.count("Measured already") == 1
 
 
 @pytest.mark.parametrize(("name", "said"), [("csv", "suite,model,scale"), ("json", '"ablation": "stages"')])

@@ -8,6 +8,8 @@ import json
 import pytest
 from tiny import FILE, SITES
 
+from sr_ptq_bench.records.files import read_record
+
 
 @pytest.fixture
 def analyze(srq, tiny_suite, tmp_path):
@@ -67,6 +69,15 @@ def test_a_test_set_scores_against_hr(analyze):
     assert "PSNR against HR, test set noise" in outcome.out
 
 
+def test_a_suite_with_tiles_is_scored_as_its_records_are(analyze, srq, tiny_suite, tmp_path):
+    tiny_suite.change(tiles={"size": 8, "overlap": 4})
+    words = ("--suite", tiny_suite.path, "--plugin", FILE, "--scale", 2, "--out", tmp_path / "out")
+    assert srq("run", *words, "--method", "minmax", "--bits", 2).status == 0
+    (path,) = (tmp_path / "out").rglob("*.json")
+    line = json.loads(analyze("--test", "noise", "--format", "json").out)[0]
+    assert line["psnr_all"] == pytest.approx(read_record(path).scores["noise"].mean["psnr"], abs=1e-9)
+
+
 @pytest.mark.parametrize("by", ["site", "producer"])
 def test_a_figure(analyze, tmp_path, by):
     outcome = analyze("--by", by, "--plot", tmp_path / "f.png")
@@ -83,6 +94,7 @@ def test_a_figure(analyze, tmp_path, by):
         (("--test", "nose"), "srq: no test set 'nose'; did you mean 'noise'?"),
         (("--patches", "5"), "srq: 5 patches are more than the 4 of the calibration"),
         (("--patches", "0"), "srq: Invalid value for '--patches': 0 is not in the range x>=1."),
+        (("--seed", 2**64), "srq: Invalid value for '--seed': 18446744073709551616 is not in the range"),
         (("--by", "block"), "srq: Invalid value for '--by': 'block' is not one of"),
         (("--plot", "f.gif"), "srq: no picture can be written to f.gif; expected a name that ends in .png, .pdf, .svg"),
         (("--scale", "3"), "srq: suite 'tiny' has no weights for x3; it has x2"),

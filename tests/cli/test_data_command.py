@@ -108,14 +108,14 @@ def registry(web, monkeypatch, tmp_path):
         },
     }
     (tmp_path / "registry.toml").write_text(toml(known))
-    monkeypatch.setattr("sr_ptq_bench.data.registry.FILE", tmp_path / "registry.toml")
+    monkeypatch.setattr("sr_ptq_bench.library.registry.FILE", tmp_path / "registry.toml")
 
 
 def test_get_without_a_name_lists_what_there_is(registry, srq, hr):
     assert srq("data", "import", "Near", hr.parent).status == 0
     assert srq("data", "get").out.splitlines() == [
         "w     `srq data get w` fetches it, as does its first use",
-        "Near  at hand",
+        "Near  available",
         "Far   take the images from https://home (on request), then `srq data import Far DIR`",
     ]
 

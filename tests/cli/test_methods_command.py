@@ -8,12 +8,8 @@ from tiny import FILE
 METHOD = '''"""Mine: bounds of my own."""
 from sr_ptq_bench import Bounds, PluginOptions, hookimpl
 
-class Mine(PluginOptions):
+class Options(PluginOptions):
     p: float = 0.25
-
-@hookimpl
-def srq_options(values):
-    return Mine.parse(values)
 
 @hookimpl
 def srq_init_bounds(distribution):
@@ -34,7 +30,7 @@ def test_every_method_has_its_distribution_hooks_and_options(srq):
     assert {"2dquant", "dbdc", "dobi", "dqc", "minmax", "pac", "percentile"} <= found.keys()
     assert found["percentile"][0].startswith("percentile  initializer  (sr_ptq_bench ")
     assert found["percentile"][1].startswith("    Percentile (Li et al.")
-    assert found["percentile"][2] == "    hooks: srq_init_bounds, srq_options"
+    assert found["percentile"][2] == "    hooks: srq_init_bounds"
     assert found["percentile"][3].startswith("    -o percentile.p=0.001  share of the values")
     assert found["dqc"][0].startswith("dqc  calibrator  (")
     assert "    -o dqc.iterations=3000  Adam steps" in found["dqc"]
@@ -54,14 +50,14 @@ def test_a_file_is_listed_as_an_installed_plugin_is(srq, tmp_path):
     (tmp_path / "mine.py").write_text(METHOD)
     lines = blocks(srq("methods", "--plugin", tmp_path / "mine.py").out)["mine"]
     assert lines[0].startswith("mine  initializer  (mine.py sha256 ")
-    assert lines[1:] == ["    Mine: bounds of my own.", "    hooks: srq_init_bounds, srq_options", "    -o mine.p=0.25"]
+    assert lines[1:] == ["    Mine: bounds of my own.", "    hooks: srq_init_bounds", "    -o mine.p=0.25"]
 
 
 def test_a_method_without_a_docstring_is_listed_all_the_same(srq, tmp_path):
     (tmp_path / "mine.py").write_text(METHOD.split("\n", 1)[1])
     lines = blocks(srq("methods", "--plugin", tmp_path / "mine.py").out)["mine"]
     assert lines[0].startswith("mine  initializer  (mine.py ")
-    assert lines[1] == "    hooks: srq_init_bounds, srq_options"
+    assert lines[1] == "    hooks: srq_init_bounds"
 
 
 def test_a_method_that_only_rewrites_weights_is_a_transformer(srq, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny import FILE, TinySuite
 
-from sr_ptq_bench.records.files import bounds_path
+from sr_ptq_bench.records.files import read_record, state_path
 
 TRAINED = ("-o", "dqc.iterations=3", "-o", "dqc.batch=2", "-o", "dqc.patch=8")
 
@@ -52,7 +52,7 @@ def plot(srq, tiny_suite, tmp_path):
     return Plot(srq, tiny_suite, tmp_path)
 
 
-# CalibrationLog of records
+# Figures of records
 
 
 def test_psnr_over_bits(plot):
@@ -84,12 +84,12 @@ def test_losses(plot):
     plot.picture.unlink()
     plot.is_drawn(plot.of_records("loss", "--bits", 3))
     plot.picture.unlink()
-    plot.is_refused(plot.of_records("loss", "--bits", 8), "of the 0 records chosen none holds losses")
+    plot.is_refused(plot.of_records("loss", "--bits", 8), "of the 0 records selected none holds losses")
 
 
 def test_records_without_losses(plot):
     plot.run("minmax")
-    plot.is_refused(plot.of_records("loss"), "srq: of the 1 records chosen none holds losses; measure a calibrator")
+    plot.is_refused(plot.of_records("loss"), "srq: of the 1 records selected none holds losses; measure a calibrator")
 
 
 @pytest.mark.parametrize("kind", ["psnr", "loss"])
@@ -105,7 +105,7 @@ def test_records_of_other_methods_or_models(plot):
     plot.is_refused(plot.of_records("psnr", "--scale", 5), "scale 5 is out of range; expected 2, 3 or 4")
 
 
-# CalibrationLog of runs
+# Figures of runs
 
 
 def test_distributions_with_bounds(plot):
@@ -134,8 +134,23 @@ def test_a_method_that_rewrites_weights_is_drawn_alone(plot, tmp_path, kind):
         "    for weight in student.weights.values():\n        weight.data.mul_(0.5)\n"
     )
     more = ("--plugin", tmp_path / "half.py")
-    line = "srq: method 'minmax+half' rewrites weights, so its distributions are its own; draw it alone"
+    line = "srq: method 'minmax+half' changes weights, so its distributions are its own; draw it alone"
     plot.is_refused(plot.of_runs(kind, *more, methods=("minmax", "minmax+half")), line)
+    plot.is_drawn(plot.of_runs(kind, *more, methods=("minmax+half",)))
+
+
+@pytest.mark.parametrize("kind", ["bounds", "distributions"])
+def test_a_calibrator_that_changes_weights_is_drawn_alone(plot, tmp_path, kind):
+    """Whether a calibrator does so is known once it has run."""
+    (tmp_path / "half.py").write_text(
+        "from sr_ptq_bench import hookimpl\n\n\n@hookimpl\ndef srq_calibrate(student):\n"
+        "    for weight in student.weights.values():\n        weight.data.mul_(0.5)\n    return {}\n"
+    )
+    more = ("--plugin", tmp_path / "half.py")
+    outcome = plot.of_runs(kind, *more, methods=("minmax", "minmax+half"))
+    line = "srq: method 'minmax+half' changes weights, so its distributions are its own; draw it alone"
+    assert (outcome.status, outcome.err.splitlines()[-1]) == (2, line)
+    assert not plot.picture.exists()
     plot.is_drawn(plot.of_runs(kind, *more, methods=("minmax+half",)))
 
 
@@ -174,18 +189,17 @@ def test_the_same_command_draws_the_same_file(plot):
     assert files[:4] == files[4:]
 
 
-def test_stored_bounds_are_drawn(plot):
-    """A run's bounds come from beside its record; damaged ones are refused and not chosen anew."""
+def test_the_stored_state_is_drawn(plot):
+    """The student of a run comes from the state beside its record; a damaged one is refused, nothing is calibrated."""
     plot.run("minmax")
-    (record,) = plot.out.rglob("*.json")
-    bounds_path(record).write_bytes(b"no tensors")
-    outcome = plot.of_runs("bounds")
-    assert outcome.status == 2
-    assert f"cannot read weights {bounds_path(record)}: damaged" in outcome.err
+    (path,) = plot.out.rglob("*.json")
+    state = state_path(path, read_record(path))
+    state.write_bytes(b"no tensors")
+    plot.is_refused(plot.of_runs("bounds"), f"srq: state {state} is not that of the record {path.name}; measure again")
 
 
 def test_several_networks_in_one_folder_need_a_choice(plot):
-    from sr_ptq_bench.records.files import read_record, write_record
+    from sr_ptq_bench.records.files import write_record
 
     plot.run("minmax")
     (path,) = plot.out.rglob("*.json")

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from tiny import FILE, TinySuite, write_images
+from safetensors.torch import save_file
+from tiny import FILE, TinySuite, comparable, write_images
 
 from sr_ptq_bench.backbones import edsr
-from sr_ptq_bench.records.files import bounds_path, read_record
+from sr_ptq_bench.quantization.state import read_header, state_sha256
+from sr_ptq_bench.records.files import read_record, read_result, state_path
+
+NOISY = """
+import torch
+from tiny import PRODUCERS, WINDOW, Tiny
+from sr_ptq_bench import SRModel, fill, hookimpl
+
+class Noisy(Tiny):
+    def forward(self, x):
+        return super().forward(x) + 0.05 * torch.randn(())
+
+@hookimpl
+def srq_load_model(name, scale, weights):
+    if name != "noisy":
+        return None
+    network = Noisy(scale)
+    fill(network, weights)
+    network.eval().requires_grad_(False)
+    return SRModel(name, scale, network, PRODUCERS, (), size_multiple=WINDOW, scope="linear")
+"""
 
 
 @pytest.fixture
@@ -73,20 +94,23 @@ def test_the_same_run_is_recognised(run, records):
     before = path.read_bytes()
     second = run()
     assert second.status == 0
-    assert second.err == "RunResult already on this machine; --force measures again.\n"
+    assert second.err == "Measured already on this machine; --force measures again.\n"
     assert second.out == first.out
     assert records() == [path]
     assert path.read_bytes() == before
 
 
-def test_the_bounds_of_a_run_are_beside_its_record(run, records):
+def test_the_state_of_a_run_is_beside_its_record(run, records):
     run()
     (path,) = records()
-    stored = load_file(bounds_path(path))
-    assert len(stored) == read_record(path).scope.sites
-    bounds_path(path).unlink()
+    result = read_result(path)
+    file = state_path(path, result.record)
+    assert file.name == f"{path.stem}.{state_sha256(result.state)[:12]}.safetensors"
+    assert len(read_header(result.state).sites) == result.record.scope.sites
+    assert sorted(path.parent.iterdir()) == sorted([path, file])
+    file.unlink()
     run()
-    assert load_file(bounds_path(path)).keys() == stored.keys()
+    assert read_result(path) == result
 
 
 def test_force_measures_again(run, records):
@@ -107,7 +131,7 @@ def test_a_damaged_or_lost_record_is_written_again_from_memory(run, records):
     assert run().status == 0
     assert path.read_bytes() == whole
     path.unlink()
-    assert "RunResult already" in run().err
+    assert "Measured already" in run().err
     assert path.read_bytes() == whole
 
 
@@ -126,12 +150,12 @@ def test_a_damaged_record_in_the_way_is_set_aside_and_named(run, records):
 def test_a_record_of_a_later_srq_is_refused_before_any_work(run, records, own_home):
     run()
     (path,) = records()
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
     outcome = run("--force")
     assert outcome.status == 2
-    assert "schema version 2; this srq reads 1; it is not overwritten" in outcome.err
+    assert "schema version 3; this srq reads 2; it is not overwritten" in outcome.err
     assert outcome.err.count("\n") == 1
-    assert '"schema_version": 2' in path.read_text()
+    assert '"schema_version": 3' in path.read_text()
 
 
 def test_a_home_that_cannot_be_written_is_told_in_one_line(run, records, own_home):
@@ -172,7 +196,7 @@ def test_of_several_seeds_only_the_missing_are_measured(run, records):
     run("--seed", 1)
     outcome = run("--seeds", 3)
     assert outcome.err.count("Score the quantized network") == 2
-    assert outcome.err.count("RunResult already") == 1
+    assert outcome.err.count("Measured already") == 1
     assert len(records()) == 3
 
 
@@ -202,6 +226,21 @@ def test_another_network_and_another_scope(run, records, tiny_suite, tmp_path):
     assert set(found) == {("tiny", "all"), ("msrresnet", "all")}
     assert found["msrresnet", "all"].scope.sites == 72
     assert "minmax w4a4, all" in outcomes[0].out
+
+
+def test_runs_of_all_seeds_share_the_scores_of_a_network_that_draws_numbers(run, records, tiny_suite, tmp_path):
+    """Whichever of them is measured first."""
+    (tmp_path / "noisy.py").write_text(NOISY)
+    words, suite = ("--plugin", tmp_path / "noisy.py"), tiny_suite.change(model="noisy")
+    outcomes = [run(*words, "--seed", 0, suite=suite), run(*words, "--seed", 1, suite=suite)]
+    shutil.rmtree(tmp_path / "home")
+    outcomes.append(run(*words, "--seed", 1, suite=suite, out=tmp_path / "again"))
+    assert [outcome.status for outcome in outcomes] == [0, 0, 0], outcomes
+    zero, one = map(read_record, records())
+    (again,) = map(read_record, records(tmp_path / "again"))
+    assert zero.references == one.references
+    assert zero.scores != one.scores
+    assert comparable(again) == comparable(one)
 
 
 def test_options_reach_the_method(run, records):
@@ -254,7 +293,7 @@ def test_a_terminal_sees_the_stage_at_which_a_run_fails(capsys, monkeypatch):
     from sr_ptq_bench.cli.display import Display
 
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with pytest.raises(ZeroDivisionError), Display().stages() as show, show("observe") as report:
+    with pytest.raises(ZeroDivisionError), Display().stage("observe") as report:
         report(1, 2, "[/red]x")
         raise ZeroDivisionError
     shown = capsys.readouterr().err
@@ -266,7 +305,7 @@ def test_test_sets_that_are_not_at_hand_are_said_in_one_line(run, records, tiny_
     tiny_suite.change(test={"noise": {"hr": "test"}, "B": {"datasets": ["B100"]}, "U": {"datasets": ["Urban100"]}})
     outcome = run()
     assert outcome.status == 0, outcome.err
-    assert outcome.err.splitlines()[0] == "Not at hand, so not scored: B, U; see `srq data get`."
+    assert outcome.err.splitlines()[0] == "Missing test sets are skipped: B, U; see `srq data get`."
     assert read_record(records()[0]).not_scored == ("B", "U")
 
 

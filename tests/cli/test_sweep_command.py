@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny import FILE, TinySuite, toml
+from tiny import FILE, TinySuite, comparable, toml
 
-from sr_ptq_bench.records.files import bounds_path, read_record
+from sr_ptq_bench.records.files import read_record, read_result, state_path
 from sr_ptq_bench.sweep.local import LocalEngine
 
 RAISES = """
@@ -73,7 +73,7 @@ def test_a_sweep_leaves_the_records_of_single_runs(sweep, srq, out, tmp_path, ti
     }
     for path in out.rglob("*.json"):
         alone = next((tmp_path / "single").rglob(path.name))
-        assert bounds_path(path).read_bytes() == bounds_path(alone).read_bytes()
+        assert read_result(path).state == read_result(alone).state
 
 
 def test_shared_work_is_done_once(sweep, out):
@@ -82,6 +82,18 @@ def test_shared_work_is_done_once(sweep, out):
     assert len(list((out.parent / "home/cache").glob("distributions-*"))) == 1
     assert len(list((out.parent / "home/cache").glob("scores-*"))) == 3
     assert len(observed) == 4
+
+
+def test_what_a_worker_says_stands_beside_its_cell(sweep, out):
+    """Such as that what other runs have kept is damaged."""
+    assert sweep(bits="4").status == 0
+    (kept,) = (out.parent / "home/cache").glob("distributions-*")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    outcome = sweep(bits="2")
+    assert outcome.status == 0, outcome.err
+    (line,) = (line for line in outcome.err.splitlines() if kept.name in line)
+    assert line.startswith("minmax w2a2 x2 tiny seed 0: ")
+    assert line.endswith(f"it is now {kept.name}.bad")
 
 
 def test_only_the_rest_of_a_half_done_sweep_is_measured(sweep, out):
@@ -116,7 +128,7 @@ def test_a_lost_record_comes_back_from_this_machine_s_memory(sweep, out, request
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", ["version", "bounds", "text"])
+@pytest.mark.parametrize("damage", ["version", "state", "text"])
 def test_what_other_software_made_or_is_damaged_is_measured_anew(sweep, out, monkeypatch, tmp_path, damage):
     sweep(bits="4")
     (path,) = out.rglob("*.json")
@@ -124,14 +136,13 @@ def test_what_other_software_made_or_is_damaged_is_measured_anew(sweep, out, mon
     if damage == "version":
         content["environment"]["versions"]["torch"] = "1.0"
         path.write_text(json.dumps(content))
-    elif damage == "bounds":
-        bounds_path(path).unlink()
+    elif damage == "state":
+        state_path(path, read_record(path)).unlink()
     else:
         path.write_text("{")
     monkeypatch.setenv("SRQ_HOME", str(tmp_path / "another home"))
     assert "1 cell: 0 were done, 1 measured" in sweep(bits="4").err
-    assert bounds_path(path).exists()
-    assert read_record(path).environment.versions["torch"] != "1.0"
+    assert read_result(path).record.environment.versions["torch"] != "1.0"
 
 
 def test_force_measures_what_is_done(sweep):
@@ -269,10 +280,10 @@ def test_a_ray_cluster_makes_the_same_records(sweep, out, monkeypatch, tmp_path)
     pytest.importorskip("ray")
     assert sweep(methods="minmax,dobi").status == 0
     here = {name: comparable(record) for name, record in records(out).items()}
-    bounds = {path.name: path.read_bytes() for path in out.rglob("*.safetensors")}
+    states = {path.name: path.read_bytes() for path in out.rglob("*.safetensors")}
     out.rename(tmp_path / "local")
     monkeypatch.setenv("SRQ_HOME", str(tmp_path / "another home"))
     outcome = sweep("--ray", "local", methods="minmax,dobi")
     assert outcome.status == 0, outcome.err
     assert {name: comparable(record) for name, record in records(out).items()} == here
-    assert {path.name: path.read_bytes() for path in out.rglob("*.safetensors")} == bounds
+    assert {path.name: path.read_bytes() for path in out.rglob("*.safetensors")} == states

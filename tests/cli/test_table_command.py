@@ -16,6 +16,8 @@ from sr_ptq_bench.cli.table import table
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.types import Scale
+from sr_ptq_bench.records.complexity import Complexity
+from sr_ptq_bench.records.fields import SCHEMA_VERSION
 from sr_ptq_bench.records.files import write_record
 from sr_ptq_bench.records.record import Environment, Record, Scope
 from sr_ptq_bench.records.resolved import Hashes, Patches, ResolvedSpec
@@ -27,7 +29,7 @@ from sr_ptq_bench.tables.leaderboard import groups, page
 def record(suite: str = "sample", method: str = "minmax", scale: Scale = 2) -> Record:
     scores = {"Set5": DatasetScores.of({"baby": {"psnr": 30.0, "ssim": 0.9}})}
     return Record(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         spec=ResolvedSpec(
             method=method,
             parts=(method,),
@@ -41,12 +43,13 @@ def record(suite: str = "sample", method: str = "minmax", scale: Scale = 2) -> R
             calibration=Patches(patches=32, size=64),
         ),
         scope=Scope(short="linear", description="Linear layers", sites=1, quantized_weights=1, parameters=2),
+        complexity=Complexity(parameters={32: 1, 4: 1}, macs={32: 1, 4: 1}, lr_pixels=1),
         scores=scores,
         references=References(fp=scores, bicubic=scores, bilinear=scores),
         figures={},
         environment=Environment(versions={}, device="cpu", threads=1, platform="Linux", cpu="x"),
         hashes=Hashes(weights="a" * 64, calibration="b" * 64, test={"Set5": "c" * 64}),
-        bounds_sha256="d" * 64,
+        state_sha256="d" * 64,
         timings={},
         peak_memory_bytes=0,
         created=datetime(2025, 1, 1, tzinfo=UTC),

@@ -1,16 +1,23 @@
-"""`srq verify` says whether the scores of a record come back from its bounds."""
+"""`srq verify` says whether the scores of a record come back from the state beside it."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 from tiny import FILE, write_images
 
-from sr_ptq_bench.records.files import bounds_path, read_record
+from sr_ptq_bench.records.files import read_record, state_path
 
+SCALES = """
+from sr_ptq_bench import hookimpl
+
+@hookimpl
+def srq_calibrate(student):
+    for parameter in student.network.parameters():
+        parameter.data.mul_(0.9)
+    return {}
+"""
 TRAINED = ("-o", "dqc.iterations=2", "-o", "dqc.batch=2", "-o", "dqc.patch=8")
 
 
@@ -61,6 +68,25 @@ def test_the_scores_of_other_scopes_options_and_seeds_come_back(measured, verify
     assert verify(path).status == 0
 
 
+def test_the_scores_of_a_calibrator_that_changes_the_whole_network_come_back_without_it(measured, verify, tmp_path):
+    """The state is the student: neither the method nor its plugin is asked again."""
+    (tmp_path / "scales.py").write_text(SCALES)
+    path = measured("--plugin", tmp_path / "scales.py", method="percentile+scales")
+    plain = measured(method="percentile")
+    outcome = verify(path)
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.count(": equal\n") == 2
+    assert read_record(path).scores != read_record(plain).scores
+
+
+def test_the_scores_of_tiles_come_back(measured, verify):
+    whole, tiled = measured(), measured("--tile", 8, "--tile-overlap", 4)
+    assert read_record(whole).scores != read_record(tiled).scores
+    outcome = verify(tiled)
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.count(": equal\n") == 2
+
+
 def edited(path, change):
     """The record after a change by hand that leaves it valid."""
     content = json.loads(path.read_text())
@@ -92,22 +118,33 @@ def test_a_difference_behind_the_printed_digits_is_told_and_holds(measured, veri
     assert "differs by -0.001, less than what is printed" in outcome.out
 
 
-def test_other_bounds_are_refused(measured, verify):
-    path = measured()
-    stored = load_file(bounds_path(path))
-    first = next(iter(stored))
-    save_file(stored | {first: stored[first] + torch.tensor([0.0, 1.0])}, bounds_path(path))
+def test_another_state_is_refused(measured, verify):
+    path, other = measured(), measured("--seed", 1, method="percentile")
+    state = state_path(path, read_record(path))
+    state.write_bytes(state_path(other, read_record(other)).read_bytes())
     outcome = verify(path)
     assert outcome.status == 2
-    assert "are not those of the record beside them" in outcome.err
+    assert f"state {state} is not that of the record {path.name}; measure again" in outcome.err
 
 
-def test_missing_bounds_are_named(measured, verify):
+def test_a_state_with_one_other_bit_is_refused(measured, verify):
     path = measured()
-    bounds_path(path).unlink()
+    state = state_path(path, read_record(path))
+    content = bytearray(state.read_bytes())
+    content[-1] ^= 1
+    state.write_bytes(content)
     outcome = verify(path)
     assert outcome.status == 2
-    assert f"has no bounds beside it, {bounds_path(path).name}" in outcome.err
+    assert f"state {state} is not that of the record {path.name}; measure again" in outcome.err
+
+
+def test_a_missing_state_is_named(measured, verify):
+    path = measured()
+    state = state_path(path, read_record(path))
+    state.unlink()
+    outcome = verify(path)
+    assert outcome.status == 2
+    assert f"record {path} has no state beside it, {state.name}; measure again" in outcome.err
 
 
 def test_other_test_images_are_refused(measured, verify, tiny_suite):
@@ -123,7 +160,7 @@ def test_a_record_under_another_name_is_refused(measured, verify):
     renamed = path.rename(path.with_name("mine.json"))
     outcome = verify(renamed)
     assert outcome.status == 2
-    assert "belongs into" in outcome.err
+    assert f"record {renamed} is misnamed; expected {path.name}" in outcome.err
 
 
 def test_another_suite_is_refused(measured, srq):

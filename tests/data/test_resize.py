@@ -15,7 +15,6 @@ from hypothesis.extra.numpy import arrays
 from sr_ptq_bench.data.images import read_image
 from sr_ptq_bench.data.resize import bicubic, bilinear_upscale, crop_to_multiple, cubic, downscale, upscale
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.evaluation.score import score_datasets
 
 if TYPE_CHECKING:
     from sr_ptq_bench.data.images import Image
@@ -176,5 +175,5 @@ def test_golden_scores_of_the_upscalers_on_set5(benchmark_data, method, scale, p
         hr = crop_to_multiple(read_image(path), scale)
         sr = method(downscale(hr, scale), scale)
         pair = (sr[:, :, ::-1], hr[:, :, ::-1])
-        scores.append([score_datasets(*pair, scale, test_y_channel=True) for score in (calculate_psnr, calculate_ssim)])
+        scores.append([score(*pair, scale, test_y_channel=True) for score in (calculate_psnr, calculate_ssim)])
     assert np.round(np.mean(scores, axis=0), 4).tolist() == [psnr, ssim]

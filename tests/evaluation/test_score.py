@@ -28,6 +28,11 @@ class Network:
         return self.factor * torch.nn.functional.interpolate(lr, scale_factor=2)
 
 
+def upscaler(factor: float = 1.0):
+    """Of a `Network` that sees whole images."""
+    return network_upscaler(Network(factor), None, 0)
+
+
 @pytest.fixture
 def datasets(tmp_path):
     """Two test sets of HR images."""
@@ -50,20 +55,20 @@ def ignore(_done, _total, _note=""):
 
 def test_a_network_is_an_upscaler_of_8_bit_images():
     lr = noise(5, 6)
-    assert np.array_equal(network_upscaler(Network())(lr), lr.repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(upscaler()(lr), lr.repeat(2, 0).repeat(2, 1))
 
 
 def test_a_network_s_output_is_clipped_and_rounded():
     lr = np.full((2, 2, 3), 100, np.uint8)
-    assert (network_upscaler(Network(1.996))(lr) == 200).all()
-    assert (network_upscaler(Network(3.0))(lr) == 255).all()
-    assert (network_upscaler(Network(-1.0))(lr) == 0).all()
+    assert (upscaler(1.996)(lr) == 200).all()
+    assert (upscaler(3.0)(lr) == 255).all()
+    assert (upscaler(-1.0)(lr) == 0).all()
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_an_output_that_is_not_finite_is_an_error(factor):
     with pytest.raises(SrqError, match=r"^the network's output is not finite$"):
-        network_upscaler(Network(factor))(noise(4, 4) | 1)
+        upscaler(factor)(noise(4, 4) | 1)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -76,7 +81,7 @@ def test_the_interpolations_stand_beside_every_score(scale):
 
 
 def test_every_image_of_every_set_is_scored_and_averaged(datasets):
-    found = score_datasets(network_upscaler(Network()), datasets, 2, metric(lambda hr: {"width": hr.shape[1]}), ignore)
+    found = score_datasets(upscaler(), datasets, 2, metric(lambda hr: {"width": hr.shape[1]}), ignore)
     assert {name: dict(of.images) for name, of in found.items()} == {
         "one": {"a": {"width": 26.0}, "b": {"width": 24.0}},
         "two": {"c": {"width": 24.0}},
@@ -88,18 +93,18 @@ def test_the_metric_sees_the_upscaled_image_beside_hr(datasets):
     def equal(sr, hr):
         return {"shapes": float(sr.shape == hr.shape), "psnr_inf": float((sr == hr).all())}
 
-    found = score_datasets(network_upscaler(Network()), datasets, 2, metric(equal), ignore)
+    found = score_datasets(upscaler(), datasets, 2, metric(equal), ignore)
     assert found["one"].mean == {"shapes": 1.0, "psnr_inf": 0.0}
 
 
 def test_progress_names_the_image_and_ends_full(datasets):
     steps = []
-    score_datasets(network_upscaler(Network()), datasets, 2, metric(lambda: {"x": 1}), lambda *step: steps.append(step))
+    score_datasets(upscaler(), datasets, 2, metric(lambda: {"x": 1}), lambda *step: steps.append(step))
     assert steps == [(0, 3, "a"), (1, 3, "b"), (2, 3, "c"), (3, 3)]
 
 
 def test_an_infinite_score_is_kept(datasets):
-    found = score_datasets(network_upscaler(Network()), datasets, 2, metric(lambda: {"psnr": float("inf")}), ignore)
+    found = score_datasets(upscaler(), datasets, 2, metric(lambda: {"psnr": float("inf")}), ignore)
     assert found["two"].mean == {"psnr": float("inf")}
 
 
@@ -121,10 +126,10 @@ def test_an_infinite_score_is_kept(datasets):
 )
 def test_scores_that_no_record_can_hold_are_refused(datasets, evaluate, expected):
     with pytest.raises(SrqError) as caught:
-        score_datasets(network_upscaler(Network()), datasets, 2, metric(evaluate), ignore)
+        score_datasets(upscaler(), datasets, 2, metric(evaluate), ignore)
     assert str(caught.value).startswith(expected)
 
 
 def test_a_network_s_failure_names_the_image(datasets):
     with pytest.raises(SrqError, match=r"^dataset 'one', image 'a': the network's output is not finite$"):
-        score_datasets(network_upscaler(Network(float("nan"))), datasets, 2, metric(lambda: {"x": 1}), ignore)
+        score_datasets(upscaler(float("nan")), datasets, 2, metric(lambda: {"x": 1}), ignore)

@@ -31,6 +31,10 @@ def convolutions(scale: int = 2, window: int = 1) -> SRModel:
     return SRModel("exact", scale, Exact(network), {}, (), size_multiple=window)
 
 
+def whole(model: SRModel, lr: np.ndarray) -> np.ndarray:
+    return network_upscaler(model, None, 0)(lr)
+
+
 class Exact(nn.Module):
     """Computes in float64 on whole grey levels."""
 
@@ -52,14 +56,12 @@ class Exact(nn.Module):
 )
 def test_tiles_change_nothing_where_the_overlap_covers_what_a_pixel_sees(height, width, size, overlap, scale):
     model, lr = convolutions(scale), noise(height, width)
-    assert np.array_equal(network_upscaler(model, Tiles(size=size, overlap=overlap))(lr), network_upscaler(model)(lr))
+    assert np.array_equal(network_upscaler(model, Tiles(size=size, overlap=overlap), 0)(lr), whole(model, lr))
 
 
 def test_a_smaller_overlap_shows_at_the_seams():
     model, lr = convolutions(), noise(40, 40)
-    assert not np.array_equal(
-        network_upscaler(model, Tiles(size=16, overlap=RADIUS - 1))(lr), network_upscaler(model)(lr)
-    )
+    assert not np.array_equal(network_upscaler(model, Tiles(size=16, overlap=RADIUS - 1), 0)(lr), whole(model, lr))
 
 
 @pytest.mark.parametrize("padding", ["flip", "reflect"])
@@ -68,7 +70,7 @@ def test_padding_at_the_border_is_that_of_the_whole_image(padding, size):
     from sr_ptq_bench.quantization.network import with_padding
 
     model, lr = with_padding(convolutions(window=8), padding), noise(*size)
-    assert np.array_equal(network_upscaler(model, Tiles(size=16, overlap=8))(lr), network_upscaler(model)(lr))
+    assert np.array_equal(network_upscaler(model, Tiles(size=16, overlap=8), 0)(lr), whole(model, lr))
 
 
 @given(length=st.integers(8, 500), size=st.integers(1, 20), overlap=st.integers(0, 5))
@@ -87,7 +89,7 @@ def test_a_tile_as_large_as_the_image_is_the_image():
     torch.manual_seed(0)
     model = open_sites(new_network(2), "swinir-light", 2)
     lr = noise(17, 24)
-    assert np.array_equal(network_upscaler(model, Tiles(size=24, overlap=0))(lr), network_upscaler(model)(lr))
+    assert np.array_equal(network_upscaler(model, Tiles(size=24, overlap=0), 0)(lr), whole(model, lr))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from refusals import error_of
 from tiny import plugin, plugins, run
 
-from sr_ptq_bench import Bounds, Distribution, Quantizer
+from sr_ptq_bench import Bounds, Distribution, PluginOptions, Quantizer
 from sr_ptq_bench.errors import PluginError
 from sr_ptq_bench.hooks.checks import blame_plugin, checked_log
 from sr_ptq_bench.hooks.resolve import resolve_method
@@ -93,40 +93,40 @@ def test_bounds_that_a_calibrator_leaves_are_checked(tiny_suite):
 @pytest.mark.parametrize(
     ("figures", "expected"),
     [
-        ({1: 2.0}, "figure '1': Input should be a valid string"),
-        ({"file": "/tmp/x"}, "figure 'file': a record holds no absolute paths"),
-        ({"a": "\ud800"}, "figure 'a': 'utf-8' codec can't encode"),
-        ({"a": 10**5000}, "figure 'a': Exceeds the limit"),
-        ({"losses": [0.1] * 10**6}, "figure 'losses' takes 5000012 bytes; a record holds 4194304"),
-        ({"loss": NAN}, "figure 'loss' is nan; expected finite numbers"),
-        ({"loss": INF}, "figure 'loss' is inf; expected finite numbers"),
-        ({"losses": [1.0, -INF]}, "figure 'losses' is -inf; expected finite numbers"),
-        ({"loss": np.float64("nan")}, "figure 'loss' is nan; expected finite numbers"),
-        ({"loss": torch.tensor(1.0)}, "figure 'loss' holds a Tensor; expected a number, text or a list of numbers"),
-        ({"losses": [torch.tensor(1.0)]}, "figure 'losses' holds a Tensor; expected a number, text or a list"),
-        ({"losses": ["a"]}, "figure 'losses' holds a str; expected a number, text or a list of numbers"),
-        ({"loss": None}, "figure 'loss' holds a NoneType; expected a number, text or a list of numbers"),
-        ({"loss": {"a": 1.0}}, "figure 'loss' holds a dict; expected a number, text or a list of numbers"),
+        ({1: 2.0}, "log entry '1': Input should be a valid string"),
+        ({"file": "/tmp/x"}, "log entry 'file': a record holds no absolute paths"),
+        ({"a": "\ud800"}, "log entry 'a': 'utf-8' codec can't encode"),
+        ({"a": 10**5000}, "log entry 'a': Exceeds the limit"),
+        ({"losses": [0.1] * 10**6}, "log entry 'losses' takes 5000012 bytes; a record holds 4194304"),
+        ({"loss": NAN}, "log entry 'loss' is nan; expected finite numbers"),
+        ({"loss": INF}, "log entry 'loss' is inf; expected finite numbers"),
+        ({"losses": [1.0, -INF]}, "log entry 'losses' is -inf; expected finite numbers"),
+        ({"loss": np.float64("nan")}, "log entry 'loss' is nan; expected finite numbers"),
+        ({"loss": torch.tensor(1.0)}, "log entry 'loss' holds a Tensor; expected a number, text or a list of numbers"),
+        ({"losses": [torch.tensor(1.0)]}, "log entry 'losses' holds a Tensor; expected a number, text or a list"),
+        ({"losses": ["a"]}, "log entry 'losses' holds a str; expected a number, text or a list of numbers"),
+        ({"loss": None}, "log entry 'loss' holds a NoneType; expected a number, text or a list of numbers"),
+        ({"loss": {"a": 1.0}}, "log entry 'loss' holds a dict; expected a number, text or a list of numbers"),
     ],
 )
-def test_bad_figures_name_the_plugin_and_the_figure(tiny_suite, figures, expected):
+def test_a_bad_log_names_the_plugin_and_the_entry(tiny_suite, figures, expected):
     message = error_of(run, tiny_suite, plugin("mine", calibrate=lambda: figures), method="minmax+mine")
     assert message.startswith(f"plugin 'mine': {expected}")
 
 
-def test_figures_are_a_dict():
-    assert error_of(checked_log, "mine", [1.0]) == "plugin 'mine' returns figures as a list; expected a dict"
+def test_a_log_is_a_dict():
+    assert error_of(checked_log, "mine", [1.0]) == "plugin 'mine' returns its log as a list; expected a dict"
 
 
-def test_good_figures_are_handed_on_as_they_are():
+def test_a_good_log_is_handed_on_as_it_is():
     figures = {"a": 1, "b": 0.5, "c": "text", "d": True, "e": [1.0, 2], "f": (1.0,), "g": []}
     assert checked_log("mine", figures) is figures
 
 
-def test_a_figure_that_no_record_can_hold_is_refused_without_a_traceback(tiny_suite):
+def test_a_log_that_no_record_can_hold_is_refused_without_a_traceback(tiny_suite):
     mine = plugin("mine", calibrate=lambda: {"file": "/tmp/checkpoint"})
     message = error_of(run, tiny_suite, mine, method="minmax+mine")
-    assert message == "plugin 'mine': figure 'file': a record holds no absolute paths"
+    assert message == "plugin 'mine': log entry 'file': a record holds no absolute paths"
 
 
 def test_the_host_s_own_errors_are_not_lost():
@@ -134,7 +134,7 @@ def test_the_host_s_own_errors_are_not_lost():
         raise KeyError("x")
 
 
-@pytest.mark.parametrize("hook", ["options", "make_quantizer", "transform_model", "init_bounds", "calibrate"])
+@pytest.mark.parametrize("hook", ["choose_bits", "make_quantizer", "transform_model", "init_bounds", "calibrate"])
 def test_an_error_of_a_plugin_names_it_and_the_hook_and_keeps_its_traceback(tiny_suite, hook):
     def fails():
         raise ZeroDivisionError("in the\nplugin")
@@ -155,12 +155,24 @@ def test_an_interruption_is_no_error_of_a_plugin(tiny_suite):
         run(tiny_suite, plugin("mine", calibrate=calibrate), method="minmax+mine")
 
 
-@pytest.mark.parametrize("returned", [None, 7, "text", {"lr": 1}, (1, 2)])
-def test_options_are_an_object_with_attributes(returned):
-    mine = plugin("mine", init_bounds=lambda: None, options=lambda: returned)
-    message = error_of(resolve_method, plugins(mine), "mine", {})
-    assert message.startswith(
-        f"plugin 'mine': srq_options returns a {type(returned).__name__}; expected an object with"
+def test_an_error_of_options_names_the_plugin_and_keeps_its_traceback():
+    class Failing(PluginOptions):
+        def model_post_init(self, _context):
+            raise ZeroDivisionError("in the\nplugin")
+
+    with pytest.raises(PluginError) as caught:
+        resolve_method(plugins(plugin("mine", Failing, init_bounds=lambda: None)), "mine", {})
+    assert str(caught.value) == (
+        "plugin 'mine' fails in Options: ZeroDivisionError: in the plugin; SRQ_DEBUG=1 shows the traceback"
+    )
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("options", [7, "text", {"lr": 1}, (1, 2), dict, SimpleNamespace, PluginOptions()])
+def test_options_are_a_class_of_options(options):
+    mine = plugin("mine", options, init_bounds=lambda: None)
+    assert error_of(plugins, mine) == (
+        f"plugin 'mine': Options is {options!r}; expected a class derived from PluginOptions"
     )
 
 
@@ -224,6 +236,24 @@ def test_a_quantizer_of_one_s_own_that_does_all_right_is_measured(tiny_suite):
     run(tiny_suite, plugin("mine", make_quantizer=quantizing(lambda v: v * 0.5)), method="minmax+mine")
 
 
+def test_a_quantizer_that_is_left_off_names_the_plugin_and_the_site(tiny_suite):
+    """What is scored is made anew from the state, with all quantizers on."""
+
+    def turn_off(student):
+        student.quantizers["query"].enabled = False
+
+    def off(site, bits):
+        made = Quantizer(site, bits)
+        made.enabled = False
+        return made
+
+    expected = "the quantizer is off, and would be scored as if it were on; give it more bits instead"
+    calibrator = plugin("mine", calibrate=turn_off)
+    assert error_of(run, tiny_suite, calibrator, method="minmax+mine") == f"plugin 'mine', site query: {expected}"
+    maker = plugin("mine", make_quantizer=off)
+    assert error_of(run, tiny_suite, maker, method="minmax+mine") == f"plugin 'mine', site fc1.weight: {expected}"
+
+
 def test_weights_that_a_transformation_ruins_name_the_plugin(tiny_suite):
     def to_nan(student):
         student.weights["fc1.weight"].data.fill_(NAN)
@@ -261,7 +291,7 @@ def test_an_output_that_is_not_finite_names_the_method(tiny_suite):
         (lambda model: replace(model, scale=3), "srq_load_model returns a model of scale 3; expected 2"),
         (
             lambda model: replace(model, size_multiple=0),
-            "the model's window is 0; expected a number of pixels, 1 or more",
+            "the model's size_multiple is 0; expected a number of pixels, 1 or more",
         ),
         (lambda model: replace(model, features=("x",)), "the model's features name 'x', which the network does not"),
         (
@@ -289,10 +319,10 @@ def test_scores_that_are_none_name_the_plugin(tiny_suite, scores):
     assert ": plugin 'mine': " in message
 
 
-def test_whether_a_method_rewrites_weights():
+def test_whether_a_method_changes_weights():
     found = plugins(plugin("rewrite", transform_model=lambda student: None))
-    assert resolve_method(found, "rewrite+minmax", {}).transforms()
-    assert not resolve_method(found, "minmax", {}).transforms()
+    assert resolve_method(found, "rewrite+minmax", {}).transforms
+    assert not resolve_method(found, "minmax", {}).transforms
 
 
 def test_every_transformer_is_called_in_order():

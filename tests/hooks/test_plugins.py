@@ -12,7 +12,7 @@ import torch
 from refusals import error_of
 from tiny import FILE, plugin, plugins
 
-from sr_ptq_bench import Bounds
+from sr_ptq_bench import Bounds, PluginOptions
 from sr_ptq_bench.hooks import plugin as plugin_home
 from sr_ptq_bench.hooks.options import option_values
 from sr_ptq_bench.hooks.plugin import Plugin
@@ -37,8 +37,8 @@ def calibrate():
     return None
 
 
-def options(values):
-    return None
+class Options(PluginOptions):
+    pass
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_foreign_entry_point_is_found(installed, module):
     installed(mine="foreign_method")
     found = Plugins()
     assert (found.plugins["mine"].distribution, found.plugins["mine"].version) == ("foreign", "2.0")
-    assert resolve_method(found, "mine", {}).parts == ("mine",)
+    assert resolve_method(found, "mine", {}).components == ("mine",)
 
 
 def test_a_plugin_of_a_file_is_named_after_it(tmp_path):
@@ -101,8 +101,7 @@ def test_a_file_may_use_dataclasses_and_options_with_annotations_as_text(tmp_pat
         "from sr_ptq_bench import PluginOptions, hookimpl\n"
         "@dataclass\n"
         "class Pair:\n    x: ClassVar[int] = 1\n    y: int = 2\n"
-        "class MyOptions(PluginOptions):\n    kind: Literal['a', 'b'] = 'a'\n"
-        "@hookimpl\ndef srq_options(values): return MyOptions.parse(values)\n"
+        "class Options(PluginOptions):\n    kind: Literal['a', 'b'] = 'a'\n"
         "@hookimpl\ndef srq_init_bounds(): pass\n"
     )
     found = Plugins([tmp_path / "mine.py"])
@@ -177,7 +176,7 @@ def test_an_empty_srq_disable_blocks_nothing(monkeypatch):
 
 @pytest.mark.parametrize(
     ("misspelt", "nearest"),
-    [("srq_init_bound", "srq_init_bounds"), ("srq_calibrat", "srq_calibrate"), ("srq_optoins", "srq_options")],
+    [("srq_init_bound", "srq_init_bounds"), ("srq_calibrat", "srq_calibrate"), ("srq_choose_bit", "srq_choose_bits")],
 )
 def test_a_misspelt_hook_is_an_error_that_names_the_nearest(tmp_path, misspelt, nearest):
     (tmp_path / "mine.py").write_text(METHOD + f"\n@hookimpl\ndef {misspelt}(): pass\n")
@@ -226,8 +225,16 @@ def test_managers_share_nothing():
 
 
 def test_hooks_of_a_plugin():
-    assert plugin("mine", init_bounds=init_bounds, options=options).hooks() == ["srq_init_bounds", "srq_options"]
+    mine = plugin("mine", Options, init_bounds=init_bounds, evaluate=lambda: None)
+    assert mine.hooks() == ["srq_evaluate", "srq_init_bounds"]
     assert Plugin("none", "x", "1", SimpleNamespace(srq_calibrate=calibrate)).hooks() == []
+
+
+def test_options_of_a_plugin():
+    assert plugin("mine", Options).options_class is Options
+    assert plugin("mine").options_class is None
+    module = SimpleNamespace(Options=PluginOptions)  # `from sr_ptq_bench import PluginOptions as Options`
+    assert Plugin("mine", "x", "1", module).options_class is None
 
 
 @pytest.mark.parametrize(
@@ -240,7 +247,8 @@ def test_hooks_of_a_plugin():
         ({"make_quantizer": lambda site: None}, True),
         ({"evaluate": lambda sr: {}}, False),
         ({"load_model": lambda name: None}, False),
-        ({"options": options}, False),
+        ({"choose_bits": lambda student: None}, True),
+        ({"options": Options}, False),
     ],
 )
 def test_what_can_stand_after_method(hooks, expected):

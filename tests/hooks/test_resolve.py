@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import SimpleNamespace
-
 import pytest
 from refusals import error_of
 from tiny import plugin, plugins
@@ -17,7 +14,7 @@ from sr_ptq_bench.hooks.resolve import resolve_method
 
 
 @pytest.mark.parametrize(
-    ("name", "parts"),
+    ("name", "components"),
     [
         ("minmax", ("minmax",)),
         ("minmax+dqc", ("minmax", "dqc")),
@@ -25,9 +22,9 @@ from sr_ptq_bench.hooks.resolve import resolve_method
         ("2dquant", ("dobi", "dqc")),
     ],
 )
-def test_parts(name, parts):
+def test_components(name, components):
     method = resolve_method(Plugins(), name, {})
-    assert (method.name, method.components) == (name, parts)
+    assert (method.name, method.components) == (name, components)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +58,7 @@ def test_two_calibrators_are_refused():
 
 def test_transformers_join_without_limit():
     some = [plugin(name, transform_model=lambda student: None) for name in "ab"]
-    assert resolve_method(plugins(*some), "a+b+minmax+dqc", {}).parts == ("a", "b", "minmax", "dqc")
+    assert resolve_method(plugins(*some), "a+b+minmax+dqc", {}).components == ("a", "b", "minmax", "dqc")
 
 
 @pytest.mark.parametrize("compose", [lambda: ("loop",), lambda: ("minmax", "round")])
@@ -75,7 +72,7 @@ def test_2dquant_is_dobi_and_dqc_with_their_options():
     defaults = {"dqc.iterations": 10}
     one, other = (resolve_method(Plugins(), name, given, defaults) for name in ("2dquant", "dobi+dqc"))
     assert one.options == other.options
-    assert one.parts == other.parts
+    assert one.components == other.components
     assert one.options["dobi"].K == 7
     assert one.options["dqc"].lr == 0.5
 
@@ -164,17 +161,3 @@ def test_an_unknown_option_names_the_nearest(method, option, expected):
 )
 def test_an_impossible_value_says_what_was_expected(option, value, expected):
     assert error_of(resolve_method, Plugins(), "2dquant", {option: value}).startswith(expected)
-
-
-def test_option_values_of_any_kind_of_object():
-    @dataclass(frozen=True)
-    class Plain:
-        lr: float = 0.5
-
-    @dataclass(frozen=True, slots=True)
-    class Slots:
-        lr: float = 0.5
-
-    for options in (Plain(), Slots(), SimpleNamespace(lr=0.5)):
-        assert option_values(options) == {"lr": 0.5}
-    assert option_values(None) == {}

@@ -1,22 +1,21 @@
-"""The host calls every hook where the design says, with the arguments and in the order that hookspecs.py promises."""
+"""The host calls every hook where the design says, with the arguments and in the order that specs.py promises."""
 
 from __future__ import annotations
 
 import inspect
 from itertools import groupby
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from tiny import SITES, plugin, plugins, run, write_weights
+from tiny import SITES, measured, plugin, plugins, prepare, run, write_weights
 from tiny import srq_load_model as load_tiny
 
-from sr_ptq_bench import Batches, Bounds, Quantizer, SRModel, SrqError, Student
+from sr_ptq_bench import Batches, Bits, Bounds, PluginOptions, Quantizer, SRModel, SrqError, Student
+from sr_ptq_bench.cache.teacher import CachedTeacher
 from sr_ptq_bench.hooks import specs as hookspecs
 from sr_ptq_bench.hooks.resolve import resolve_method
-from sr_ptq_bench.runs.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 HOOKS = sorted(name for name in dir(hookspecs) if name.startswith("srq_"))
@@ -25,12 +24,19 @@ HOOKS = sorted(name for name in dir(hookspecs) if name.startswith("srq_"))
 def spy(log, name="spy"):
     """A plugin with every hook but srq_compose, which writes down what each is called with."""
 
-    def options(values):
-        log.append(("options", dict(values)))
-        return SimpleNamespace(**{"strength": "1", **values})
+    class Options(PluginOptions):
+        strength: str = "1"
+
+        @classmethod
+        def parse(cls, values):
+            log.append(("options", dict(values)))
+            return super().parse(values)
 
     def load_model(name, scale, weights):
         log.append(("load_model", (name, scale, weights)))
+
+    def choose_bits(student, batches, bits, options):
+        log.append(("choose_bits", (student, batches, bits, options)))
 
     def make_quantizer(site, bits, options):
         log.append(("make_quantizer", (site.name, bits, options)))
@@ -50,8 +56,8 @@ def spy(log, name="spy"):
         log.append(("evaluate", (sr, hr, scale)))
         return {f"{name}_score": 1.0}
 
-    hooks = (options, load_model, make_quantizer, transform_model, init_bounds, calibrate, evaluate)
-    return plugin(name, **{hook.__name__: hook for hook in hooks})
+    hooks = (load_model, choose_bits, make_quantizer, transform_model, init_bounds, calibrate, evaluate)
+    return plugin(name, Options, **{hook.__name__: hook for hook in hooks})
 
 
 @pytest.fixture
@@ -68,44 +74,48 @@ def calls(log, hook):
 
 def test_the_hooks_are_called_in_the_order_of_the_design(log):
     assert [name for name, _ in groupby(log, lambda call: call[0])] == [
-        "options", "load_model", "evaluate",
+        "options", "load_model", "evaluate", "choose_bits",
         "make_quantizer", "transform_model", "init_bounds", "calibrate", "evaluate",
     ]  # fmt: skip
 
 
-def test_srq_options_gets_the_values_and_its_object_reaches_every_other_hook(log):
+def test_the_options_get_the_values_and_reach_every_hook(log):
     assert calls(log, "options") == [{}, {"strength": "7"}]
-    for hook in ("make_quantizer", "transform_model", "init_bounds"):
+    for hook in ("choose_bits", "make_quantizer", "transform_model", "init_bounds"):
         assert {arguments[-1].strength for arguments in calls(log, hook)} == {"7"}
     assert calls(log, "calibrate")[0][3].strength == "7"
 
 
-def test_srq_options_refuses_before_anything_is_loaded(tiny_suite):
+def test_options_refuse_before_anything_is_loaded(tiny_suite):
+    class Strict(PluginOptions):
+        @classmethod
+        def parse(cls, values):
+            raise SrqError("never")
+
     calls_made = []
-    strict = plugin("strict", init_bounds=lambda: None, options=refuse)
+    strict = plugin("strict", Strict, init_bounds=lambda: None)
     with pytest.raises(SrqError, match=r"^never$"):
         run(tiny_suite, spy(calls_made), strict, method="strict")
     assert calls(calls_made, "load_model") == []
 
 
-def refuse(values):
-    raise SrqError("never")
+def test_options_of_a_component_reach_that_component_only(tiny_suite):
+    class One(PluginOptions):
+        a: str = "default"
 
+    class Two(PluginOptions):
+        b: str = "default"
 
-def test_srq_options_of_a_part_reach_that_part_only(tiny_suite):
     seen = {}
 
-    def keep(part):
-        def options(values):
-            return SimpleNamespace(**{part: "default", **values})
-
+    def keep(name, options):
         def make_quantizer(site, options):
-            seen[part] = vars(options)
+            seen[name] = options.model_dump()
 
         return {"options": options, "make_quantizer": make_quantizer}
 
-    one = plugin("one", init_bounds=minmax, **keep("a"))
-    two = plugin("two", calibrate=lambda: None, **keep("b"))
+    one = plugin("one", init_bounds=minmax, **keep("a", One))
+    two = plugin("two", calibrate=lambda: None, **keep("b", Two))
     run(tiny_suite, one, two, method="one+two", **{"one.a": "1"})
     assert seen == {"a": {"a": "1"}, "b": {"b": "default"}}
 
@@ -137,6 +147,79 @@ def test_srq_load_model_takes_the_first_answer_that_is_not_none(tmp_path):
 def test_srq_load_model_that_nobody_answers_is_an_error(tmp_path):
     with pytest.raises(SrqError, match=r"^no plugin loads a model called 'tinny'; asked: .*swinir.*, tiny$"):
         plugins().load_model("tinny", 2, write_weights(tmp_path / "w.safetensors"))
+
+
+def test_srq_choose_bits_gets_the_student_the_batches_and_the_bits_of_the_run(log):
+    ((student, batches, bits, _),) = calls(log, "choose_bits")
+    assert isinstance(student, Student)
+    assert isinstance(batches, Batches)
+    assert bits == Bits.parse("w3a5")
+    assert {q.site.role: q.bits for q in student.quantizers.values()} == {"weight": 3, "activation": 5}
+    ((quantized, *_),) = calls(log, "transform_model")
+    assert quantized is not student
+
+
+def chooser(chosen):
+    return plugin("chooser", choose_bits=lambda: chosen)
+
+
+def test_srq_choose_bits_decides_the_bits_of_sites(tiny_suite):
+    seen = {}
+
+    def init_bounds(site, distribution, bits):
+        seen[site.name] = bits
+        return minmax(distribution)
+
+    chosen = {"fc1.weight": 2, "fc2.weight": 4, "key": 5}
+    first = plugin("mine", init_bounds=init_bounds)
+    result = measured(prepare(tiny_suite.spec("chooser+mine", bits="w3a6"), plugins(chooser(chosen), first)))
+    assert seen == {site: 3 if site.endswith("weight") else 6 for site in SITES} | chosen
+    assert result.record.site_bits == chosen
+    assert result.record.spec.bits == Bits.parse("w3a6")
+    assert result.record.complexity.parameters.keys() == {32, 4, 2}
+
+
+@pytest.mark.parametrize("chosen", [None, {}])
+def test_srq_choose_bits_may_leave_all_as_they_are(tiny_suite, chosen):
+    record = run(tiny_suite, chooser(chosen), method="chooser+minmax", bits="3")
+    assert record.site_bits == {}
+    assert record.scores == run(tiny_suite, bits="3").scores
+
+
+def test_srq_choose_bits_is_answered_by_the_first_component(tiny_suite):
+    def second():
+        raise AssertionError
+
+    more = chooser({"key": 3}), plugin("second", choose_bits=second), plugin("mute", choose_bits=lambda: None)
+    assert run(tiny_suite, *more, method="mute+chooser+second+minmax", bits="4").site_bits == {"key": 3}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ([("key", 3)], "srq_choose_bits returns a list; expected bits by site"),
+        ({"keys": 3}, "no site 'keys'; did you mean 'key'?"),
+        ({"key": 1}, "srq_choose_bits gives site key 1 bits; expected 2 to 8"),
+        ({"key": 9}, "srq_choose_bits gives site key 9 bits; expected 2 to 8"),
+        ({"key": 3.0}, "srq_choose_bits gives site key 3.0 bits; expected 2 to 8"),
+        ({"key": True}, "srq_choose_bits gives site key True bits; expected 2 to 8"),
+        ({"fc1.weight": 5}, "srq_choose_bits gives weights 4.500 bits in the mean; expected 4 at most"),
+        ({"query": 5}, "srq_choose_bits gives activations 4.200 bits in the mean; expected 4 at most"),
+    ],
+)
+def test_srq_choose_bits_that_no_run_can_have_are_refused(tiny_suite, chosen, expected):
+    with pytest.raises(SrqError) as caught:
+        run(tiny_suite, chooser(chosen), method="chooser+minmax", bits="4")
+    assert str(caught.value) == f"plugin 'chooser': {expected}"
+
+
+def test_srq_choose_bits_changes_nothing_but_bits(tiny_suite):
+    def spoil(student):
+        student.network.fc1.layer.weight.data.zero_()
+        return {"key": 3}
+
+    record = run(tiny_suite, plugin("spoil", choose_bits=spoil), method="spoil+minmax", bits="4")
+    assert record.scores == run(tiny_suite, chooser({"key": 3}), method="chooser+minmax", bits="4").scores
 
 
 def test_srq_make_quantizer_is_asked_for_every_site_with_the_bits_of_its_role(log):
@@ -235,10 +318,10 @@ def test_srq_init_bounds_gets_every_site_once_with_its_bits(log):
 def test_srq_init_bounds_gets_statistics_of_the_full_precision_network(log):
     _, teacher, batches, _, _ = calls(log, "calibrate")[0]
     seen = {}
-    teacher.network.key.register_forward_pre_hook(lambda _, inputs: seen.setdefault("key", inputs[0]))
+    teacher.model.network.key.register_forward_pre_hook(lambda _, inputs: seen.setdefault("key", inputs[0]))
     teacher(next(batches.fixed(len(batches.patches))))
     distributions = {site: distribution for site, distribution, _, _ in calls(log, "init_bounds")}
-    key, weight = seen["key"], teacher.network.fc2.weight
+    key, weight = seen["key"], teacher.model.network.fc2.weight
     assert (distributions["key"].minimum, distributions["key"].maximum) == pytest.approx(
         (float(key.min()), float(key.max())), rel=1e-5
     )
@@ -262,8 +345,8 @@ def test_srq_init_bounds_sets_the_bounds_that_the_student_has(tiny_suite):
 def test_srq_calibrate_is_called_once_with_student_teacher_batches_and_progress(log):
     ((student, teacher, batches, _, progress),) = calls(log, "calibrate")
     assert isinstance(student, Student)
-    assert isinstance(teacher, SRModel)
-    assert not isinstance(teacher, Student)
+    assert isinstance(teacher, CachedTeacher)
+    assert isinstance(teacher.model, SRModel)
     assert isinstance(batches, Batches)
     assert progress(1, 2) is None
     assert progress(2, 2, "note") is None
@@ -314,14 +397,14 @@ def test_srq_evaluate_may_have_nothing_to_say(tiny_suite):
     assert {*run(tiny_suite, plugin("mute", evaluate=lambda: None)).scores["noise"].mean} == {"psnr", "ssim"}
 
 
-def test_srq_compose_names_the_parts_in_order():
+def test_srq_compose_names_the_components_in_order():
     both = plugin("both", compose=lambda: ("minmax", "dqc"))
-    assert resolve_method(plugins(both), "both", {}).parts == ("minmax", "dqc")
+    assert resolve_method(plugins(both), "both", {}).components == ("minmax", "dqc")
 
 
 def test_srq_compose_may_name_a_composed_plugin():
     nested = plugins(plugin("outer", compose=lambda: ["2dquant", "extra"]), plugin("extra", transform_model=refuse_all))
-    assert resolve_method(nested, "outer", {}).parts == ("dobi", "dqc", "extra")
+    assert resolve_method(nested, "outer", {}).components == ("dobi", "dqc", "extra")
 
 
 def refuse_all():

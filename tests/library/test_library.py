@@ -6,40 +6,28 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from contextlib import contextmanager
 
 import pytest
 from refusals import error_of
+from tiny import Heard
 
 from sr_ptq_bench.data.images import encode_png, write_image
 from sr_ptq_bench.library.library import Library
 from sr_ptq_bench.library.registry import ImageSet, Registry, Weights
+from sr_ptq_bench.progress import SILENT
 from sr_ptq_bench.protocol.suite import DataSource
 
 NAMES = {"a": "17x14", "b": "12x24"}
 
 
-class Told:
-    """What a library says and which stages it shows."""
-
-    def __init__(self):
-        self.lines, self.stages = [], []
-
-
 @pytest.fixture
 def told():
-    return Told()
+    return Heard()
 
 
 @pytest.fixture
 def library(web, tmp_path, told):
     """A library that knows weights `w`, and sets that are fetched (`Two`) or not (`Far`), from the local server."""
-
-    @contextmanager
-    def stage(title):
-        told.stages.append(title)
-        yield lambda *_: None
-
     common = {"count": 2, "home": "https://home", "what": "the images", "terms": "for research", "names": NAMES}
     registry = Registry(
         weights={"w": Weights(url=f"{web.url}/w.pth")},
@@ -48,7 +36,7 @@ def library(web, tmp_path, told):
             "Far": ImageSet(**common),
         },
     )
-    return Library(tmp_path / "home", stage, told.lines.append, registry)
+    return Library(tmp_path / "home", told, registry)
 
 
 def pngs(noise) -> dict[str, bytes]:
@@ -72,10 +60,10 @@ def folder(tmp_path, noise):
 
 def test_weights_are_fetched_at_first_use_and_their_checksum_told(web, library, told):
     web.serve("/w.pth", b"weights")
-    assert not library.has("w")
+    assert not library.is_available("w")
     path = library.weights("w")
     assert path.read_bytes() == b"weights"
-    assert library.has("w")
+    assert library.is_available("w")
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert told.lines == [f"w.pth: no sha256 is published; recorded, and checked from now on: {sha256}"]
     assert library.weights("w") == path
@@ -111,7 +99,7 @@ def test_an_image_set_is_fetched_and_imported(web, library, told, noise, inside)
     others = {"sets/Other/HR/c.png": b"no image", "readme.txt": b"hello"}
     web.serve("/all.zip", zipped({f"{inside}/{name}": of for name, of in pngs(noise).items()} | others))
     library.get("Two")
-    assert library.has("Two")
+    assert library.is_available("Two")
     assert told.lines[0] == "Two: for research; see https://home"
     assert told.lines[-4:-1] == ["Two LR x2: made", "Two LR x3: made", "Two LR x4: made"]
     assert told.lines[-1] == f"Two is at hand: 2 images in {library.images / 'Two'}"
@@ -127,7 +115,7 @@ def test_an_archive_without_the_set_is_named(web, library):
     web.serve("/all.zip", zipped({"elsewhere/a.png": b"x"}))
     message = error_of(library.get, "Two")
     assert f"{library.downloads / 'all.zip'} holds no folder sets/Two; unpack it, then `srq data import Two" in message
-    assert not library.has("Two")
+    assert not library.is_available("Two")
 
 
 def test_an_archive_that_reaches_outside_is_refused(web, library, noise):
@@ -145,7 +133,7 @@ def test_a_set_that_must_be_asked_for_is_said_how_to_get(library):
 
 def test_an_image_set_is_brought_as_a_folder(library, folder, told):
     library.add("Far", folder)
-    assert library.has("Far")
+    assert library.is_available("Far")
     assert told.stages == ["Import Far"]
 
 
@@ -153,7 +141,7 @@ def test_an_image_set_is_brought_as_an_archive(library, folder, tmp_path):
     with tarfile.open(tmp_path / "far.tar.gz", "w:gz") as archive:
         archive.add(folder, ".")
     library.add("Far", tmp_path / "far.tar.gz")
-    assert library.has("Far")
+    assert library.is_available("Far")
 
 
 @pytest.mark.parametrize("kind", ["folder", "archive", "weights"])
@@ -169,24 +157,20 @@ def test_nothing_to_bring_is_named(library, tmp_path):
     assert message == f"{tmp_path / 'nowhere'}: no such file or folder; expected the images of Far, or their archive"
 
 
-@pytest.mark.parametrize("verb", ["get", "has"])
+@pytest.mark.parametrize("verb", ["get", "is_available"])
 def test_an_unknown_name_has_a_nearest_one(library, verb):
     assert error_of(getattr(library, verb), "Twoo") == "no weights or image set 'Twoo'; did you mean 'Two'?"
 
 
 def test_what_a_source_lacks(library, folder):
     both = DataSource(datasets=("Two", "Far"))
-    assert library.lacks(both) == ["Two", "Far"]
+    assert library.missing(both) == ["Two", "Far"]
     library.add("Far", folder)
-    assert library.lacks(both) == ["Two"]
-    assert library.lacks(DataSource(photos=("coffee",))) == []
-    assert error_of(library.lacks, DataSource(datasets=("w",))) == "no image set 'w'; there is: Far, Two"
+    assert library.missing(both) == ["Two"]
+    assert library.missing(DataSource(photos=("coffee",))) == []
+    assert error_of(library.missing, DataSource(datasets=("w",))) == "no image set 'w'; there is: Far, Two"
 
 
 def test_the_names_of_the_registry(library):
     assert library.names() == ["w", "Two", "Far"]
-    assert "swinir-light-x2" in Library(library.home).names()
-
-
-def test_the_home_is_the_environment_s(own_home):
-    assert Library().downloads == own_home / "downloads"
+    assert "swinir-light-x2" in Library(library.home, SILENT).names()

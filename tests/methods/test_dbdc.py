@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from oracle import images
 from srq_baselines.dbdc import (
     BINS,
-    DbdcOptions,
+    Options,
     clipped_share,
     dense_bins,
     dual_clipping,
     srq_init_bounds,
     srq_make_quantizer,
-    srq_options,
 )
 from torch import Tensor
 from training import convolutional_teacher, supply, teacher_and_student
@@ -35,8 +34,8 @@ COUNTS = st.lists(st.integers(0, 10_000), min_size=1, max_size=60).filter(any)
 SHARES = st.sampled_from([0.0, 1e-5, 1e-4, 5e-4, 1e-2, 0.1, 0.5, 0.9])
 
 
-def options(**values) -> DbdcOptions:
-    return DbdcOptions.parse(values)
+def options(**values) -> Options:
+    return Options.parse(values)
 
 
 def normal(count: int, seed: int = 0) -> Tensor:
@@ -296,7 +295,7 @@ def test_presets():
 
 
 def test_a_single_value_wins_over_the_preset():
-    chosen = srq_options(values={"preset": "official", "lower_edge_offset": "0", "edge_layers_8bit": "false"})
+    chosen = Options.parse({"preset": "official", "lower_edge_offset": "0", "edge_layers_8bit": "false"})
     assert (chosen.lower_edge_offset, chosen.edge_layers_8bit, clipped_share(4, chosen)) == (0, False, 1e-4)
 
 
@@ -309,9 +308,9 @@ def test_a_single_value_wins_over_the_preset():
 )  # fmt: skip
 def test_options_that_are_refused(values):
     with pytest.raises(SrqError):
-        srq_options(values=values)
+        Options.parse(values)
 
 
 def test_a_share_out_of_range_is_said_in_one_line():
     with pytest.raises(SrqError, match=r"^option p: Input should be less than 1, got '2'$"):
-        srq_options(values={"p": "2"})
+        Options.parse({"p": "2"})

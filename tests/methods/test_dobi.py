@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import FLOAT64, squared_errors
-from srq_2dquant.dobi import DobiOptions, candidates, srq_init_bounds, srq_options, winner
+from srq_2dquant.dobi import Options, candidates, srq_init_bounds, winner
 
 from sr_ptq_bench import Bounds, Distribution, Site, SrqError
 
@@ -21,8 +21,8 @@ def of(input_kind: str) -> Site:
     return Site("x", "activation", input_kind)
 
 
-def options(**values) -> DobiOptions:
-    return DobiOptions.parse(values)
+def options(**values) -> Options:
+    return Options.parse(values)
 
 
 def listed(pair: tuple[torch.Tensor, torch.Tensor]) -> list[tuple[float, float]]:
@@ -118,7 +118,7 @@ def test_presets():
 
 
 def test_a_single_value_wins_over_the_preset():
-    chosen = srq_options(values={"preset": "official", "K": "7", "tie": "last"})
+    chosen = Options.parse({"preset": "official", "K": "7", "tie": "last"})
     assert (chosen.K, chosen.tie, chosen.one_sided) == (7, "last", False)
 
 
@@ -128,7 +128,7 @@ def test_a_single_value_wins_over_the_preset():
 )
 def test_options_that_are_refused(values, message):
     with pytest.raises(SrqError, match=message):
-        srq_options(values=values)
+        Options.parse(values)
 
 
 @pytest.mark.parametrize("input_kind", ["softmax", "gelu", "relu"])

@@ -9,13 +9,12 @@ import pytest
 import torch
 from oracle import images, straight_through
 from srq_2dquant.dqc import (
-    DqcOptions,
+    Options,
     distillation_loss,
     feature_loss,
     learning_rate,
     output_loss,
     srq_calibrate,
-    srq_options,
 )
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -28,8 +27,8 @@ aten = torch.ops.aten
 QUICK = {"iterations": 3, "batch": 1, "patch": 8}
 
 
-def options(**values) -> DqcOptions:
-    return DqcOptions.parse(values)
+def options(**values) -> Options:
+    return Options.parse(values)
 
 
 def test_presets():
@@ -50,11 +49,11 @@ def test_presets():
 )
 def test_options_that_are_refused(values):
     with pytest.raises(SrqError):
-        srq_options(values=values)
+        Options.parse(values)
 
 
 def test_a_single_value_wins_over_the_preset():
-    chosen = srq_options(values={"preset": "official", "beta2": "0.5"})
+    chosen = Options.parse({"preset": "official", "beta2": "0.5"})
     assert (chosen.beta2, chosen.schedule) == (0.5, "constant")
 
 
@@ -180,7 +179,7 @@ def test_the_constant_schedule():
     assert {learning_rate(step, chosen) for step in range(11)} == {1.0}
 
 
-def by_hand(student, teacher, chosen: DqcOptions, batches: Batches) -> list[float]:
+def by_hand(student, teacher, chosen: Options, batches: Batches) -> list[float]:
     """Adam as Kingma and Ba write it, one bound after the other."""
     bounds = student.bound_parameters()
     for bound in bounds:

@@ -46,9 +46,9 @@ def batches() -> Batches:
 
 def resolved(name: str):
     """The method with so short a training that it takes no time."""
-    parts = resolve_method(PLUGINS, name, {}).parts
-    had = {part: option_values(PLUGINS.options(part, {})) for part in parts}
-    short = {f"{part}.{key}": value for part in parts for key, value in SHORT.items() if key in had[part]}
+    components = resolve_method(PLUGINS, name, {}).components
+    had = {one: option_values(PLUGINS.options(one, {})) for one in components}
+    short = {f"{one}.{key}": value for one in components for key, value in SHORT.items() if key in had[one]}
     return resolve_method(PLUGINS, name, short)
 
 

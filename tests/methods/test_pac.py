@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import images, tiny_teacher
 from srq_baselines.pac import (
-    PacOptions,
+    Options,
     distillation_loss,
     energy_map,
     feature_loss,
     gradient_scales,
     srq_calibrate,
-    srq_options,
 )
 from tiny import run
 from torch import Tensor
@@ -41,8 +40,8 @@ QUICK = {"iterations": 2, "batch": 1, "patch": 8}
 ROLES = ("activation", "weight")
 
 
-def options(**values) -> PacOptions:
-    return PacOptions.parse(values)
+def options(**values) -> Options:
+    return Options.parse(values)
 
 
 def network(kind: str, bits: str = "3"):
@@ -154,7 +153,7 @@ def test_gradient_scales_know_operands_and_leave_no_hooks():
 # The training
 
 
-def by_hand(student: Student, teacher, chosen: PacOptions, patches: Iterator[Tensor]) -> list[float]:
+def by_hand(student: Student, teacher, chosen: Options, patches: Iterator[Tensor]) -> list[float]:
     """Two runs of Adam as Kingma and Ba write it, on scaled gradients, with the cosine in closed form."""
     scales = gradient_scales(student, next(patches))
     rates = {
@@ -379,8 +378,8 @@ def test_a_run_of_both_parts(tiny_suite):
     assert record.spec.options["pac"]["iterations"] == 2
     assert record.spec.options["dbdc"]["p"] is None
     assert record.figures["checkpoint"] == "last"
-    assert record.bounds_sha256 == run(tiny_suite, method="dbdc+pac", **spec).bounds_sha256
-    assert record.bounds_sha256 != run(tiny_suite, method="dbdc").bounds_sha256
+    assert record.state_sha256 == run(tiny_suite, method="dbdc+pac", **spec).state_sha256
+    assert record.state_sha256 != run(tiny_suite, method="dbdc").state_sha256
 
 
 # Options
@@ -397,7 +396,7 @@ def test_presets():
 
 
 def test_a_single_value_wins_over_the_preset():
-    chosen = srq_options(values={"preset": "official", "feature_grad": "true", "patch": "48"})
+    chosen = Options.parse({"preset": "official", "feature_grad": "true", "patch": "48"})
     assert (chosen.preset, chosen.feature_grad, chosen.patch) == ("official", True, 48)
 
 
@@ -416,7 +415,7 @@ def test_the_sample_suite_gives_as_many_steps_as_to_dqc():
 )  # fmt: skip
 def test_options_that_are_refused(values):
     with pytest.raises(SrqError):
-        srq_options(values=values)
+        Options.parse(values)
 
 
 @pytest.mark.parametrize("killed", [2, 4, 5, 7])

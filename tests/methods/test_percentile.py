@@ -6,14 +6,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from srq_baselines.percentile import PercentileOptions, srq_init_bounds, srq_options
+from srq_baselines.percentile import Options, srq_init_bounds
 
 from sr_ptq_bench import Distribution, SrqError
 from sr_ptq_bench.quantization.distribution import BINS
 
 
 def bounds(v: torch.Tensor, p: float) -> tuple[float, float]:
-    lower, upper = srq_init_bounds(distribution=Distribution.of_tensor(v), options=PercentileOptions(p=p)).tensors()
+    lower, upper = srq_init_bounds(distribution=Distribution.of_tensor(v), options=Options(p=p)).tensors()
     return float(lower), float(upper)
 
 
@@ -51,11 +51,11 @@ def test_bounds_are_ordered_and_within_the_range(values, p):
 
 
 def test_options():
-    assert srq_options(values={}).p == 1e-3
-    assert srq_options(values={"p": "0.05"}).p == 0.05
+    assert Options.parse({}).p == 1e-3
+    assert Options.parse({"p": "0.05"}).p == 0.05
 
 
 @pytest.mark.parametrize("values", [{"p": 0.5}, {"p": -0.1}, {"p": "many"}, {"q": 0.1}, {"p": "nan"}])
 def test_options_that_are_refused(values):
     with pytest.raises(SrqError):
-        srq_options(values=values)
+        Options.parse(values)

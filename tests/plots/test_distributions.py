@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sr_ptq_bench import Distribution, Site, SrqError
-from sr_ptq_bench.plots.distributions import BINS, MOST, chosen, coarse
+from sr_ptq_bench.plots.distributions import BINS, MOST, coarse, select_sites
 
 
 def site(name, input_kind):
@@ -30,23 +30,23 @@ def names(sites):
 
 
 def test_without_patterns_the_first_site_of_each_kind_of_tensor():
-    assert names(chosen(SITES, ())) == ["a.weight", "a.input", "b.input"]
+    assert names(select_sites(SITES, ())) == ["a.weight", "a.input", "b.input"]
 
 
 def test_sites_that_fit_any_pattern_in_network_order():
-    assert names(chosen(SITES, ["c.*", "*.weight"])) == ["a.weight", "b.weight", "c.input"]
+    assert names(select_sites(SITES, ["c.*", "*.weight"])) == ["a.weight", "b.weight", "c.input"]
 
 
 def test_a_pattern_that_fits_no_site_is_named():
     with pytest.raises(SrqError, match=r"no site's name fits 'x\*'; there are 5, the first is a.weight"):
-        chosen(SITES, ["a.*", "x*"])
+        select_sites(SITES, ["a.*", "x*"])
 
 
 def test_more_sites_than_a_figure_holds_are_refused():
     many = [site(f"{index}.weight", "parameter") for index in range(MOST + 1)]
-    assert len(chosen(many[:MOST], ["*"])) == MOST
+    assert len(select_sites(many[:MOST], ["*"])) == MOST
     with pytest.raises(SrqError, match=f"{MOST + 1} sites fit"):
-        chosen(many, ["*"])
+        select_sites(many, ["*"])
 
 
 @given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=300))

@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import PIL.Image
@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save
+from safetensors.torch import load, save
 from tiny import TinySuite, plugins, toml, write_images
 
 from sr_ptq_bench import Bits, SrqError
@@ -31,7 +31,7 @@ from sr_ptq_bench.library.fetch import Downloads
 from sr_ptq_bench.protocol import suite as spec
 from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
 from sr_ptq_bench.protocol.suite import Suite
-from sr_ptq_bench.quantization.state import packed, restore
+from sr_ptq_bench.quantization.state import load_state, save_state
 from sr_ptq_bench.quantization.student import quantize
 from sr_ptq_bench.records import files as records
 from sr_ptq_bench.records.files import read_record
@@ -300,7 +300,7 @@ def test_a_png_that_claims_gigabytes(content):
 
 @few
 @given(st.data())
-def test_weights_and_bounds(tmp_path, data):
+def test_weights(tmp_path, data):
     path = tmp_path / "w.safetensors"
     path.write_bytes(mutated(data, save({"a": torch.ones(4), "b": torch.zeros(2, 2)})))
     with refused_in_one_line():
@@ -308,33 +308,70 @@ def test_weights_and_bounds(tmp_path, data):
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory):
+def teacher(tmp_path_factory):
     folder = TinySuite.write(tmp_path_factory.mktemp("tiny")).folder
-    return quantize(plugins().load_model("tiny", 2, folder / "weights.safetensors"), Bits.parse("4"))
+    return plugins().load_model("tiny", 2, folder / "weights.safetensors")
+
+
+@pytest.fixture(scope="module")
+def state(teacher):
+    """The state of a student with a bias that was changed."""
+    student = quantize(teacher, Bits.parse("4"))
+    student.network.tail.bias.data += 1
+    return save_state(student, teacher)
+
+
+def parts_of(state: bytes) -> tuple[dict, dict[str, torch.Tensor]]:
+    length = int.from_bytes(state[:8], "little")
+    return json.loads(json.loads(state[8 : 8 + length])["__metadata__"]["srq"]), load(state)
+
+
+def check_state(data: bytes, teacher) -> None:
+    """Refused in one line, or a student with bounds that can be used."""
+    with refused_in_one_line():
+        for quantizer in load_state(data, teacher).quantizers.values():
+            quantizer.bounds.tensors()
 
 
 @few
 @given(st.data())
-def test_stored_bounds(tmp_path, student, data):
-    path = tmp_path / "b.safetensors"
-    path.write_bytes(mutated(data, packed(student)))
-    with refused_in_one_line():
-        restore(student, path)
-    for quantizer in student.quantizers.values():
-        quantizer.bounds.tensors()
+def test_a_state(teacher, state, data):
+    check_state(mutated(data, state), teacher)
+
+
+@few
+@given(st.data())
+def test_a_state_with_another_header(teacher, state, data):
+    header, tensors = parts_of(state)
+    where = data.draw(st.sampled_from(places(header)))
+    changed = put(header, where, data.draw(values), data.draw(st.none() | st.text(max_size=8)))
+    with suppress(UnicodeEncodeError, ValueError):
+        check_state(save(tensors, {"srq": json.dumps(changed)}), teacher)
+
+
+@pytest.mark.parametrize("header", [DEEP, HUGE, "", "null", "{", '{"version": ' + HUGE + "}"])
+def test_a_header_of_a_state_that_is_meant_to_exhaust(teacher, state, header):
+    refusal(load_state, save(load(state), {"srq": header}), teacher)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 2**63, 2**64 - 1])
+def test_a_state_that_claims_a_length_of_its_header(teacher, state, length):
+    refusal(load_state, length.to_bytes(8, "little") + state[8:], teacher)
 
 
 @example(torch.zeros(()))
 @example(torch.zeros(2, 0))
 @example(torch.zeros(2, 3, 4))
 @example(torch.tensor([float("nan"), 1.0]))
-@example(torch.tensor([1.0, 0.0]))
+@example(torch.tensor(float("inf")))
+@example(torch.tensor(1, dtype=torch.int64))
+@example(torch.tensor(1.0, dtype=torch.float64))
+@example(torch.tensor(True))
 @given(st.builds(torch.zeros, st.lists(st.integers(0, 3), max_size=3).map(tuple)))
-def test_stored_bounds_of_any_shape(tmp_path_factory, student, tensor):
-    path = tmp_path_factory.getbasetemp() / "shape.safetensors"
-    path.write_bytes(save({name: tensor.clone() for name in student.quantizers}))
-    with refused_in_one_line():
-        restore(student, path)
+def test_tensors_of_a_state_of_any_shape_and_kind(teacher, state, tensor):
+    header, tensors = parts_of(state)
+    for name in tensors:
+        check_state(save(tensors | {name: tensor.clone()}, {"srq": json.dumps(header)}), teacher)
 
 
 @pytest.mark.parametrize(
@@ -383,12 +420,14 @@ def test_a_zip_of_weights_that_unpacks_to_more_than_it_is(tmp_path, monkeypatch)
 
 
 def test_cached_scores_of_any_size_are_computed_anew(tmp_path, monkeypatch):
-    entries = Cache(tmp_path)
+    said = []
+    entries = Cache(tmp_path, said.append)
     entries.scores({}, dict)
     (path,) = entries.folder.iterdir()
     path.write_bytes(b" " * 2000)
     monkeypatch.setattr(files, "SEALED", 1024)
     assert entries.scores({}, dict) == {}
+    assert said == [f"{path} is damaged; it is now {path.name}.bad"]
 
 
 def test_a_file_without_an_end_is_not_read_to_its_end():

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from refusals import error_of
 from tiny import toml
 
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.hooks.options import PluginOptions
 from sr_ptq_bench.library.registry import Registry
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
@@ -288,53 +286,9 @@ def test_any_table_is_a_suite_or_an_error_of_srq(tmp_path_factory, table):
     error_of(Suite.load, str(path))
 
 
-class Numbers(PluginOptions):
-    """Options with presets."""
-
-    preset: Literal["slow", "fast"] = "slow"
-    steps: int = Field(100, ge=1)
-    lr: float = Field(0.1, gt=0)
-
-    @classmethod
-    def presets(cls) -> dict[str, dict[str, Any]]:
-        return {"slow": {"steps": 100}, "fast": {"steps": 10}}
-
-
-def test_options_have_defaults_and_read_text():
-    assert Numbers.parse({}) == Numbers(preset="slow", steps=100, lr=0.1)
-    assert Numbers.parse({"lr": "1e-3", "steps": "7"}) == Numbers(steps=7, lr=1e-3)
-
-
-def test_single_options_win_over_the_preset():
-    assert Numbers.parse({"preset": "fast"}).steps == 10
-    assert Numbers.parse({"steps": "3", "preset": "fast"}).steps == 3
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({"lrr": 1}, "no option 'lrr'; did you mean 'lr'?"),
-        ({"preset": "fats"}, "no preset 'fats'; did you mean 'fast'?"),
-        ({"steps": "many"}, "option steps: Input should be a valid integer"),
-        ({"steps": "0"}, "option steps: Input should be greater than or equal to 1, got '0'"),
-        ({"lr": "nan"}, "option lr: "),
-        ({"lr": "-1"}, "option lr: Input should be greater than 0, got '-1'"),
-    ],
-)
-def test_wrong_options_are_named(values, expected):
-    assert error_of(Numbers.parse, values).startswith(expected)
-
-
-@given(st.dictionaries(st.sampled_from(["steps", "lr", "preset", "x"]), st.text() | st.floats() | st.integers()))
-def test_any_values_are_options_or_an_error_of_srq(values):
-    try:
-        options = Numbers.parse(values)
-    except SrqError:
-        return
-    assert options.steps >= 1
-    assert options.lr > 0
-
-
-def test_options_do_not_change():
-    with pytest.raises(ValidationError):
-        Numbers().lr = 1.0
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**70])
+def test_a_seed_that_torch_does_not_take_is_none_of_a_run(seed):
+    suite, bits = Suite.load("sample"), Bits.parse("4")
+    assert RunSpec(method="minmax", bits=bits, scale=2, suite=suite, seed=2**63 - 1).seed == 2**63 - 1
+    with pytest.raises(ValidationError, match="seed"):
+        RunSpec(method="minmax", bits=bits, scale=2, suite=suite, seed=seed)

@@ -7,17 +7,22 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
-from oracle import bounded, images, quantized, sites_of, swinir, tiny_teacher
+from oracle import Mixed, bounded, images, mixed, quantized, sites_of, swinir, tiny_teacher
 from torch import Tensor, nn
 
 from sr_ptq_bench.backbones.swinir import open_sites
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
-from sr_ptq_bench.quantization.network import Operand, SRModel, pad, with_padding, with_scope
+from sr_ptq_bench.quantization.network import SRModel, with_padding
 from sr_ptq_bench.quantization.observe import observe
 from sr_ptq_bench.quantization.quantizer import Bounds, Quantizer, Site
-from sr_ptq_bench.quantization.student import QuantizedLayer, cached_quantized_weights, quantize, quantizers_off
+from sr_ptq_bench.quantization.student import (
+    QuantizedLayer,
+    cached_quantized_weights,
+    quantize,
+    quantizers_off,
+    site_elements,
+)
 
 W4A4 = Bits(weight=4, activation=4)
 BLOCK_SITES = {
@@ -38,26 +43,6 @@ BLOCK_SITES = {
     "mlp.fc2.weight": ("weight", "parameter"),
     "mlp.fc2.input": ("activation", "gelu"),
 }
-
-
-class Mixed(nn.Module):
-    """A strided grouped convolution with reflecting borders, a Linear layer and an operand."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.conv = nn.Conv2d(4, 6, 3, padding=1, groups=2, padding_mode="reflect")
-        self.fc = nn.Linear(6, 3, bias=False)
-        self.mark = Operand("key")
-        self.plain = nn.Linear(3, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(torch.cat([x, x[:, :1]], 1)).relu()
-        return self.plain(self.mark(self.fc(y.permute(0, 2, 3, 1)))).permute(0, 3, 1, 2)
-
-
-def mixed() -> SRModel:
-    return SRModel("mixed", 1, Mixed().requires_grad_(False), {"conv": "image", "fc": "relu"}, ("fc", "conv"))
 
 
 def state(model: SRModel) -> dict[str, Tensor]:
@@ -191,7 +176,46 @@ def test_the_student_keeps_all_else_of_the_teacher():
     teacher = with_padding(tiny_teacher(), "window")
     student = quantize(teacher, W4A4)
     for name in ("name", "scale", "features", "first_last_layers", "size_multiple", "padding", "scope"):
-        assert getattr(student, name) == getattr(teacher, name)
+        assert getattr(student.model, name) == getattr(teacher, name)
+    assert student.network is student.model.network
+    assert student.device == teacher.device
+
+
+def test_a_student_is_called_as_its_network():
+    student, lr = bounded(tiny_teacher((1, 1)), "3"), images(1, 9)
+    with torch.no_grad():
+        output, features = student.with_features(lr)
+        assert torch.equal(student(lr), student.model(lr))
+        assert torch.equal(output, student.model(lr))
+        assert all(map(torch.equal, features, student.model.with_features(lr)[1]))
+    assert len(features) == 2
+
+
+def test_sites_may_have_bits_of_their_own():
+    asked: dict[str, int] = {}
+
+    def make(site: Site, bits: int) -> Quantizer | None:
+        asked[site.name] = bits
+        return None
+
+    own = {"fc.weight": 2, "mark": 8}
+    student = quantize(mixed(), Bits(weight=4, activation=6), make, own)
+    expected = {"conv.weight": 4, "conv.input": 6, "fc.weight": 2, "fc.input": 6, "mark": 8}
+    assert {name: quantizer.bits for name, quantizer in student.quantizers.items()} == asked == expected
+
+
+def test_the_elements_of_a_site_are_those_of_one_pass():
+    student = quantize(replace(mixed(), min_side=3), W4A4)
+    pixels = 3 * 3
+    assert site_elements(student) == {
+        "conv.weight": 4 // 2 * 6 * 9,
+        "conv.input": 4 * pixels,
+        "fc.weight": 6 * 3,
+        "fc.input": 6 * pixels,
+        "mark": 3 * pixels,
+    }
+    assert not any(q._forward_pre_hooks for q in student.quantizers.values())
+    assert all(q.enabled for q in student.quantizers.values())
 
 
 def test_the_weights_are_those_of_the_network():
@@ -345,147 +369,3 @@ def test_gradients_reach_every_bound():
     assert all(bool(torch.isfinite(end.grad)) for end in student.bound_parameters())
     still = [name for name, q in student.quantizers.items() if not q.lower.grad or not q.upper.grad]
     assert not still
-
-
-def test_with_features_are_the_outputs_of_the_named_modules_in_order():
-    teacher, lr = mixed(), images(2, 5)
-    output, (fc, conv) = teacher.with_features(lr)
-    assert torch.equal(output, teacher(lr))
-    x = torch.cat([lr, lr[:, :1]], 1)
-    assert torch.equal(conv, teacher.network.get_submodule("conv")(x))
-    assert torch.equal(fc, teacher.network.get_submodule("fc")(conv.relu().permute(0, 2, 3, 1)))
-    assert not any(module._forward_hooks for module in teacher.network.modules())
-
-
-def test_with_features_of_swinir_are_those_of_the_groups():
-    teacher = tiny_teacher((1, 1))
-    _, features = teacher.with_features(images(1, 16))
-    assert [f.shape for f in features] == [(1, 256, 12)] * 2
-    assert not torch.equal(features[0], features[1])
-
-
-def test_with_features_leaves_no_hooks_after_an_error():
-    teacher = mixed()
-    with pytest.raises(RuntimeError):
-        teacher.with_features(torch.zeros(1, 7, 4, 4))
-    assert not any(module._forward_hooks for module in teacher.network.modules())
-
-
-def test_to_and_device():
-    teacher = mixed()
-    assert teacher.device == torch.device("cpu")
-    assert teacher.to("cpu") is teacher
-
-
-def row(*values: int) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32).view(1, 1, 1, -1)
-
-
-@pytest.mark.parametrize(
-    ("mode", "expected"),
-    [
-        ("flip", (1, 2, 3, 4, 5, 5, 4, 3)),
-        ("reflect", (1, 2, 3, 4, 5, 4, 3, 2)),
-        ("window", (1, 2, 3, 4, 5, 5, 4, 3)),
-    ],
-)
-def test_padding_by_hand(mode, expected):
-    x = row(1, 2, 3, 4, 5).expand(1, 1, 4, 5)
-    padded = pad(x, 4, mode)[0, 0, 0]
-    assert padded.tolist() == list(expected)
-
-
-@pytest.mark.parametrize(("mode", "size"), [("flip", 8), ("reflect", 8), ("window", 16)])
-def test_a_size_that_is_a_multiple_already(mode, size):
-    x = images(1, 8)
-    padded = pad(x, 8, mode)
-    assert padded.shape == (1, 3, size, size)
-    assert torch.equal(padded[..., :8, :8], x)
-
-
-def test_window_adds_a_mirrored_window():
-    assert pad(row(1, 2), 1, "window").tolist() == [[[[1, 2, 2], [1, 2, 2]]]]
-    doubled = pad(images(1, 8), 8, "window")
-    assert torch.equal(doubled[..., 8:], doubled[..., :8].flip(-1))
-    assert torch.equal(doubled[..., 8:, :], doubled[..., :8, :].flip(-2))
-
-
-@pytest.mark.parametrize("height", range(8, 18))
-@pytest.mark.parametrize("width", (8, 11, 15, 16))
-def test_padding_mirrors_pixel_by_pixel(height, width):
-    x = torch.arange(height * width, dtype=torch.float32).view(1, 1, height, width)
-    for mode, edge in (("flip", 1), ("reflect", 0), ("window", 1)):
-        padded = pad(x, 8, mode)
-        for axis, size in ((2, height), (3, width)):
-            extra = padded.shape[axis] - size
-            assert padded.shape[axis] % 8 == 0
-            assert extra == ((-size) % 8 or (8 if mode == "window" else 0))
-            for k in range(extra):
-                mirrored = padded.select(axis, size - k - 2 + edge)
-                assert torch.equal(padded.select(axis, size + k), mirrored)
-        assert torch.equal(padded[..., :height, :width], x)
-
-
-@pytest.mark.parametrize("size", [(9, 9), (13, 16), (15, 23)])
-def test_reflect_is_torch_s(size):
-    x = images(1, *size)
-    extra = [(-s) % 8 for s in size]
-    assert torch.equal(pad(x, 8, "reflect"), F.pad(x, (0, extra[1], 0, extra[0]), "reflect"))
-
-
-@pytest.mark.parametrize("mode", ["flip", "reflect", "window"])
-@pytest.mark.parametrize("size", [(7, 8), (8, 7), (1, 30)])
-def test_an_image_under_one_window(mode, size):
-    with pytest.raises(SrqError, match=f"{size[1]}x{size[0]} pixels is smaller than one window of 8x8"):
-        pad(images(1, *size), 8, mode)
-
-
-@pytest.mark.parametrize("mode", ["flip", "reflect", "window"])
-@pytest.mark.parametrize("size", [(8, 8), (9, 15), (17, 8)])
-@pytest.mark.parametrize("scale", [2, 3])
-def test_the_output_has_the_size_of_the_image_whatever_the_padding(mode, size, scale):
-    teacher = with_padding(tiny_teacher((1,), scale=scale), mode)
-    lr = images(1, *size)
-    sr = teacher(lr)
-    assert sr.shape == (1, 3, scale * size[0], scale * size[1])
-    whole = teacher.network(pad(lr, 8, mode))
-    assert torch.equal(sr, whole[..., : scale * size[0], : scale * size[1]])
-
-
-def test_scope_linear_leaves_the_convolutions_fp():
-    student = quantize(with_scope(mixed(), "linear"), W4A4)
-    assert set(student.quantizers) == {"fc.weight", "fc.input", "mark"}
-    assert isinstance(student.network.get_submodule("conv"), nn.Conv2d)
-
-
-def test_without_a_scope_the_network_s_own_stays():
-    assert with_scope(mixed(), None).scope == "all"
-    assert with_scope(tiny_teacher(), None).scope == "linear"
-    assert with_scope(tiny_teacher(), "all").scope == "all"
-
-
-def test_a_scope_that_holds_nothing():
-    convolution = SRModel("bare", 1, nn.Sequential(nn.Conv2d(3, 3, 1)), {"0": "image"}, ())
-    with pytest.raises(SrqError, match=r"scope 'linear' quantizes nothing of 'bare': .*; choose 'all'"):
-        with_scope(convolution, "linear")
-    with pytest.raises(SrqError, match=r"scope 'all' quantizes nothing of 'bare': it names no layers"):
-        with_scope(replace(convolution, input_kinds={}), None)
-
-
-def test_with_padding_changes_nothing_else():
-    teacher = tiny_teacher()
-    other = with_padding(teacher, "reflect")
-    assert (teacher.padding, other.padding) == ("flip", "reflect")
-    assert other.network is teacher.network
-
-
-def test_a_network_that_overwrites_its_input_leaves_the_image_as_it_was():
-    class Overwriting(nn.Module):
-        def forward(self, x):
-            return x.mul_(255)
-
-    model = SRModel("overwriting", 1, Overwriting(), {}, ())
-    lr = torch.rand(1, 3, 8, 8)
-    before = lr.clone()
-    assert torch.equal(model(lr), before * 255)
-    assert torch.equal(lr, before)

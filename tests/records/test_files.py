@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,18 +16,31 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tiny import comparable
 
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.run_spec import RunSpec
 from sr_ptq_bench.protocol.suite import Calibration, DataSource, Suite
+from sr_ptq_bench.protocol.types import LARGEST_SEED
 from sr_ptq_bench.records import files as records
 from sr_ptq_bench.records.fields import SCHEMA_VERSION
-from sr_ptq_bench.records.files import RunResult, read_record, read_records, record_name, write_record
+from sr_ptq_bench.records.files import (
+    RunResult,
+    read_record,
+    read_records,
+    read_result,
+    record_name,
+    state_path,
+    write_record,
+)
 from sr_ptq_bench.records.record import Record
 from sr_ptq_bench.records.resolved import ResolvedSpec, fingerprint
 from sr_ptq_bench.records.scores import DatasetScores
+from sr_ptq_bench.storage.files import ABANDONED
 
+COMPLEXITY = {"parameters": {"32": 218952, "4": 691200}, "macs": {"32": 43545600, "8": 224133120}, "lr_pixels": 256}
+STATE = b"the state of a student"
 SHA = {digit: digit * 64 for digit in "0123456789abcdef"}
 
 
@@ -36,7 +52,7 @@ def scores(psnr: float, ssim: float = 0.5) -> dict[str, Any]:
 def content() -> dict[str, Any]:
     """A whole record as its file holds it."""
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "spec": {
             "method": "2dquant",
             "parts": ["dobi", "dqc"],
@@ -60,6 +76,7 @@ def content() -> dict[str, Any]:
             "quantized_weights": 691200,
             "parameters": 910152,
         },
+        "complexity": COMPLEXITY,
         "scores": scores(37.5),
         "not_scored": [],
         "references": {"fp": scores(38.0), "bicubic": scores(33.68), "bilinear": scores(32.25)},
@@ -72,7 +89,7 @@ def content() -> dict[str, Any]:
             "cpu": "x",
         },
         "hashes": {"weights": SHA["a"], "calibration": SHA["b"], "test": {"Set5": SHA["c"]}, "plugins": {}},
-        "bounds_sha256": SHA["d"],
+        "state_sha256": hashlib.sha256(STATE).hexdigest(),
         "timings": {"calibrate": 1.5},
         "peak_memory_bytes": 1024,
         "created": "2025-01-31T12:00:00Z",
@@ -83,13 +100,10 @@ def parsed(value: dict[str, Any]) -> Record:
     return Record.model_validate_json(json.dumps(value), strict=True)
 
 
-COMPLEXITY = {"parameters": {"32": 218952, "4": 691200}, "macs": {"32": 43545600, "8": 224133120}, "lr_pixels": 256}
-
-
-def counted() -> dict[str, Any]:
-    """A whole record with what its network stores and computes."""
+def mixed() -> dict[str, Any]:
+    """The content with the bits of the sites that differ from those of the run."""
     entries = list(content().items())
-    return dict([*entries[:3], ("complexity", COMPLEXITY), *entries[3:]])
+    return dict([*entries[:3], ("site_bits", {"layers.0.weight": 3, "layers.1.weight": 5}), *entries[3:]])
 
 
 @pytest.fixture
@@ -139,11 +153,12 @@ def test_the_file_holds_the_content_in_its_order_and_ends_in_a_newline(tmp_path:
     assert text == json.dumps(content(), indent=1) + "\n"
 
 
-def test_a_count_of_the_network_stands_beside_its_scope_and_outside_of_the_name(tmp_path: Path, record: Record) -> None:
-    path = write_record(parsed(counted()), tmp_path)
-    assert path.read_text() == json.dumps(counted(), indent=1) + "\n"
+def test_bits_of_sites_are_in_the_file_where_there_are_any_and_not_in_the_name(tmp_path: Path, record: Record) -> None:
+    path = write_record(parsed(mixed()), tmp_path)
+    assert path.read_text() == json.dumps(mixed(), indent=1) + "\n"
     assert path.name == record_name(record.spec, record.hashes)
-    assert read_record(path).complexity == parsed(counted()).complexity
+    assert read_record(path).site_bits == {"layers.0.weight": 3, "layers.1.weight": 5}
+    assert record.site_bits == {}
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path, record: Record) -> None:
@@ -203,7 +218,7 @@ def test_time_and_machine_are_not_compared(record: Record, where: tuple[str, ...
 @pytest.mark.parametrize(
     ("where", "to"),
     [
-        (("bounds_sha256",), SHA["e"]),
+        (("state_sha256",), SHA["e"]),
         (("environment", "versions"), {"torch": "2.3"}),
         (("figures", "loss"), [0.5]),
     ],
@@ -247,10 +262,18 @@ def test_scores_may_be_infinite_in_python_but_not_nan() -> None:
         (json.dumps(content())[:100], "Invalid JSON: EOF while parsing"),
         ("[" * 10000, "Invalid JSON: recursion limit exceeded"),
         ("[]", "Input should be an object"),
-        ({**content(), "schema_version": 2}, "schema version 2; this srq reads 1"),
-        ({**content(), "schema_version": "1"}, "schema version '1'; this srq reads 1"),
+        ({**content(), "schema_version": 3}, "schema version 3; this srq reads 2"),
+        ({**content(), "schema_version": "2"}, "schema version '2'; this srq reads 2"),
+        (
+            {**content(), "schema_version": 1},
+            "schema version 1; this srq reads 2; it is of an older srq: measure again",
+        ),
         ({k: v for k, v in content().items() if k != "schema_version"}, "schema_version: Field required"),
         ({k: v for k, v in content().items() if k != "scores"}, "scores: Field required"),
+        ({k: v for k, v in content().items() if k != "complexity"}, "complexity: Field required"),
+        ({k: v for k, v in content().items() if k != "state_sha256"}, "state_sha256: Field required"),
+        ({**mixed(), "site_bits": {"a": 0}}, "site_bits.a: Input should be greater than or equal to 1, got 0"),
+        ({**mixed(), "site_bits": {"a": 33}}, "site_bits.a: Input should be less than or equal to 32, got 33"),
         (
             {**content(), "complexity": COMPLEXITY | {"parameters": {"4": 1}}},
             "complexity and scope count different numbers of parameters",
@@ -261,6 +284,11 @@ def test_scores_may_be_infinite_in_python_but_not_nan() -> None:
         ),
         ({**content(), "score": 1}, "no key 'score'; did you mean 'scores'?"),
         (changed("spec", "sed", to=1), "no key 'spec.sed'"),
+        (
+            changed("spec", "seed", to=LARGEST_SEED + 1),
+            "spec.seed: Input should be less than or equal to 9223372036854775807, got 9223372036854775808",
+        ),
+        (changed("spec", "seed", to=-1), "spec.seed: Input should be greater than or equal to 0, got -1"),
         (changed("spec", "seed", to="0"), "spec.seed: Input should be a valid integer, got '0'"),
         (
             changed("spec", "bits", "weight", to=9),
@@ -362,7 +390,7 @@ def test_a_damaged_record_is_set_aside_before_its_name_is_used(tmp_path: Path, r
     path = write_record(record, tmp_path)
     torn = path.read_bytes()[:-9]
     path.write_bytes(torn)
-    assert RunResult(record, b"bounds").write(tmp_path, said.append) == path
+    assert RunResult(record, STATE).write(tmp_path, said.append) == path
     assert read_record(path) == record
     assert path.with_name(f"{path.name}.bad").read_bytes() == torn
     assert len(said) == 1
@@ -373,24 +401,91 @@ def test_a_damaged_record_is_set_aside_before_its_name_is_used(tmp_path: Path, r
 def test_a_whole_record_makes_room_for_its_successor(tmp_path: Path, record: Record) -> None:
     said: list[str] = []
     for _ in range(2):
-        RunResult(record, b"bounds").write(tmp_path, said.append)
+        RunResult(record, STATE).write(tmp_path, said.append)
     assert (len(list(tmp_path.iterdir())), said) == (2, [])
 
 
 def test_a_record_of_a_later_srq_is_never_overwritten(tmp_path: Path, record: Record) -> None:
     path = write_record(record, tmp_path)
-    later = path.read_text().replace('"schema_version": 1', '"schema_version": 2')
+    later = path.read_text().replace('"schema_version": 2', '"schema_version": 3')
     path.write_text(later)
-    with pytest.raises(SrqError, match=r"schema version 2; this srq reads 1; it is not overwritten"):
-        RunResult(record, b"bounds").write(tmp_path)
+    with pytest.raises(SrqError, match=r"schema version 3; this srq reads 2; it is not overwritten"):
+        RunResult(record, STATE).write(tmp_path, pytest.fail)
     assert path.read_text() == later
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_result_is_its_record_and_the_state_that_the_record_names(tmp_path: Path, record: Record) -> None:
+    path = RunResult(record, STATE).write(tmp_path, pytest.fail)
+    assert path.name == record_name(record.spec, record.hashes)
+    assert state_path(path, record).name == f"{path.stem}.{record.state_sha256[:12]}.safetensors"
+    assert state_path(path, record).read_bytes() == STATE
+    assert read_result(path) == RunResult(record, STATE)
+
+
+def test_a_record_without_its_state_is_no_result(tmp_path: Path, record: Record) -> None:
+    path = RunResult(record, STATE).write(tmp_path, pytest.fail)
+    state_path(path, record).unlink()
+    with pytest.raises(SrqError) as caught:
+        read_result(path)
+    assert str(caught.value) == (
+        f"record {path} has no state beside it, {state_path(path, record).name}; measure again"
+    )
+
+
+@pytest.mark.parametrize("damaged", [b"", STATE[:-1], STATE + b" ", STATE.replace(b"state", b"stale")])
+def test_a_state_of_another_student_is_refused(tmp_path: Path, record: Record, damaged: bytes) -> None:
+    path = RunResult(record, STATE).write(tmp_path, pytest.fail)
+    state_path(path, record).write_bytes(damaged)
+    with pytest.raises(SrqError) as caught:
+        read_result(path)
+    state = state_path(path, record)
+    assert str(caught.value) == f"state {state} is not that of the record {path.name}; measure again"
+
+
+def test_a_folder_in_place_of_a_state_is_an_expected_failure(tmp_path: Path, record: Record) -> None:
+    path = RunResult(record, STATE).write(tmp_path, pytest.fail)
+    state_path(path, record).unlink()
+    state_path(path, record).mkdir()
+    with pytest.raises(SrqError, match=rf"^cannot read state {state_path(path, record)}: Is a directory$"):
+        read_result(path)
+
+
+def test_a_huge_state_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
+    path = RunResult(record, STATE).write(tmp_path, pytest.fail)
+    monkeypatch.setattr(records, "LARGEST_STATE", len(STATE))
+    assert read_result(path).state == STATE
+    monkeypatch.setattr(records, "LARGEST_STATE", len(STATE) - 1)
+    with pytest.raises(SrqError, match=r"\.safetensors is larger than \d+ KiB, the limit for such a file"):
+        read_result(path)
+
+
+def test_another_result_of_the_same_run_leaves_a_young_state_and_removes_an_old_one(
+    tmp_path: Path, record: Record
+) -> None:
+    """The record of a young one may be about to be written by another process."""
+    first = RunResult(record, STATE)
+    path = first.write(tmp_path, pytest.fail)
+    other = RunResult(record.model_copy(update={"state_sha256": hashlib.sha256(b"other").hexdigest()}), b"other")
+    assert other.write(tmp_path, pytest.fail) == path
+    assert state_path(path, record).read_bytes() == STATE
+    assert read_result(path) == other
+
+    long_ago = time.time() - ABANDONED - 60
+    for each in (record, other.record):
+        os.utime(state_path(path, each), (long_ago, long_ago))
+    neighbour = tmp_path / f"{path.stem}0.{SHA['a'][:12]}.safetensors"  # of a run whose name begins alike
+    neighbour.touch()
+    os.utime(neighbour, (long_ago, long_ago))
+    other.write(tmp_path, pytest.fail)
+    assert sorted(tmp_path.iterdir()) == sorted([path, state_path(path, other.record), neighbour])
+    assert read_result(path) == other
 
 
 def test_a_renamed_record_is_refused(tmp_path: Path, record: Record) -> None:
     path = write_record(record, tmp_path)
     path.rename(tmp_path / "copy.json")
-    with pytest.raises(SrqError, match=rf"copy\.json holds the run that belongs into {path.name}$"):
+    with pytest.raises(SrqError, match=rf"copy\.json is misnamed; expected {path.name}$"):
         read_records(tmp_path)
 
 
@@ -405,7 +500,7 @@ def suite(**values: Any) -> Suite:
     )
 
 
-def test_a_run_is_made_portable() -> None:
+def test_a_run_is_resolved() -> None:
     run = RunSpec(method="dobi+dqc", bits=Bits.parse("3"), scale=2, seed=7, suite=suite(padding="reflect"))
     spec = ResolvedSpec.of(run, ("dobi", "dqc"), {"dobi": {"K": 100}, "dqc": {}}, "all")
     assert spec.model_dump(mode="json") == {
@@ -496,11 +591,11 @@ values = st.recursive(
 
 
 @same_folder
-@given(st.sampled_from(places(counted())), values)
+@given(st.sampled_from(places(mixed())), values)
 def test_any_value_in_any_place_gives_a_record_or_an_expected_failure(
     read: Read, where: tuple[str | int, ...], value: Any
 ) -> None:
-    record = read(json.dumps(changed(*where, to=value, of=counted())).encode())
+    record = read(json.dumps(changed(*where, to=value, of=mixed())).encode())
     if record is not None:
         assert parsed(record.model_dump(mode="json")) == record
 
@@ -523,7 +618,7 @@ def test_every_valid_record_survives_its_file(
 
 
 @same_folder
-@given(method=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", fullmatch=True), seed=st.integers(0, 2**64))
+@given(method=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", fullmatch=True), seed=st.integers(0, LARGEST_SEED))
 def test_names_are_safe(record: Record, method: str, seed: int) -> None:
     spec = record.spec.model_copy(update={"method": method, "seed": seed})
     name = record_name(ResolvedSpec.model_validate(spec.model_dump()), record.hashes)

@@ -10,22 +10,22 @@ import tiny
 import torch
 import torch.nn.functional as F
 from oracle import swinir, tiny_teacher
+from paper_counts import TABLE_2_CONV, TABLE_2_OTHER, count_as_2dquant
 from torch import Tensor, nn
 
 from sr_ptq_bench.backbones.swinir import open_sites
-from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.types import Padding
 from sr_ptq_bench.quantization.network import Operand, SRModel
 from sr_ptq_bench.quantization.quantizer import Quantizer, Site
 from sr_ptq_bench.quantization.student import Student, quantize, quantizers_off
-from sr_ptq_bench.runs.count import SMALLEST_SIDE, TABLE_2_CONV, TABLE_2_OTHER, count, count_as_2dquant, parameters
+from sr_ptq_bench.runs.count import SMALLEST_SIDE, count, parameters
 
 PIXELS = SMALLEST_SIDE**2
 
 
-def of(network: nn.Module, *layers: str, bits: str = "4", window: int = 1, padding: Padding = "flip") -> Student:
-    model = SRModel("any", 1, network, dict.fromkeys(layers, "linear"), (), size_multiple=window, padding=padding)
+def of(network: nn.Module, *layers: str, bits: str = "4", side: int = 1, padding: Padding = "flip") -> Student:
+    model = SRModel("any", 1, network, dict.fromkeys(layers, "linear"), (), size_multiple=side, padding=padding)
     return quantize(model, Bits.parse(bits))
 
 
@@ -199,7 +199,7 @@ def test_swinir_light_by_hand(scale: int, convolutions: int, total: int) -> None
 
 def test_padding_at_test_time_adds_nothing() -> None:
     network = nn.Sequential(nn.Conv2d(3, 1, 1))
-    sides = {window: count(of(network, size_multiple=window, padding="window")) for window in (1, 7, 16, 20)}
+    sides = {window: count(of(network, side=window, padding="window")) for window in (1, 7, 16, 20)}
     assert {window: counted.lr_pixels for window, counted in sides.items()} == {1: 256, 7: 441, 16: 256, 20: 400}
     assert all(counted.macs == {32: 3 * counted.lr_pixels} for counted in sides.values())
 
@@ -280,5 +280,5 @@ def with_convolutions() -> Student:
     "student", [swinir_light(2), quantize(tiny_teacher(scale=4), Bits.parse("4")), with_convolutions()]
 )
 def test_the_paper_counts_one_network_and_no_quantized_convolutions(student: Student) -> None:
-    with pytest.raises(SrqError, match="swinir-light x4"):
+    with pytest.raises(ValueError, match="swinir-light x4"):
         count_as_2dquant(student)

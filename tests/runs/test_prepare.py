@@ -7,15 +7,13 @@ import os
 import pytest
 from refusals import error_of
 from safetensors.torch import load_file, save_file
-from tiny import FILE, plugin, plugins, run, silent, write_images
+from tiny import FILE, comparable, measured, plugin, plugins, prepare, run, write_images
 
-from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.library.library import Library
 from sr_ptq_bench.library.registry import ImageSet, Registry, Weights
+from sr_ptq_bench.progress import SILENT
 from sr_ptq_bench.records.files import record_name
-from sr_ptq_bench.runs.prepare import prepare
-from sr_ptq_bench.runs.run import measure
 
 
 def ready(suite, *more, **spec):
@@ -27,7 +25,7 @@ def ready(suite, *more, **spec):
 
 def test_the_name_is_known_before_the_run(tiny_suite):
     prepared = ready(tiny_suite, method="percentile", p="0.01")
-    record = measure(prepared, Cache(tiny_suite.folder / "home"), silent).record
+    record = measured(prepared).record
     assert prepared.record_name == record_name(record.spec, record.hashes)
     assert prepared.record_name.startswith("percentile-w4a4-x2-s0-")
 
@@ -153,7 +151,7 @@ def library(tmp_path, tiny_suite):
     """A library with the set `Near`, which is the tiny suite's test images, and without `Far`."""
     names = {"first": r"\d+x\d+", "second": r"\d+x\d+"}
     entry = ImageSet(count=2, home="https://home", what="the images", terms="free", names=names)
-    library = Library(tmp_path / "library", registry=Registry(weights={}, images={"Near": entry, "Far": entry}))
+    library = Library(tmp_path / "library", SILENT, Registry(weights={}, images={"Near": entry, "Far": entry}))
     library.add("Near", tiny_suite.folder / "test")
     return library
 
@@ -161,30 +159,30 @@ def library(tmp_path, tiny_suite):
 def test_a_set_by_name_is_scored_as_its_folder_is(tiny_suite, library, tmp_path):
     expected = run(tiny_suite, home=tmp_path / "a")
     tiny_suite.change(test={"noise": {"datasets": ["Near"]}})
-    record = measure(prepare(tiny_suite.spec(), plugins(), library=library), Cache(tmp_path / "b"), silent).record
+    record = measured(prepare(tiny_suite.spec(), library=library), tmp_path / "b").record
     assert comparable(record) == comparable(expected)
     assert record.not_scored == ()
 
 
 def test_sets_that_are_not_at_hand_are_not_scored(tiny_suite, library, tmp_path):
     tiny_suite.change(test={"far": {"datasets": ["Far"]}, "near": {"datasets": ["Near"]}})
-    prepared = prepare(tiny_suite.spec(), plugins(), library=library)
+    prepared = prepare(tiny_suite.spec(), library=library)
     assert prepared.not_scored == ("far",)
-    record = measure(prepared, Cache(tmp_path / "home"), silent).record
+    record = measured(prepared).record
     assert list(record.scores) == list(record.hashes.test) == ["near"]
     assert record.not_scored == ("far",)
 
 
 def test_a_set_that_has_come_gives_another_record(tiny_suite, library):
     tiny_suite.change(test={"far": {"datasets": ["Far"]}, "near": {"datasets": ["Near"]}})
-    before = prepare(tiny_suite.spec(), plugins(), library=library).record_name
+    before = prepare(tiny_suite.spec(), library=library).record_name
     library.add("Far", tiny_suite.folder / "test")
-    assert prepare(tiny_suite.spec(), plugins(), library=library).record_name != before
+    assert prepare(tiny_suite.spec(), library=library).record_name != before
 
 
 def test_nothing_to_score_is_refused(tiny_suite, library):
     tiny_suite.change(test={"far": {"datasets": ["Far"]}, "both": {"datasets": ["Near", "Far"]}})
-    assert error_of(prepare, tiny_suite.spec(), plugins(), library=library) == (
+    assert error_of(prepare, tiny_suite.spec(), library=library) == (
         "suite 'tiny': no test set is at hand of far, both: take the images from https://home (free), "
         "then `srq data import Far DIR`"
     )
@@ -192,7 +190,7 @@ def test_nothing_to_score_is_refused(tiny_suite, library):
 
 def test_missing_calibration_images_are_refused(tiny_suite, library):
     tiny_suite.change(calibration={"source": {"datasets": ["Far"]}, "patches": 4, "size": 8})
-    assert error_of(prepare, tiny_suite.spec(), plugins(), library=library) == (
+    assert error_of(prepare, tiny_suite.spec(), library=library) == (
         "suite 'tiny': calibration images Far are not at hand: take the images from https://home (free), "
         "then `srq data import Far DIR`"
     )
@@ -200,15 +198,15 @@ def test_missing_calibration_images_are_refused(tiny_suite, library):
 
 def test_calibration_images_by_name(tiny_suite, library):
     tiny_suite.change(calibration={"source": {"datasets": ["Near"]}, "patches": 4, "size": 8})
-    by_name = prepare(tiny_suite.spec(), plugins(), library=library)
+    by_name = prepare(tiny_suite.spec(), library=library)
     tiny_suite.change(calibration={"source": {"hr": "test"}, "patches": 4, "size": 8})
     assert by_name.record_name == ready(tiny_suite).record_name
 
 
 def test_published_weights_are_fetched_at_first_use(tiny_suite, web, tmp_path):
     url = web.serve("/tiny.safetensors", (tiny_suite.folder / "weights.safetensors").read_bytes())
-    library = Library(tmp_path / "library", registry=Registry(weights={"tiny-x2": Weights(url=url)}, images={}))
+    library = Library(tmp_path / "library", SILENT, Registry(weights={"tiny-x2": Weights(url=url)}, images={}))
     expected = ready(tiny_suite).record_name
     tiny_suite.change(weights={"2": {"download": "tiny-x2"}})
-    assert [prepare(tiny_suite.spec(), plugins(), library=library).record_name for _ in range(2)] == [expected] * 2
+    assert [prepare(tiny_suite.spec(), library=library).record_name for _ in range(2)] == [expected] * 2
     assert len(web.requests) == 1

@@ -1,18 +1,18 @@
-"""A run's student comes back from the bounds beside its record, and from nothing else."""
+"""A run's student comes back from the state beside its record, and from nothing else."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from tiny import plugin, plugins, silent
+from tiny import plugin, plugins, prepare, session
 
-from sr_ptq_bench import SrqError
-from sr_ptq_bench.cache.shared import Cache
-from sr_ptq_bench.quantization.state import bounds_sha256
-from sr_ptq_bench.records.files import bounds_path
-from sr_ptq_bench.runs.prepare import prepare
-from sr_ptq_bench.runs.restore import load_or_calibrate, student_of
-from sr_ptq_bench.runs.run import measure
+from sr_ptq_bench import Bounds, Quantizer, SrqError
+from sr_ptq_bench.evaluation.score import network_upscaler
+from sr_ptq_bench.protocol.suite import Suite
+from sr_ptq_bench.quantization.state import save_state
+from sr_ptq_bench.records.files import read_result, state_path
+from sr_ptq_bench.runs.restore import load_or_calibrate, prepare_recorded, restore_student, spec_of
+from sr_ptq_bench.runs.run import measure, score_student
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
 
@@ -21,69 +21,165 @@ def must_not_calibrate():
     raise AssertionError("calibrated anew")
 
 
-@pytest.fixture
-def cache(tmp_path):
-    return Cache(tmp_path / "home")
-
-
 def ready(suite, *more, method="minmax", **spec):
     return prepare(suite.spec(method, **spec), plugins(*more))
 
 
-def test_the_student_of_a_record_scores_as_the_record_says(tiny_suite, cache, tmp_path):
+def state_of(student, run):
+    return save_state(student, run.teacher)
+
+
+def written(run, folder):
+    """The path of the record of a run that was measured and written."""
+    return measure(run, session()).write(folder, pytest.fail)
+
+
+def train_everything(student):
+    """A calibrator that changes bounds, weights, biases and bits."""
+    student.quantizers["key"].upper.data.mul_(0.9)
+    student.quantizers["query"].bits = 3
+    for number, parameter in enumerate(student.network.parameters()):
+        parameter.data.add_(0.001 * number)
+
+
+def test_the_student_of_a_record_scores_as_the_record_says(tiny_suite, tmp_path):
     run = ready(tiny_suite, method="2dquant", **TRAINED)
-    measured = measure(run, cache, silent)
-    student = student_of(run, measured.write(tmp_path / "out"), silent)
-    assert bounds_sha256(student) == measured.record.bounds_sha256
+    result = read_result(written(run, tmp_path / "out"))
+    student = restore_student(run, result)
+    assert state_of(student, run) == result.state
     pair = run.tests["noise"][0]
-    from sr_ptq_bench.evaluation.score import network_upscaler
-
-    scores = run.plugins.evaluate(network_upscaler(student)(pair.lr), pair.hr, 2)
-    assert scores == measured.record.scores["noise"].images[pair.name]
+    scores = run.plugins.evaluate(network_upscaler(student.model, None, 0)(pair.lr), pair.hr, 2)
+    assert scores == result.record.scores["noise"].images[pair.name]
 
 
-def test_rewritten_weights_are_rewritten_again(tiny_suite, cache, tmp_path):
+def test_changed_weights_come_from_the_state(tiny_suite, tmp_path):
     def transform_model(student):
         for weight in student.weights.values():
             weight.data.mul_(1 + torch.rand(()))
 
     run = ready(tiny_suite, plugin("noisy", transform_model=transform_model), method="minmax+noisy")
-    student = student_of(run, measure(run, cache, silent).write(tmp_path / "out"), silent)
-    assert not torch.equal(student.weights["fc1.weight"], run.model.network.fc1.weight)
-    again = student_of(run, tmp_path / "out" / run.record_name, silent)
-    assert torch.equal(student.weights["fc1.weight"], again.weights["fc1.weight"])
+    result = read_result(written(run, tmp_path / "out"))
+    student = restore_student(run, result)
+    assert not torch.equal(student.weights["fc1.weight"], run.teacher.network.fc1.weight)
+    assert torch.equal(student.weights["fc1.weight"], restore_student(run, result).weights["fc1.weight"])
+    assert state_of(student, run) == result.state
 
 
-def test_bounds_of_another_run_are_refused(tiny_suite, cache, tmp_path):
+def test_all_that_a_calibrator_changed_comes_back(tiny_suite, tmp_path):
+    run = ready(tiny_suite, plugin("mine", calibrate=train_everything), method="minmax+mine")
+    result = read_result(written(run, tmp_path / "out"))
+    student = restore_student(run, result)
+    assert student.quantizers["query"].bits == 3
+    assert not torch.equal(student.network.tail.bias, run.teacher.network.tail.bias)
+    assert score_student(run, student, lambda *_: None) == result.record.scores
+
+
+def test_a_state_of_another_run_is_refused(tiny_suite, tmp_path):
     one, other = ready(tiny_suite), ready(tiny_suite, method="percentile")
-    path, source = (measure(run, cache, silent).write(tmp_path / "out") for run in (one, other))
-    bounds_path(path).write_bytes(bounds_path(source).read_bytes())
-    with pytest.raises(SrqError, match="are not those of the record beside them; measure again"):
-        student_of(one, path, silent)
+    path, source = (written(run, tmp_path / "out") for run in (one, other))
+    state = state_path(path, read_result(path).record)
+    state.write_bytes(read_result(source).state)
+    with pytest.raises(SrqError, match=r"is not that of the record .*; measure again$"):
+        read_result(path)
+    with pytest.raises(SrqError, match=r"is not that of the record .*; measure again$"):
+        load_or_calibrate(one, session(), tmp_path / "out")
 
 
-def test_a_run_without_kept_bounds_is_calibrated(tiny_suite, cache, tmp_path):
+def test_a_state_of_other_weights_names_the_record(tiny_suite, tmp_path):
+    run = ready(tiny_suite)
+    result = measure(run, session())
+    run.teacher.network.head.bias.data.add_(1)
+    with pytest.raises(SrqError) as caught:
+        restore_student(run, result)
+    assert str(caught.value).startswith(f"state of {run.record_name}: the state is of another full-precision network")
+
+
+def test_a_run_without_a_result_is_calibrated(tiny_suite, tmp_path):
     run = ready(tiny_suite, method="2dquant", **TRAINED)
-    student = load_or_calibrate(run, tmp_path / "none", cache, silent)
-    assert bounds_sha256(student) == measure(run, cache, silent).record.bounds_sha256
+    student = load_or_calibrate(run, session(), tmp_path / "none")
+    assert state_of(student, run) == measure(run, session(home=tmp_path / "other")).state
+
+
+def test_a_calibration_that_was_killed_is_not_repeated(tiny_suite, tmp_path):
+    first = ready(tiny_suite, plugin("once", calibrate=lambda: None), method="minmax+once")
+    student = load_or_calibrate(first, session(), tmp_path)
+    same = ready(tiny_suite, plugin("once", calibrate=must_not_calibrate), method="minmax+once")
+    assert state_of(load_or_calibrate(same, session(), tmp_path), same) == state_of(student, first)
 
 
 @pytest.mark.parametrize("place", ["results", "cache"])
-def test_kept_bounds_are_taken(tiny_suite, cache, tmp_path, place):
-    run = ready(tiny_suite, plugin("once", calibrate=lambda: {"checkpoint": "last"}), method="minmax+once")
-    measured = measure(run, cache, silent)
-    measured.write(tmp_path / "out" if place == "results" else cache.records)
+def test_a_stored_result_is_taken(tiny_suite, tmp_path, place):
+    run = ready(tiny_suite, plugin("once", calibrate=train_everything), method="minmax+once")
+    result = measure(run, session(home=tmp_path / "first"))
+    result.write(tmp_path / "out" if place == "results" else session().cache.records, pytest.fail)
     same = ready(tiny_suite, plugin("once", calibrate=must_not_calibrate), method="minmax+once")
-    (tmp_path / "out").mkdir(exist_ok=True)
-    for path in [*(tmp_path / "out").iterdir(), *(cache.records.iterdir() if cache.records.exists() else ())]:
-        path.rename(path.with_name(same.record_name).with_suffix(path.suffix))
-    student = load_or_calibrate(same, tmp_path / "out", cache, silent)
-    assert bounds_sha256(student) == measured.record.bounds_sha256
+    assert state_of(load_or_calibrate(same, session(), tmp_path / "out"), same) == result.state
 
 
-def test_a_record_without_bounds_beside_it_does_not_help(tiny_suite, cache, tmp_path):
+def test_a_record_without_its_state_does_not_help(tiny_suite, tmp_path):
     run = ready(tiny_suite)
-    measured = measure(run, cache, silent)
-    bounds_path(measured.write(tmp_path / "out")).unlink()
-    student = load_or_calibrate(run, tmp_path / "out", cache, silent)
-    assert bounds_sha256(student) == measured.record.bounds_sha256
+    path = written(run, tmp_path / "out")
+    result = read_result(path)
+    state_path(path, result.record).unlink()
+    assert state_of(load_or_calibrate(run, session(), tmp_path / "out"), run) == result.state
+
+
+# A record as a run
+
+
+def recorded(suite, *more, **spec):
+    """The record of a run and the suite that it is of."""
+    return measure(ready(suite, *more, **spec), session()).record, Suite.load(str(suite.path))
+
+
+def test_the_spec_of_a_record_is_that_of_its_run(tiny_suite):
+    record, suite = recorded(tiny_suite, method="percentile", bits="w3a5", seed=7, scope="all", p="0.01")
+    spec = spec_of(record, suite)
+    assert (
+        prepare(spec).record_name
+        == ready(tiny_suite, method="percentile", bits="w3a5", seed=7, scope="all", p="0.01").record_name
+    )
+
+
+def test_a_record_of_another_suite_is_refused(tiny_suite):
+    record, _ = recorded(tiny_suite)
+    with pytest.raises(SrqError, match=r"^the record is of suite 'tiny', not of 'sample'$"):
+        spec_of(record, Suite.load("sample"))
+
+
+def test_a_run_is_prepared_from_its_record_without_the_plugins_of_its_method(tiny_suite):
+    mine = plugin("mine", calibrate=train_everything)
+    result = measure(ready(tiny_suite, mine, method="minmax+mine"), session())
+    run = prepare_recorded(result.record, Suite.load(str(tiny_suite.path)), session())
+    assert "mine" not in run.plugins.plugins
+    assert score_student(run, restore_student(run, result), lambda *_: None) == result.record.scores
+
+
+def test_quantizers_of_a_plugin_that_is_missing_are_named(tiny_suite):
+    class Own(Quantizer):
+        pass
+
+    def make_quantizer(site, bits):
+        return Own(site, bits)
+
+    def init_bounds(distribution):
+        return Bounds(distribution.minimum, distribution.maximum)
+
+    mine = plugin("mine", init_bounds=init_bounds, make_quantizer=make_quantizer)
+    result = measure(ready(tiny_suite, mine, method="mine"), session())
+    run = prepare_recorded(result.record, Suite.load(str(tiny_suite.path)), session())
+    with pytest.raises(SrqError, match=r"of plugin 'mine' a-test 1\.0, which is not at work here$"):
+        restore_student(run, result)
+
+
+def test_what_differs_from_the_record_is_named(tiny_suite):
+    record, suite = recorded(tiny_suite)
+    with pytest.raises(SrqError, match=r"^not the same run: hashes\.plugins\.other is a+ here and None in the record$"):
+        prepare_recorded(record, suite, session(_metric()))
+
+
+def _metric():
+    """A foreign metric, which decides scores, with code of a known hash."""
+    metric = plugin("other", evaluate=lambda: {"other": 1.0})
+    object.__setattr__(metric, "source_sha256", lambda: "a" * 64)
+    return metric

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import FILE, SITES, plugin, plugins, run, silent
+from tiny import FILE, SITES, comparable, measured, plugin, plugins, prepare, run
 
 from sr_ptq_bench import Bounds, Quantizer, SrqError
-from sr_ptq_bench.cache.shared import Cache
-from sr_ptq_bench.quantization.state import bounds_sha256
-from sr_ptq_bench.runs import run as bench
-from sr_ptq_bench.runs.prepare import prepare
-from sr_ptq_bench.runs.run import Stages, measure
+from sr_ptq_bench.progress import Silent, TimedStages
+from sr_ptq_bench.quantization.state import load_state, state_sha256
+from sr_ptq_bench.runs import run as runs
+from sr_ptq_bench.runs.run import score_student
 from sr_ptq_bench.storage.files import sha256_of
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
@@ -57,10 +59,25 @@ def test_what_a_plugin_draws_depends_on_the_seed_alone(tiny_suite):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_what_a_calibrator_draws_does_not_depend_on_what_was_drawn_before(tiny_suite):
+    def draw():
+        return float(torch.rand(())), float(np.random.rand()), random.random()
+
+    def init_bounds(distribution):
+        draw()
+        return Bounds(distribution.minimum, distribution.maximum)
+
+    def drawn(initializer):
+        more = plugin("draws", init_bounds=init_bounds), plugin("mine", calibrate=lambda: {"drawn": list(draw())})
+        return run(tiny_suite, *more, method=f"{initializer}+mine").figures["drawn"]
+
+    assert drawn("draws") == drawn("minmax")
+
+
 def test_2dquant_measures_what_dobi_and_dqc_measure(tiny_suite):
     one, other = (run(tiny_suite, method=method, **TRAINED) for method in ("2dquant", "dobi+dqc"))
     assert one.scores == other.scores
-    assert one.bounds_sha256 == other.bounds_sha256
+    assert one.state_sha256 == other.state_sha256
     assert one.spec.parts == other.spec.parts
 
 
@@ -168,20 +185,59 @@ def test_the_record_names_no_path_of_this_machine(record, tmp_path):
     assert str(tmp_path) not in json.dumps(record.model_dump(mode="json"))
 
 
-def test_the_bounds_have_a_fingerprint(tiny_suite):
-    hashes = {run(tiny_suite, method=method).bounds_sha256 for method in ("minmax", "percentile", "dobi")}
+def test_the_state_has_a_fingerprint(tiny_suite):
+    hashes = {run(tiny_suite, method=method).state_sha256 for method in ("minmax", "percentile", "dobi")}
     assert len(hashes) == 3
 
 
-def test_the_fingerprint_of_bounds_sees_the_last_bit(tiny_suite):
-    kept = []
+@pytest.mark.parametrize("what", ["bound", "weight", "bias"])
+def test_the_fingerprint_of_the_state_sees_the_last_bit(tiny_suite, what):
+    def calibrate(student):
+        layer = student.network.fc1.layer
+        tensor = {"bound": student.quantizers["key"].upper, "weight": layer.weight, "bias": layer.bias}[what]
+        tensor.data = torch.nextafter(tensor.data, tensor.data + 1)
+
+    changed = run(tiny_suite, plugin("mine", calibrate=calibrate), method="minmax+mine")
+    assert changed.state_sha256 != run(tiny_suite).state_sha256
+
+
+def trained(suite):
+    """A prepared run of a calibrator that changes a bound, weights, a bias, and the bits of a site."""
 
     def calibrate(student):
-        kept.append(bounds_sha256(student))
-        upper = student.quantizers["key"].upper
-        upper.data = torch.nextafter(upper.data, upper.data + 1)
+        student.quantizers["key"].upper.data.mul_(0.9)
+        student.weights["fc1.weight"].data.mul_(1.1)
+        student.network.tail.bias.data.add_(0.02)
+        student.quantizers["query"].bits = 2
 
-    assert run(tiny_suite, plugin("mine", calibrate=calibrate), method="minmax+mine").bounds_sha256 != kept[0]
+    return ready(suite, plugin("mine", calibrate=calibrate), method="minmax+mine")
+
+
+def test_the_student_that_is_scored_is_that_of_the_state(tiny_suite):
+    prepared = trained(tiny_suite)
+    result = measured(prepared)
+    assert state_sha256(result.state) == result.record.state_sha256
+    student = load_state(result.state, prepared.teacher)
+    assert student.network.tail.bias.equal(prepared.teacher.network.tail.bias + 0.02)
+    assert score_student(prepared, student, lambda *_: None) == result.record.scores
+    assert result.record.scores != measured(ready(tiny_suite)).record.scores
+
+
+def test_the_bits_of_single_sites_are_in_the_record(tiny_suite, record):
+    assert measured(trained(tiny_suite)).record.site_bits == {"query": 2}
+    assert record.site_bits == {}
+
+
+def test_a_tensor_that_the_state_cannot_hold_is_an_error_of_the_method(tiny_suite):
+    def calibrate(student):
+        student.network.register_buffer("more", torch.zeros(2))
+
+    prepared = ready(tiny_suite, plugin("mine", calibrate=calibrate), method="minmax+mine")
+    with pytest.raises(SrqError) as caught:
+        measured(prepared)
+    assert str(caught.value) == (
+        "method 'minmax+mine': the student has the tensor more; a method may change tensors, not add or remove them"
+    )
 
 
 # Bits
@@ -239,9 +295,9 @@ def test_the_teacher_is_not_touched(tiny_suite):
             parameter.data.zero_()
 
     prepared = ready(tiny_suite, plugin("t", transform_model=rewrite), method="t+minmax+dqc", **TRAINED)
-    before = {name: tensor.clone() for name, tensor in prepared.model.network.state_dict().items()}
-    measure(prepared, Cache(tiny_suite.folder / "home"), silent)
-    after = prepared.model.network.state_dict()
+    before = {name: tensor.clone() for name, tensor in prepared.teacher.network.state_dict().items()}
+    measured(prepared)
+    after = prepared.teacher.network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
@@ -262,13 +318,14 @@ def counted(monkeypatch):
     counts = {"score": 0, "observe": 0}
 
     def count(name):
-        original = getattr(bench, name)
+        function = {"score": "score_datasets", "observe": "observe"}[name]
+        original = getattr(runs, function)
 
         def counting(*arguments):
             counts[name] += 1
             return original(*arguments)
 
-        monkeypatch.setattr(bench, name, counting)
+        monkeypatch.setattr(runs, function, counting)
 
     count("score")
     count("observe")
@@ -321,7 +378,7 @@ def test_a_method_that_rewrites_weights_neither_reads_nor_writes_kept_distributi
     assert counted["observe"] == 2
     plain = run(tiny_suite)
     assert counted["observe"] == 3
-    assert plain.bounds_sha256 != run(tiny_suite, rewrite, method="t+minmax").bounds_sha256
+    assert plain.state_sha256 != run(tiny_suite, rewrite, method="t+minmax").state_sha256
 
 
 def test_damaged_entries_are_computed_again(tiny_suite, counted):
@@ -343,7 +400,7 @@ def test_a_home_that_cannot_be_written_does_not_fail_the_run(tiny_suite, tmp_pat
 
 
 def test_a_stage_that_is_opened_twice_counts_in_sum():
-    stages = Stages(silent)
+    stages = TimedStages(Silent())
     for _ in range(2):
         with stages("a") as progress:
             progress(1, 2)
@@ -351,22 +408,21 @@ def test_a_stage_that_is_opened_twice_counts_in_sum():
 
 
 def test_a_stage_that_fails_is_closed(tiny_suite):
-    from contextlib import contextmanager
-
     events = []
 
-    @contextmanager
-    def show(name):
-        events.append(f"{name} begins")
-        try:
-            yield lambda done, total, note="": None
-        finally:
-            events.append(f"{name} ends")
+    class Watched(Silent):
+        @contextmanager
+        def stage(self, name):
+            events.append(f"{name} begins")
+            try:
+                yield lambda done, total, note="": None
+            finally:
+                events.append(f"{name} ends")
 
     def calibrate():
         raise ZeroDivisionError
 
     prepared = ready(tiny_suite, plugin("bad", calibrate=calibrate), method="minmax+bad")
     with pytest.raises(SrqError, match="fails in srq_calibrate: ZeroDivisionError"):
-        measure(prepared, Cache(tiny_suite.folder / "home"), show)
+        measured(prepared, reporter=Watched())
     assert events[-2:] == ["calibrate begins", "calibrate ends"]

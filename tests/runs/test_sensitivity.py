@@ -6,13 +6,11 @@ import math
 
 import pytest
 import torch
-from tiny import SITES, plugins, silent
+from tiny import SITES, measured, prepare, session
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.quantization.student import quantizers_off
 from sr_ptq_bench.records.sensitivity import Group, Sensitivities
-from sr_ptq_bench.runs.prepare import prepare
 from sr_ptq_bench.runs.restore import load_or_calibrate
 from sr_ptq_bench.runs.sensitivity import grouped, only_enabled, psnr_to_fp, psnr_to_hr, sensitivities
 from sr_ptq_bench.tables.formats import markdown
@@ -25,12 +23,12 @@ def no_progress(_done, _total, _note=""):
 
 @pytest.fixture
 def run(tiny_suite):
-    return prepare(tiny_suite.spec("minmax", bits="2"), plugins())
+    return prepare(tiny_suite.spec("minmax", bits="2"))
 
 
 @pytest.fixture
 def student(run, tmp_path):
-    return load_or_calibrate(run, tmp_path, Cache(tmp_path / "home"), silent)
+    return load_or_calibrate(run, session(), tmp_path)
 
 
 def test_groups_by_site_are_the_sites_in_network_order(student):
@@ -56,17 +54,17 @@ def test_groups_by_producer_hold_every_site_once(student):
 
 def test_the_teacher_itself_is_infinitely_like_itself(run, student):
     psnr = psnr_to_fp(run, 2)
-    assert psnr(run.model) == math.inf
+    assert psnr(run.teacher) == math.inf
     with quantizers_off(student):
-        assert psnr(student) == math.inf
-    assert psnr(student) < 60
+        assert psnr(student.model) == math.inf
+    assert psnr(student.model) < 60
 
 
-def test_fidelity_is_the_psnr_of_the_outputs(run, student):
+def test_psnr_to_fp_is_the_psnr_of_the_outputs(run, student):
     (lr,) = run.batches.fixed(4)
     with torch.inference_mode():
-        error = (student(lr[:3]) - run.model(lr[:3])).square().mean()
-    assert psnr_to_fp(run, 3)(student) == pytest.approx(-10 * math.log10(float(error)), rel=1e-6)
+        error = (student(lr[:3]) - run.teacher(lr[:3])).square().mean()
+    assert psnr_to_fp(run, 3)(student.model) == pytest.approx(-10 * math.log10(float(error)), rel=1e-6)
 
 
 def test_more_patches_than_there_are(run):
@@ -74,21 +72,20 @@ def test_more_patches_than_there_are(run):
         psnr_to_fp(run, 9)
 
 
-def test_quality_is_the_score_of_a_table(run, student, tmp_path):
-    from sr_ptq_bench.runs.run import measure
-
-    record = measure(run, Cache(tmp_path / "home"), silent).record
-    assert psnr_to_hr(run, "noise")(student) == pytest.approx(record.scores["noise"].mean["psnr"])
-    assert psnr_to_hr(run, "noise")(run.model) == pytest.approx(record.references.fp["noise"].mean["psnr"])
+def test_psnr_to_hr_is_the_score_of_a_table(run, student, tmp_path):
+    record = measured(run).record
+    assert psnr_to_hr(run, "noise")(student.model) == pytest.approx(record.scores["noise"].mean["psnr"])
+    assert psnr_to_hr(run, "noise")(run.teacher) == pytest.approx(record.references.fp["noise"].mean["psnr"])
 
 
 def test_each_group_is_quantized_alone_and_left_out(run, student):
     seen = []
 
-    def watch(network):
+    def watch(model):
+        assert model is student.model
         # Weights are quantized beforehand, and their quantizers off meanwhile.
-        changed = {name for name in network.weights if not torch.equal(network.weights[name], original[name])}
-        seen.append(changed | {name for name, q in network.quantizers.items() if q.enabled})
+        changed = {name for name in student.weights if not torch.equal(student.weights[name], original[name])}
+        seen.append(changed | {name for name, q in student.quantizers.items() if q.enabled})
         return 0.0
 
     original = {name: weight.clone() for name, weight in student.weights.items()}
@@ -99,10 +96,10 @@ def test_each_group_is_quantized_alone_and_left_out(run, student):
 
 
 def test_the_student_is_left_as_it_was(run, student):
-    before = psnr_to_fp(run, 1)(student)
+    before = psnr_to_fp(run, 1)(student.model)
     sensitivities(student, "producer", psnr_to_fp(run, 1), "dB", no_progress)
     assert all(quantizer.enabled for quantizer in student.quantizers.values())
-    assert psnr_to_fp(run, 1)(student) == before
+    assert psnr_to_fp(run, 1)(student.model) == before
 
 
 def test_an_error_leaves_the_quantizers_as_they_were(student):
@@ -117,7 +114,7 @@ def test_the_most_sensitive_come_first_and_twice_the_same(run, student):
     only = [group.only for group in one.groups]
     assert only == sorted(only)
     assert len(set(only)) > 1
-    assert one.all_quantized == psnr_to_fp(run, 2)(student)
+    assert one.all_quantized == psnr_to_fp(run, 2)(student.model)
 
 
 def test_the_page_says_what_was_measured():

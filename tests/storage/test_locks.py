@@ -16,7 +16,7 @@ from sr_ptq_bench.storage.locks import locked
 HOLD = """
 import sys, time
 from pathlib import Path
-from sr_ptq_bench.locks import locked
+from sr_ptq_bench.storage.locks import locked
 with locked(Path(sys.argv[1]), "", print):
     print("held", flush=True)
     time.sleep(300)
@@ -80,7 +80,7 @@ def test_two_that_need_the_same_entry_compute_it_once(tmp_path):
         return scores
 
     def first():
-        found.append(Cache(tmp_path).scores({"a": 1}, compute))
+        found.append(Cache(tmp_path, print).scores({"a": 1}, compute))
 
     def second():
         assert begun.wait(60)

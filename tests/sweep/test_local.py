@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from tiny import FILE, TinySuite
 
-from sr_ptq_bench.cache.shared import Cache
-from sr_ptq_bench.hooks.plugins import Plugins
-from sr_ptq_bench.library.library import Library
-from sr_ptq_bench.storage.home import default_home
-from sr_ptq_bench.sweep.engine import ATTEMPTS, Failed, Finished, Running
+from sr_ptq_bench.progress import SILENT, no_progress
+from sr_ptq_bench.runs.session import Session
+from sr_ptq_bench.sweep.engine import ATTEMPTS, Failed, Finished, Running, Said
 from sr_ptq_bench.sweep.grid import GridFields, unfold
 from sr_ptq_bench.sweep.local import LocalEngine
 from sr_ptq_bench.sweep.plan import plan
@@ -48,15 +46,13 @@ def trouble(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tasks(tiny_suite: TinySuite, trouble: Path, tmp_path: Path):
-    """Three tasks, of which the second has 3 bits, and their setup."""
-    setup = WorkerConfig((FILE, trouble), "cpu")
-    choices = GridFields.parse(
-        {"suite": str(tiny_suite.path), "methods": ["trouble"], "bits": [4, 3, 2], "scales": [2]}
-    )
-    prepare = Preparer(Plugins(setup.plugins), "cpu", Library(default_home()))
-    cells = unfold([choices.with_defaults(GridFields())])
-    planned = plan(cells, prepare, tmp_path / "out", Cache(default_home()), False, lambda *_: None)
-    return [each.task for each in planned], setup
+    """Three tasks, of which the second has 3 bits, and the configuration of their workers."""
+    config = WorkerConfig((FILE, trouble), "cpu")
+    fields = GridFields.parse({"suite": str(tiny_suite.path), "methods": ["trouble"], "bits": [4, 3, 2], "scales": [2]})
+    prepare = Preparer(Session.open(SILENT, config.plugins, config.device))
+    cells = unfold([fields.with_defaults(GridFields())])
+    planned = plan(cells, prepare, tmp_path / "out", False, no_progress)
+    return [each.task for each in planned], config
 
 
 def children() -> set[int]:
@@ -66,32 +62,32 @@ def children() -> set[int]:
 
 def ends(events) -> dict[int, Finished | Failed]:
     """The last event of every task; no task has two."""
-    last = [event for event in events if not isinstance(event, Running)]
+    last = [event for event in events if not isinstance(event, Running | Said)]
     assert len({event.index for event in last}) == len(last)
     return {event.index: event for event in last}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_task_ends_in_its_record(tasks, workers):
-    todo, setup = tasks
-    found = ends(LocalEngine(setup, workers).run(todo))
+    todo, config = tasks
+    found = ends(LocalEngine(config, workers).run(todo))
     assert sorted(found) == [0, 1, 2]
-    assert [found[index].measured.record.spec.bits.weight for index in range(3)] == [4, 3, 2]
-    assert [found[index].measured.record.environment.threads for index in range(3)] == [1, 1, 1]
+    assert [found[index].result.record.spec.bits.weight for index in range(3)] == [4, 3, 2]
+    assert [found[index].result.record.environment.threads for index in range(3)] == [1, 1, 1]
 
 
 def test_a_cell_whose_worker_is_killed_is_begun_anew(tasks, trouble):
-    todo, setup = tasks
+    todo, config = tasks
     trouble.with_name("order.txt").write_text("die once")
-    events = list(LocalEngine(setup, 1).run(todo[1:]))
+    events = list(LocalEngine(config, 1).run(todo[1:]))
     assert [event.index for event in events if isinstance(event, Running) and event.stage == "start"] == [0, 0, 1]
     assert all(isinstance(event, Finished) for event in ends(events).values())
 
 
 def test_a_cell_that_always_kills_its_worker_fails_alone(tasks, trouble):
-    todo, setup = tasks
+    todo, config = tasks
     trouble.with_name("order.txt").write_text("die always")
-    events = list(LocalEngine(setup, 2).run(todo))
+    events = list(LocalEngine(config, 2).run(todo))
     found = ends(events)
     assert found[1] == Failed(1, f"its worker vanished {ATTEMPTS} times, last with SIGKILL; is memory short?")
     assert isinstance(found[0], Finished)
@@ -101,9 +97,9 @@ def test_a_cell_that_always_kills_its_worker_fails_alone(tasks, trouble):
 
 
 def test_what_a_plugin_raises_is_a_line_and_stops_no_other_cell(tasks, trouble):
-    todo, setup = tasks
+    todo, config = tasks
     trouble.with_name("order.txt").write_text("raise")
-    found = ends(LocalEngine(setup, 1).run(todo))
+    found = ends(LocalEngine(config, 1).run(todo))
     assert found[1] == Failed(
         1, "plugin 'trouble' fails in srq_init_bounds: ZeroDivisionError: of 1 by 0; SRQ_DEBUG=1 shows the traceback"
     )
@@ -111,8 +107,8 @@ def test_what_a_plugin_raises_is_a_line_and_stops_no_other_cell(tasks, trouble):
 
 
 def test_closing_the_events_ends_the_workers(tasks):
-    todo, setup = tasks
-    engine = LocalEngine(setup, 2)
+    todo, config = tasks
+    engine = LocalEngine(config, 2)
     events = engine.run(todo)
     next(events)
     next(events)
@@ -134,9 +130,9 @@ def test_workers_start_with_the_engine_and_end_with_it_without_a_word(tasks, cap
 
 
 def test_a_worker_that_would_make_another_record_says_so(tasks, trouble):
-    todo, setup = tasks
+    todo, config = tasks
     trouble.write_text(TROUBLE + "# edited\n")
-    found = ends(LocalEngine(setup, 1).run(todo[:1]))
+    found = ends(LocalEngine(config, 1).run(todo[:1]))
     assert "the worker would make trouble-w4a4-x2-s0-" in found[0].error
     assert todo[0].record in found[0].error
 

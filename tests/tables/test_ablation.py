@@ -6,32 +6,34 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from sr_ptq_bench.runs.ablation import PUBLISHED, page
 
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.records.complexity import Complexity
+from sr_ptq_bench.records.fields import SCHEMA_VERSION
 from sr_ptq_bench.records.record import Environment, Record, Scope
 from sr_ptq_bench.records.resolved import Hashes, Patches, ResolvedSpec
 from sr_ptq_bench.records.scores import DatasetScores, References
-from sr_ptq_bench.tables.ablation import STAGES, VALUES, settings
+from sr_ptq_bench.tables.ablation import PUBLISHED, STAGES, VALUES, page, settings
 from sr_ptq_bench.tables.formats import markdown, render
 
 
 def record(psnr: float, method: str = "2dquant", *, bits: str = "4", dataset: str = "Set5", ssim=0.9) -> Record:
     scores = {dataset: DatasetScores.of({"baby": {"psnr": psnr} | ({"ssim": ssim} if ssim else {})})}
     return Record(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         spec=ResolvedSpec(
             method=method, parts=(method,), bits=Bits.parse(bits), scale=2, seed=7, model="swinir-light", suite="mine",
             options={method: {}}, padding="flip", calibration=Patches(patches=32, size=64),
         ),
         scope=Scope(short="linear+matmul", description="Linear layers", sites=1, quantized_weights=1, parameters=2),
+        complexity=Complexity(parameters={32: 1, 4: 1}, macs={32: 1, 4: 1}, lr_pixels=1),
         scores=scores,
         references=References(fp=scores, bicubic=scores, bilinear=scores),
         figures={},
         environment=Environment(versions={"torch": "2"}, device="cpu", threads=1, platform="Linux", cpu="x"),
         hashes=Hashes(weights="a" * 64, calibration="b" * 64, test={dataset: "c" * 64}),
-        bounds_sha256="d" * 64,
+        state_sha256="d" * 64,
         timings={"total": 1.0},
         peak_memory_bytes=1,
         created=datetime(2026, 1, 1, tzinfo=UTC),

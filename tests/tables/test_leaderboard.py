@@ -4,104 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_records import record, rows, scored
 
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.records.complexity import Complexity
 from sr_ptq_bench.records.files import record_name
-from sr_ptq_bench.records.record import Environment, Record, Scope
-from sr_ptq_bench.records.resolved import Hashes, Patches, ResolvedSpec
-from sr_ptq_bench.records.scores import DatasetScores, References
+from sr_ptq_bench.records.record import Record
+from sr_ptq_bench.records.resolved import Patches
+from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.tables.formats import markdown
 from sr_ptq_bench.tables.leaderboard import MARK, groups, page
-
-LINEAR = {"short": "linear+matmul", "description": "Linear layers and matrix products", "sites": 384}
-
-
-def scored(psnr: float, ssim: float = 0.9, names: tuple[str, ...] = ("Set5",)) -> dict[str, DatasetScores]:
-    return {name: DatasetScores.of({"baby": {"psnr": psnr, "ssim": ssim}}) for name in names}
-
-
-def like(scores: dict[str, DatasetScores], psnr: float) -> dict[str, DatasetScores]:
-    """One PSNR for all images that are scored."""
-    return {
-        name: DatasetScores.of({image: {"psnr": psnr, "ssim": 0.9} for image in of.images})
-        for name, of in scores.items()
-    }
-
-
-def record(
-    method: str = "minmax",
-    psnr: float = 30.0,
-    bits: str = "4",
-    *,
-    seed: int = 0,
-    options: dict[str, dict[str, Any]] | None = None,
-    scores: dict[str, DatasetScores] | None = None,
-    references: dict[str, dict[str, DatasetScores]] | None = None,
-    scope: dict[str, Any] | None = None,
-    counted: bool = True,
-    **others: Any,
-) -> Record:
-    """A tiny record; `others` are further entries of the spec, the hashes or the record itself."""
-    scores = scores or scored(psnr)
-    names = tuple(scores)
-    parts = others.pop("parts", tuple(method.split("+")))
-    spec = {
-        "method": method,
-        "parts": parts,
-        "bits": Bits.parse(bits),
-        "scale": 2,
-        "seed": seed,
-        "model": "swinir-light",
-    }
-    spec |= {
-        "suite": "sample",
-        "options": options or {},
-        "padding": "flip",
-        "calibration": Patches(patches=32, size=64),
-    }
-    hashes = {"weights": "a" * 64, "calibration": "b" * 64, "test": dict.fromkeys(names, "c" * 64)}
-    width = max(Bits.parse(bits).weight, Bits.parse(bits).activation)
-    complexity = {"parameters": {32: 910152 - 691200, Bits.parse(bits).weight: 691200}, "lr_pixels": 256}
-    complexity["macs"] = {32: 170100 * 256, width: 875520 * 256}
-    record = {
-        "schema_version": 1,
-        "complexity": Complexity.model_validate(complexity) if counted else None,
-        "spec": ResolvedSpec.model_validate(spec | {k: v for k, v in others.items() if k in spec}),
-        "scope": Scope.model_validate(LINEAR | {"quantized_weights": 691200, "parameters": 910152} | (scope or {})),
-        "scores": scores,
-        "not_scored": (),
-        "references": References.model_validate(
-            {name: like(scores, psnr) for name, psnr in (("fp", 38.15), ("bicubic", 33.68), ("bilinear", 32.25))}
-            | (references or {})
-        ),
-        "figures": {},
-        "environment": Environment(versions={}, device="cpu", threads=1, platform="Linux", cpu="x"),
-        "hashes": Hashes.model_validate(hashes | {k: v for k, v in others.items() if k in hashes}),
-        "bounds_sha256": "d" * 64,
-        "timings": {"total": 1.0},
-        "peak_memory_bytes": 1,
-        "created": datetime(2025, 1, 1, tzinfo=UTC),
-    }
-    return Record.model_validate(record | {k: v for k, v in others.items() if k in record})
 
 
 def render(records: list[Record]) -> str:
     return markdown(page(records))
-
-
-def rows(text: str, heading: str = "# ") -> list[list[str]]:
-    """The cells of the body of the table below a heading, without the padding that aligns them."""
-    (section,) = (part for part in re.split(r"\n(?=##? )", text) if part.startswith(heading))
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
 
 
 def methods(*records: Record) -> list[str]:
@@ -345,10 +266,11 @@ def test_each_suite_model_and_scale_has_its_own_table() -> None:
     assert groups([]) == {}
 
 
-def test_a_record_without_a_count_has_its_compression_alone() -> None:
-    text = render([record(counted=False)])
-    assert rows(text)[3][3:5] == ["2.98", "–"]
-    assert "hold no count for a theoretical speedup" in text
+def test_sites_with_bits_of_their_own_are_said_beside_the_bits() -> None:
+    mixed = record(site_bits={"layers.0.weight": 2})
+    assert rows(render([mixed]))[3][1] == "4/4 mixed"
+    assert rows(render([record()]))[3][1] == "4/4"
+    assert rows(render([record(), record(seed=1, site_bits={"layers.0.weight": 2})]))[3][1] == "4/4 mixed"
 
 
 def test_a_count_decides_whatever_the_bits_of_the_run() -> None:

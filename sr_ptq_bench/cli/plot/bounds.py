@@ -13,9 +13,9 @@ from .writer import picture_writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ...errors import SrqError
     from ...quantization.distribution import Distribution
     from ...quantization.quantizer import Bounds, Site
-    from ...quantization.state import changed_tensors
     from ..selected import SelectedRuns
 
 
@@ -62,18 +62,28 @@ def _bounds(
     methods: tuple[str, ...], choice: Mapping[str, Any], choose: Callable[[list[Site]], list[Site]]
 ) -> tuple[SelectedRuns, list[Site], dict[str, Distribution], dict[str, dict[str, Bounds]]]:
     """The selected sites with their distributions, and the bounds of every method."""
-    from ...errors import SrqError
+    from ...quantization.state import changed_tensors
     from ..selected import SelectedRuns
 
     selected = SelectedRuns(methods, **choice)
+    several = len(selected.runs) > 1
+    for run in selected.runs:  # refused before any work
+        if several and run.method.transforms:
+            raise _not_alone(run.spec.method)
     known: list[Site] = []
     observed: dict[str, Distribution] = {}
     bounds: dict[str, dict[str, Bounds]] = {}
     for run, (name, student) in zip(selected.runs, selected.students(), strict=True):
-        if len(selected.runs) > 1 and changed_tensors(student, run.teacher):
-            raise SrqError(f"method '{name}' changes weights, so its distributions are its own; draw it alone")
+        if several and changed_tensors(student, run.teacher):
+            raise _not_alone(name)
         if not known:
             known = choose([quantizer.site for quantizer in student.quantizers.values()])
             observed = selected.distributions(run, student)
         bounds[name] = {site.name: student.quantizers[site.name].bounds for site in known}
     return selected, known, observed, bounds
+
+
+def _not_alone(method: str) -> SrqError:
+    from ...errors import SrqError
+
+    return SrqError(f"method '{method}' changes weights, so its distributions are its own; draw it alone")

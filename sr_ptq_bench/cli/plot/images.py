@@ -63,6 +63,7 @@ def _views(
     from ...errors import unknown
     from ...evaluation.score import interpolations, network_upscaler
     from ...quantization.student import cached_quantized_weights
+    from ...runs.run import FP_SEED
     from ..selected import SelectedRuns
 
     selected = SelectedRuns(methods, **choice)
@@ -78,7 +79,7 @@ def _views(
     scale = run.spec.scale
     made: dict[str, Image] = {
         "bicubic": interpolations(scale)["bicubic"](pair.lr),
-        "FP": network_upscaler(run.teacher, run.tiles, run.spec.seed)(pair.lr),
+        "FP": network_upscaler(run.teacher, run.tiles, FP_SEED)(pair.lr),
     }
     for method, student in selected.students():
         with cached_quantized_weights(student):
