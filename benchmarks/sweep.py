@@ -51,7 +51,7 @@ def _one_teacher() -> Row:
     model = network.teacher()
     lr = network.patches(2, 32)
     with tempfile.TemporaryDirectory() as folder:
-        shared = Cache(Path(folder), print).teacher({}, model)
+        shared = Cache(Path(folder), print).teacher({}, model, fresh=False)
         alone, after = alternate(step(network.student(model), model, lr), step(network.student(model), shared, lr), 9)
     return Row(
         "one DQC step, batch 2, patch 32",
