@@ -192,7 +192,7 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     weights = {"0.weight": torch.randn(12, 3, 3, 3, generator=generator), "0.bias": torch.zeros(12)}
     save_file(weights, tmp_path / "w.safetensors")
-    teacher = plugins.load_model("one-convolution", 2, tmp_path / "w.safetensors")
+    teacher = plugins.load_model("one-convolution", 2, tmp_path / "w.safetensors")[0]
     parts = ("choose_bits", "transform_model", "make_quantizer", "init_bounds", "calibrate")
     method = resolve_method(plugins, "+".join(f"my_srq_{part}" for part in parts), {})
     photo = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)

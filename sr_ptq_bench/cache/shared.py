@@ -49,7 +49,7 @@ class Cache:
         self._say, self._interval_s = say, interval_s
         self._failed = False
 
-    def scores(self, key: Mapping[str, Any], compute: Callable[[ScoreLog], Scores], fresh: bool) -> Scores:
+    def scores(self, key: Mapping[str, Any], compute: Callable[[ScoreLog], Scores], fresh: bool = False) -> Scores:
         """The scores of a network or an interpolation on test sets; `compute` gets those known from a killed run."""
         path = self._path("scores", key, "json")
         part = path.with_suffix(".part")
@@ -75,7 +75,7 @@ class Cache:
 
         return self._entry(path, compute, lambda made: save(pack_distributions(made)), unpack, fresh)
 
-    def teacher(self, key: Mapping[str, Any], model: SRModel, fresh: bool) -> CachedTeacher:
+    def teacher(self, key: Mapping[str, Any], model: SRModel, fresh: bool = False) -> CachedTeacher:
         """The FP network as a calibrator gets it: what it makes of patches is computed once."""
         folder = self.folder / "teacher" / _digest(key)[:32]
         if fresh:
@@ -92,7 +92,7 @@ class Cache:
         compute: Callable[[], T],
         pack: Callable[[T], bytes],
         unpack: Callable[[bytes], T],
-        fresh: bool,
+        fresh: bool = False,
     ) -> T:
         with self.locked(path.stem, "computes the same"):
             found = None if fresh else self._read(path, unpack)
@@ -126,7 +126,7 @@ class Cache:
         """Remember the result of a run on this machine. Results that came with a repository are not kept here."""
         self._try(lambda: result.write(self.records, self._say))
 
-    def resume_state(self, key: Mapping[str, Any], fresh: bool) -> ResumeState:
+    def resume_state(self, key: Mapping[str, Any], fresh: bool = False) -> ResumeState:
         """What an earlier run has calibrated, or a killed run has left; nothing if it is to be made `fresh`."""
         folder = self.folder / "states" / _digest(key)[:32]
         if fresh:

@@ -1,4 +1,4 @@
 """What a plugin may do, and asking it.
 
-May import: data, errors, progress, protocol, quantization, records, storage.
+May import: data, errors, progress, protocol, quantization, records, syntax.
 """

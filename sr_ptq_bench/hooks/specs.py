@@ -46,7 +46,8 @@ def srq_compose() -> Sequence[str] | None:
 def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
     """Load the network called `name` for `scale` from the tensors in `weights`.
 
-    Called once per run, on all plugins; return None for a name that is not yours. Raise SrqError where the weights do
+    Called once per run, on all plugins; return None for a name that is not yours. Two plugins that load one name are
+    an error. Raise SrqError if the weights do
     not fit. Read tensors only (`sr_ptq_bench.read_weights`), never pickled code.
     """
 

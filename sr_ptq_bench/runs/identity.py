@@ -33,7 +33,7 @@ def interpolation_scores(run: PreparedRun, name: str) -> Key:
 def fp_scores(run: PreparedRun) -> Key:
     """The scores of the full-precision (FP) network on the test sets."""
     tiles = run.tiles.model_dump() if run.tiles else None
-    return interpolation_scores(run, "fp") | {"network": _network(run), "tiles": tiles, "seed": run.spec.seed}
+    return interpolation_scores(run, "fp") | {"network": _network(run), "tiles": tiles}
 
 
 def distributions(run: PreparedRun, student: Student) -> Key:

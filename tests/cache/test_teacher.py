@@ -172,7 +172,7 @@ def test_other_weights_are_another_teacher(tiny_suite, tmp_path, counted):
 
 
 def test_the_output_alone_is_shared_too(folder, tiny_suite):
-    model = plugins().load_model("tiny", 2, tiny_suite.folder / "weights.safetensors")
+    model = plugins().load_model("tiny", 2, tiny_suite.folder / "weights.safetensors")[0]
     teacher = CachedTeacher(model, TeacherOutputs(folder, lambda _name: nullcontext(), str, LIMIT))
     lr = patches()
     with torch.no_grad():
@@ -184,7 +184,7 @@ def test_the_output_alone_is_shared_too(folder, tiny_suite):
 
 
 def test_gradients_through_the_teacher_are_computed(folder, network):
-    model = plugins().load_model("tiny", 2, write_weights(folder.parents[1] / "weights.safetensors"))
+    model = plugins().load_model("tiny", 2, write_weights(folder.parents[1] / "weights.safetensors"))[0]
     teacher = CachedTeacher(model, TeacherOutputs(folder, lambda _name: nullcontext(), str, LIMIT))
     lr = patches().requires_grad_()
     teacher.with_features(lr)[0].sum().backward()

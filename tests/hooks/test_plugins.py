@@ -227,14 +227,14 @@ def test_managers_share_nothing():
 def test_hooks_of_a_plugin():
     mine = plugin("mine", Options, init_bounds=init_bounds, evaluate=lambda: None)
     assert mine.hooks() == ["srq_evaluate", "srq_init_bounds"]
-    assert Plugin("none", "x", "1", SimpleNamespace(srq_calibrate=calibrate)).hooks() == []
+    assert Plugin("none", "x", "1", SimpleNamespace(srq_calibrate=calibrate), "0" * 64).hooks() == []
 
 
 def test_options_of_a_plugin():
     assert plugin("mine", Options).options_class is Options
     assert plugin("mine").options_class is None
     module = SimpleNamespace(Options=PluginOptions)  # `from sr_ptq_bench import PluginOptions as Options`
-    assert Plugin("mine", "x", "1", module).options_class is None
+    assert Plugin("mine", "x", "1", module, "0" * 64).options_class is None
 
 
 @pytest.mark.parametrize(
@@ -290,15 +290,16 @@ def test_a_score_is_any_kind_of_number(value):
     assert found.evaluate(IMAGE, IMAGE, 2) == {"score": float(value)}
 
 
-def test_identities_change_with_a_file(tmp_path):
+def test_the_code_of_a_file_changes_with_what_it_does(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(METHOD)
-    before = Plugins([path]).identities("srq_init_bounds")
+    before = Plugins([path]).code(["mine", "absent"])
+    assert list(before) == ["metrics", "mine"]
     path.write_text(METHOD + "# mended\n")
-    after = Plugins([path]).identities("srq_init_bounds")
-    assert len(set(before) ^ set(after)) == 2
-    loaders = Plugins([FILE]).identities("srq_load_model")
-    assert [loader.partition(" sr_ptq_bench ")[0] for loader in loaders[:3]] == ["edsr", "spandrel", "swinir"]
+    assert Plugins([path]).code(["mine"]) == before
+    path.write_text(METHOD + "MORE = 1\n")
+    after = Plugins([path]).code(["mine"])
+    assert {name for name in before if after[name] != before[name]} == {"mine"}
 
 
 def test_hookimpl_marks_a_function_and_leaves_it_callable():

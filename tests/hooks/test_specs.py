@@ -128,7 +128,7 @@ def test_srq_load_model_is_called_once_with_the_suite_s_model(log, tiny_suite):
     assert calls(log, "load_model") == [("tiny", 2, tiny_suite.folder / "weights.safetensors")]
 
 
-def test_srq_load_model_takes_the_first_answer_that_is_not_none(tmp_path):
+def test_srq_load_model_takes_the_one_answer_that_is_not_none(tmp_path):
     model = load_tiny("tiny", 2, write_weights(tmp_path / "w.safetensors"))
     asked = []
 
@@ -140,7 +140,7 @@ def test_srq_load_model_takes_the_first_answer_that_is_not_none(tmp_path):
         return load_model
 
     some = plugins(plugin("yes", load_model=answer(model)), plugin("no", load_model=answer(None)))
-    assert some.load_model("mine", 2, tmp_path) is model
+    assert some.load_model("mine", 2, tmp_path) == (model, "yes")
     assert asked == ["mine", "mine"]
 
 

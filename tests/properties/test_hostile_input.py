@@ -310,7 +310,7 @@ def test_weights(tmp_path, data):
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     folder = TinySuite.write(tmp_path_factory.mktemp("tiny")).folder
-    return plugins().load_model("tiny", 2, folder / "weights.safetensors")
+    return plugins().load_model("tiny", 2, folder / "weights.safetensors")[0]
 
 
 @pytest.fixture(scope="module")

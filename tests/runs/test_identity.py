@@ -88,7 +88,7 @@ def test_a_change_of_the_suite_changes_what_depends_on_it(tiny_suite, what):
         ({"method": "percentile+dqc"}, TRAINED),
         ({"bits": "3"}, TRAINED),
         ({"bits": "w4a5"}, TRAINED),
-        ({"seed": 1}, CALIBRATION | {"fp"}),
+        ({"seed": 1}, CALIBRATION),
         ({"scope": "all"}, NETWORK),
         ({"dqc.lr": "1e-3"}, TRAINED),
     ],

@@ -80,11 +80,11 @@ def test_two_that_need_the_same_entry_compute_it_once(tmp_path):
         return scores
 
     def first():
-        found.append(Cache(tmp_path, print).scores({"a": 1}, compute))
+        found.append(Cache(tmp_path, print).scores({"a": 1}, compute, fresh=False))
 
     def second():
         assert begun.wait(60)
-        found.append(Cache(tmp_path, lambda text: waits.set()).scores({"a": 1}, compute))
+        found.append(Cache(tmp_path, lambda text: waits.set()).scores({"a": 1}, compute, fresh=False))
 
     threads = [threading.Thread(target=each) for each in (first, second)]
     for thread in threads:
