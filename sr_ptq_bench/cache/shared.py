@@ -65,7 +65,7 @@ class Cache:
         return scores
 
     def distributions(
-        self, key: Mapping[str, Any], compute: Callable[[], dict[str, Distribution]], fresh: bool
+        self, key: Mapping[str, Any], compute: Callable[[], dict[str, Distribution]], fresh: bool = False
     ) -> dict[str, Distribution]:
         """The distributions of all sites of a network on calibration patches."""
         path = self._path("distributions", key, "safetensors")
