@@ -15,7 +15,6 @@ from hypothesis.extra.numpy import arrays
 from sr_ptq_bench.data.images import read_image
 from sr_ptq_bench.data.resize import bicubic, bilinear_upscale, crop_to_multiple, cubic, downscale, upscale
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.evaluation.score import score_datasets
 
 if TYPE_CHECKING:
     from sr_ptq_bench.data.images import Image
