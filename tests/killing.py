@@ -138,7 +138,8 @@ def main(folder: Path, where: str, method: str) -> None:
         stages = [runs.make(home, kind(last)) for last in plan]
         assert runs.make(home, kind()) is None
         equal = runs.result(home) == runs.result(alone)
-        left = [path.name for path in (home / "cache" / "unfinished").iterdir()]
+        kept = [path for path in (home / "cache" / "states").rglob("*") if path.is_file()]
+        left = [path.name for path in kept if path.stem != "calibrated"]
         print(json.dumps({"killed": [stage for stage in stages if stage], "equal": equal, "left": left}), flush=True)
 
 

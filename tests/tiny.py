@@ -189,7 +189,7 @@ def measured(prepared: Any, home: Path | None = None, reporter: Any = None) -> A
 
     own = session(home=home, reporter=reporter)
     result = measure(prepared, own)
-    shutil.rmtree(own.cache.folder / "unfinished", ignore_errors=True)
+    shutil.rmtree(own.cache.folder / "states", ignore_errors=True)
     return result
 
 

@@ -178,8 +178,7 @@ def _plan(
     session = Session.open(display, config.plugins, "cpu")
     prepare = Preparer(session)
     with display.stage("Check the cells") as progress:
-        # A cluster chooses the device of each cell itself.
-        device = None if address else choose_device(config.device)
+        device = None if address or config.device == "auto" else choose_device(config.device)
         planned = plan(cells, prepare, out, config.force, device, progress)
     for missing in {", ".join(each.not_scored): None for each in planned if each.not_scored}:
         display.say(f"Missing test sets are skipped: {missing}; see `srq data get`.")

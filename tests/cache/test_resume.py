@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load
@@ -10,8 +12,8 @@ from torch import nn
 from training import Killed
 
 from sr_ptq_bench import Bounds, Quantizer, SrqError
-from sr_ptq_bench.cache import shared
 from sr_ptq_bench.cache.resume import Calibrated, PeriodicCheckpoint, ResumeState, ScoreLog
+from sr_ptq_bench.runs import identity
 from sr_ptq_bench.runs.run import measure
 from sr_ptq_bench.storage.files import read_sealed
 
@@ -208,9 +210,24 @@ def test_a_student_that_cannot_be_kept_costs_time_only(tmp_path, said):
 
 
 def test_each_state_has_scores_of_its_own(resume):
-    resume.scores(b"one").append("a", "1", {"psnr": 1.0})
-    assert resume.scores(b"one") == {("a", "1"): {"psnr": 1.0}}
-    assert resume.scores(b"other") == {}
+    resume.scores(b"one", {"a": "0"}).append("a", "1", {"psnr": 1.0})
+    assert resume.scores(b"one", {"a": "0"}) == {("a", "1"): {"psnr": 1.0}}
+    assert resume.scores(b"other", {"a": "0"}) == {}
+
+
+def test_other_test_images_have_scores_of_their_own(resume):
+    resume.scores(b"one", {"a": "0"}).append("a", "1", {"psnr": 1.0})
+    assert resume.scores(b"one", {"a": "1"}) == {}
+    assert resume.scores(b"one", {"b": "0"}) == {}
+
+
+def test_only_the_calibrated_student_stays_of_a_finished_run(resume):
+    resume.keep(Calibrated(b"state", {"checkpoint": "last"}, 1.0))
+    resume.scores(b"state", {"a": "0"}).append("a", "1", {"psnr": 1.0})
+    (resume.folder / "checkpoint.safetensors").write_bytes(b"")
+    resume.finish()
+    assert sorted(path.name for path in resume.folder.iterdir()) == ["calibrated.json", "calibrated.safetensors"]
+    assert resume.calibrated() == Calibrated(b"state", {"checkpoint": "last"}, 1.0)
 
 
 # A run
@@ -271,12 +288,22 @@ def test_a_finished_calibration_is_not_made_again(tiny_suite, tmp_path, monkeypa
     assert comparable(second.record) == comparable(first.record) == comparable(expected.record)
 
 
-def test_a_kept_run_leaves_no_checkpoint(tiny_suite, tmp_path):
-    kept = session(home=tmp_path / "a").cache
-    measured = once(tiny_suite, tmp_path / "a")
-    assert len(list((tmp_path / "a" / "cache" / "unfinished").iterdir())) == 1
-    kept.keep(measured)
-    assert not list((tmp_path / "a" / "cache" / "unfinished").iterdir())
+def test_a_finished_run_leaves_its_state_and_no_checkpoint(tiny_suite, tmp_path):
+    result = once(tiny_suite, tmp_path / "a")
+    (folder,) = (tmp_path / "a" / "cache" / "states").iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["calibrated.json", "calibrated.safetensors"]
+    assert read_sealed(folder / "calibrated.safetensors", print) == result.state
+
+
+def test_other_test_sets_are_scored_without_another_calibration(tiny_suite, tmp_path, monkeypatch):
+    first = once(tiny_suite, tmp_path / "a")
+    tiny_suite.change(test={"more": {"hr": "calibration"}})
+    prepared = prepare(tiny_suite.spec("minmax+dqc", **TRAINED), plugins())
+    monkeypatch.setattr(type(prepared.method), "calibrate", None)
+    second = measure(prepared, session(home=tmp_path / "a"))
+    assert second.state == first.state
+    assert list(second.record.scores) == ["more"]
+    assert second.record.calibrated_on == {"more": ("a", "b")}
 
 
 @pytest.mark.parametrize("change", ["code", "part", "threads"])
@@ -284,9 +311,10 @@ def test_what_other_code_has_left_is_not_continued(tiny_suite, tmp_path, monkeyp
     once(tiny_suite, tmp_path / "a")
     prepared = prepare(tiny_suite.spec("minmax+dqc", **TRAINED), plugins())
     if change == "code":
-        monkeypatch.setattr(shared, "_own_code", lambda: "edited")
+        monkeypatch.setattr(identity, "host_sha256", lambda: "0" * 64)
     elif change == "part":
-        monkeypatch.setattr(type(prepared.plugins.plugins["dqc"]), "source_sha256", lambda self: "0" * 64)
+        dqc = prepared.plugins.plugins["dqc"]
+        prepared.plugins.plugins["dqc"] = replace(dqc, code="0" * 64)
     else:
         monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     calls = []
@@ -357,7 +385,8 @@ def test_a_truncated_calibration_is_set_aside_and_made_again(tiny_suite, tmp_pat
     assert heard.lines == [f"{path} is damaged; it is now calibrated.safetensors.bad"]
 
 
-def test_a_checkpoint_file_holds_the_state_of_the_training(tiny_suite, tmp_path):
+def test_a_checkpoint_file_holds_the_state_of_the_training(tiny_suite, tmp_path, monkeypatch):
+    monkeypatch.setattr(ResumeState, "finish", lambda self: None)
     once(tiny_suite, tmp_path / "a")
     (path,) = (tmp_path / "a").rglob("checkpoint.safetensors")
     kept = load(read_sealed(path, print))

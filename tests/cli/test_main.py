@@ -100,13 +100,69 @@ def test_an_expected_failure_is_one_line_whatever_it_holds(srq, command):
     assert (outcome.status, outcome.out, outcome.err) == (2, "", "srq: two lines and spaces\n")
 
 
-def test_an_unexpected_failure_keeps_its_traceback(srq, command):
-    def fail():
-        raise ZeroDivisionError("unexpected")
+def fail():
+    raise ZeroDivisionError("unexpected")
 
+
+def test_a_defect_is_one_line_that_names_a_log_file_and_status_70(srq, command, own_home):
     command(fail)
-    with pytest.raises(ZeroDivisionError, match="unexpected"):
-        srq("run")
+    outcome = srq("run")
+    assert outcome.status == 70
+    (log,) = (own_home / "logs").iterdir()
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("srq: a defect of srq: ZeroDivisionError: unexpected; please report it with the file ")
+    assert str(log) in line
+    text = log.read_text()
+    assert "command: srq run" in text
+    assert 'raise ZeroDivisionError("unexpected")' in text
+
+
+def test_a_defect_shows_its_traceback_on_request(srq, command, monkeypatch):
+    monkeypatch.setenv("SRQ_DEBUG", "1")
+    command(fail)
+    outcome = srq("run")
+    assert outcome.status == 70
+    assert 'raise ZeroDivisionError("unexpected")' in outcome.err
+
+
+def test_a_defect_in_a_home_that_cannot_be_written_is_one_line(srq, command, own_home):
+    own_home.write_text("a file")
+    command(fail)
+    outcome = srq("run")
+    assert outcome.status == 70
+    assert len(outcome.err.splitlines()) == 1
+    assert "SRQ_DEBUG=1 shows the traceback" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(28, "No space left on device"),
+            "srq: the system refuses to write to the terminal or a file: No space",
+        ),
+        (OSError(36, "File name too long", "x" * 300), f"srq: the system refuses {'x' * 300}: File name too long"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line_and_status_2(srq, command, monkeypatch, error, line):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr("sr_ptq_bench.cli.close_stdout", lambda: None)
+    command(refuse)
+    outcome = srq("run")
+    assert outcome.status == 2
+    assert outcome.err.startswith(line)
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure_to_talk_about(srq, command, monkeypatch):
+    def broken():
+        raise BrokenPipeError
+
+    monkeypatch.setattr("sr_ptq_bench.cli.close_stdout", lambda: None)
+    command(broken)
+    outcome = srq("run")
+    assert (outcome.status, outcome.err) == (141, "")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, click.Abort])

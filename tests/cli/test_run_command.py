@@ -324,8 +324,9 @@ def test_records_go_to_leaderboards_by_default(srq, tiny_suite, tmp_path, monkey
 def test_nothing_but_the_record_is_written(run, records, tmp_path):
     run()
     outside = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_relative_to(tmp_path / "tiny")]
+    (state,) = (tmp_path / "home" / "cache" / "states").iterdir()
     assert {path.parent.relative_to(tmp_path).as_posix() for path in outside} == {
-        "out/results/tiny", "home/cache", "home/cache/records", "home/locks",
+        "out/results/tiny", "home/cache", "home/cache/records", f"home/cache/states/{state.name}", "home/locks",
     }  # fmt: skip
     assert not list(tmp_path.rglob(".srq-*"))
 

@@ -50,7 +50,7 @@ def record(suite: str = "sample", method: str = "minmax", scale: Scale = 2) -> R
         environment=Environment(versions={}, device="cpu", threads=1, platform="Linux", cpu="x"),
         hashes=Hashes(weights="a" * 64, calibration="b" * 64, test={"Set5": "c" * 64}),
         state_sha256="d" * 64,
-        timings={},
+        timings={"total": 1.0},
         peak_memory_bytes=0,
         created=datetime(2025, 1, 1, tzinfo=UTC),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from refusals import error_of
-from tiny import FILE, plugin, plugins
+from tiny import plugin, plugins
 
 from sr_ptq_bench import Bounds, PluginOptions
 from sr_ptq_bench.hooks import plugin as plugin_home

@@ -90,7 +90,7 @@ def content() -> dict[str, Any]:
         },
         "hashes": {"weights": SHA["a"], "calibration": SHA["b"], "test": {"Set5": SHA["c"]}, "plugins": {}},
         "state_sha256": hashlib.sha256(STATE).hexdigest(),
-        "timings": {"calibrate": 1.5},
+        "timings": {"calibrate": 1.5, "total": 2.0},
         "peak_memory_bytes": 1024,
         "created": "2025-01-31T12:00:00Z",
     }
@@ -200,7 +200,7 @@ def test_what_decides_the_scores_changes_the_fingerprint(record: Record, where: 
 @pytest.mark.parametrize(
     ("where", "to"),
     [
-        (("timings",), {"calibrate": 2.0}),
+        (("timings",), {"calibrate": 2.0, "total": 3.0}),
         (("created",), "2026-01-01T00:00:00Z"),
         (("peak_memory_bytes",), 1),
         (("environment", "device"), "H200"),

@@ -27,14 +27,14 @@ def test_versions_are_of_all_that_took_part():
 
 
 def test_a_plugin_of_a_file_is_known_by_its_content(tmp_path):
+    from sr_ptq_bench.hooks.code import code_sha256
     from sr_ptq_bench.hooks.plugins import Plugins
     from sr_ptq_bench.hooks.resolve import resolve_method
-    from sr_ptq_bench.storage.files import sha256_of
 
     path = tmp_path / "mine.py"
     path.write_text("from sr_ptq_bench import hookimpl\n@hookimpl\ndef srq_init_bounds(): pass\n")
     found = describe(resolve_method(Plugins([path]), "mine", {}), "cpu").versions
-    assert found["plugin mine"] == f"mine.py sha256 {sha256_of(path)[:12]}"
+    assert found["plugin mine"] == f"mine.py sha256 {code_sha256('srq_plugin_mine', path)[:12]}"
     assert FILE.name not in str(found)
 
 

@@ -7,8 +7,10 @@ from tiny import Heard, plugin, plugins, prepare, session
 
 from sr_ptq_bench import SrqError
 from sr_ptq_bench.records.files import name_of, read_result
+from sr_ptq_bench.runs import identity
 from sr_ptq_bench.runs import measure as runs
 from sr_ptq_bench.runs.measure import deliver, is_current, measure_or_reuse
+from sr_ptq_bench.runs.verify import stamped
 
 REUSED = "Measured already on this machine; --force measures again."
 
@@ -36,7 +38,7 @@ def test_force_measures_again(run):
 
 def test_a_result_of_other_versions_is_measured_again(run, monkeypatch):
     first = measure_or_reuse(run, session())
-    assert is_current(first.record, run)
+    assert is_current(first.record, run, None)
     original = runs.describe
 
     def describe(*arguments):
@@ -44,16 +46,25 @@ def test_a_result_of_other_versions_is_measured_again(run, monkeypatch):
         return environment.model_copy(update={"versions": environment.versions | {"torch": "0"}})
 
     monkeypatch.setattr(runs, "describe", describe)
-    assert not is_current(first.record, run)
+    assert not is_current(first.record, run, None)
     heard = Heard()
     assert measure_or_reuse(run, session(reporter=heard)).state == first.state
     assert "evaluate" in heard.stages
 
 
-def test_nothing_unfinished_is_left_of_a_finished_run(run):
-    own = session()
-    measure_or_reuse(run, own)
-    assert list((own.cache.folder / "unfinished").iterdir()) == []
+def test_a_result_of_another_device_is_not_current(run):
+    record = measure_or_reuse(run, session()).record
+    assert is_current(record, run, "cpu")
+    other = record.model_copy(update={"environment": record.environment.model_copy(update={"device": "a GPU"})})
+    assert not is_current(other, run, "cpu")
+    assert is_current(other, run, None)
+
+
+def test_a_result_of_other_code_is_measured_again_unless_it_is_stamped(run, monkeypatch):
+    record = measure_or_reuse(run, session()).record
+    monkeypatch.setattr(identity, "host_sha256", lambda: "0" * 64)
+    assert not is_current(record, run, None)
+    assert is_current(stamped(run, record), run, None)
 
 
 def test_a_damaged_result_is_set_aside_and_measured_again(run):

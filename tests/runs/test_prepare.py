@@ -73,7 +73,9 @@ def test_what_a_foreign_plugin_s_file_holds_is_in_the_name(tiny_suite, tmp_path)
     path.write_text("from sr_ptq_bench import hookimpl\n@hookimpl\ndef srq_init_bounds(): pass\n")
     before = name()
     assert name() == before
-    path.write_text(path.read_text() + "# mended\n")
+    path.write_text(path.read_text() + "# a comment\n")
+    assert name() == before
+    path.write_text(path.read_text() + "MORE = 1\n")
     assert name() != before
 
 
@@ -131,7 +133,7 @@ def test_an_image_whose_name_no_record_can_hold_is_refused_by_prepare(tiny_suite
 def test_patches_smaller_than_one_window_are_refused_by_prepare(tiny_suite, monkeypatch):
     loader = plugins().plugins["tiny"].module
     found = plugins()
-    monkeypatch.setattr(found, "load_model", lambda *a: wide(loader.srq_load_model(*a)))
+    monkeypatch.setattr(found, "load_model", lambda *a: (wide(loader.srq_load_model(*a)), "tiny"))
     assert error_of(prepare, tiny_suite.spec(), found) == (
         "calibration patches of 8 are smaller than one window of 10x10; choose a larger size"
     )

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny import FILE, SITES, comparable, measured, plugin, plugins, prepare, run
 
 from sr_ptq_bench import Bounds, Quantizer, SrqError
+from sr_ptq_bench.hooks.code import code_sha256
 from sr_ptq_bench.progress import Silent, TimedStages
 from sr_ptq_bench.quantization.state import load_state, state_sha256
 from sr_ptq_bench.runs import run as runs
@@ -155,7 +156,8 @@ def test_the_record_holds_scores_and_references_of_the_same_images(record):
 def test_the_record_holds_hashes_of_weights_and_data(record, tiny_suite):
     assert record.hashes.weights == sha256_of(tiny_suite.folder / "weights.safetensors")
     assert list(record.hashes.test) == ["noise"]
-    assert record.hashes.plugins == {"tiny": sha256_of(FILE)}
+    assert record.hashes.plugins == {"tiny": code_sha256("srq_plugin_tiny", FILE)}
+    assert list(record.code) == ["sr_ptq_bench", "metrics", *record.spec.parts, "tiny"]
 
 
 def test_the_record_holds_versions_and_the_machine(record):
@@ -358,7 +360,7 @@ def test_another_padding_has_another_full_precision_score(tiny_suite, counted):
     run(tiny_suite)
     tiny_suite.change(padding="window")
     run(tiny_suite)
-    assert counted == {"score": 6, "observe": 1}
+    assert counted == {"score": 6, "observe": 2}
 
 
 def test_another_metric_has_references_of_its_own(tiny_suite, counted):

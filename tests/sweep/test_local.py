@@ -51,7 +51,7 @@ def tasks(tiny_suite: TinySuite, trouble: Path, tmp_path: Path):
     fields = GridFields.parse({"suite": str(tiny_suite.path), "methods": ["trouble"], "bits": [4, 3, 2], "scales": [2]})
     prepare = Preparer(Session.open(SILENT, config.plugins, config.device))
     cells = unfold([fields.with_defaults(GridFields())])
-    planned = plan(cells, prepare, tmp_path / "out", False, no_progress)
+    planned = plan(cells, prepare, tmp_path / "out", False, None, no_progress)
     return [each.task for each in planned], config
 
 
