@@ -139,7 +139,7 @@ def test_a_defect_in_a_home_that_cannot_be_written_is_one_line(srq, command, own
     [
         (
             OSError(28, "No space left on device"),
-            "srq: the system refuses to write to the terminal or a file: No space",
+            "srq: the system refuses to write to the terminal or a file: No ",
         ),
         (OSError(36, "File name too long", "x" * 300), f"srq: the system refuses {'x' * 300}: File name too long"),
     ],

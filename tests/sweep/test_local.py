@@ -131,7 +131,7 @@ def test_workers_start_with_the_engine_and_end_with_it_without_a_word(tasks, cap
 
 def test_a_worker_that_would_make_another_record_says_so(tasks, trouble):
     todo, config = tasks
-    trouble.write_text(TROUBLE + "# edited\n")
+    trouble.write_text(TROUBLE + "EDITED = True\n")
     found = ends(LocalEngine(config, 1).run(todo[:1]))
     assert "the worker would make trouble-w4a4-x2-s0-" in found[0].error
     assert todo[0].record in found[0].error
