@@ -1,6 +1,6 @@
 """Networks of many architectures whose code is spandrel's: DAT-light, and checkpoints that spandrel recognises.
 
-Linear and Conv2d layers are quantizable. Operands of matrix products are not: no architecture is rewritten.
+Linear and Conv2d layers and the products of two tensors are quantizable; no architecture is rewritten.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ DAT_REBUILT = ("rpe_biases", "relative_position_index", "attn_mask_0", "attn_mas
 """Buffers that DAT computes for itself."""
 DAT_MIN_SIDE = 16
 """Pixels, as spandrel says of DAT."""
+COUNT_SIDE = 64
+"""Pixels: a multiple of every window of the architectures."""
 TRACED_SIDE = 16
 """Pixels of the image on which a network is traced, unless it needs more."""
 
@@ -103,7 +105,8 @@ def open_sites(descriptor: Any, name: str) -> SRModel:
     model = open_network(
         descriptor.model, name, descriptor.scale, size_multiple=needs.multiple_of, min_side=max(1, needs.minimum)
     )
-    lr = _noise(model.smallest(TRACED_SIDE))
+    side = model.smallest(TRACED_SIDE)
+    lr = _noise(side, side)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         output, expected = model.network(lr.clone()), own(lr.clone())  # some networks overwrite their input
@@ -119,9 +122,10 @@ def open_network(
     """Make an SRModel of any network from one pass of it over a small image of noise."""
     network.eval().requires_grad_(False)
     model = SRModel(name, scale, network, {}, (), size_multiple=size_multiple, min_side=min_side, scope=scope)
+    side = model.smallest(TRACED_SIDE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        seen = trace(network, _noise(model.smallest(TRACED_SIDE)))
+        seen = trace(network, _noise(side, side), _noise(side, 2 * side))
     layers = list(seen.input_kinds)
     return replace(
         model,
@@ -130,11 +134,13 @@ def open_network(
         first_last_layers=(layers[0], layers[-1]) if layers else (),
         unquantized_ops=seen.unquantized_ops,
         libraries=(NAME,),
+        products=seen.products,
+        count_side=COUNT_SIDE,
     )
 
 
-def _noise(side: int) -> torch.Tensor:
-    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+def _noise(height: int, width: int) -> torch.Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
 def _equal(output: object, expected: torch.Tensor) -> bool:
