@@ -90,13 +90,15 @@ def trace(network: nn.Module, lr: Tensor, other: Tensor | None = None) -> Trace:
     with torch.no_grad(), counter, _Watch(network, counter) as watch, watch.hooks():
         output = network(image)
     layers = {name: input_kind for name, input_kind in watch.inputs.items() if name not in watch.touched}
+    features = _blocks(network, watch)
+    watch.note_reads(_tensors(watch.outputs[name] for name in features))
     products = {name: watch.product(name) for name, seen in watch.products.items() if seen.module not in layers}
     _check_modules(watch)
     if other is not None:
         first = {name: seen.calls for name, seen in watch.products.items() if seen.module not in layers}
         second = {name: calls for name, calls in _calls(network, other).items() if module_of(name) not in layers}
         _check_same(first, second, _size(lr), _size(other))
-    return Trace(layers, products, _blocks(network, watch), _not_covered(network, watch, layers), output)
+    return Trace(layers, products, features, _not_covered(network, watch, layers), output)
 
 
 @dataclass
@@ -107,6 +109,7 @@ class _SeenProduct:
     function: str
     kinds: tuple[InputKind, InputKind]
     parameters: tuple[str | None, str | None]
+    inplace: list[bool]
     calls: int = 0
     before_softmax: bool = False
 
@@ -206,6 +209,8 @@ class _Watch(_Follow):
         """What made each tensor, likewise."""
         self._scores: dict[int, frozenset[str]] = {}
         """The products that a tensor comes from without another product or a softmax in between."""
+        self._operands: dict[int, tuple[str, int, Tensor]] = {}
+        """The product that reads a tensor, and on which side, by the memory of the tensor, which its views share."""
         self.inputs: dict[str, InputKind] = {}
         self.touched: set[str] = set()
         """Layers whose parameters are used outside of their own call."""
@@ -240,6 +245,8 @@ class _Watch(_Follow):
         """Call a function of torch; note what it makes, the products in it and whose parameters it takes."""
         name, kwargs, here = function_name(func), kwargs or {}, self.running.name or ""
         given = list(_tensors([*args, *kwargs.values()]))
+        if name not in ASKS | {"get"}:
+            self.note_reads(given)
         input_kind = _made_by(name, [self._of(v) for v in given])
         scores = frozenset[str]().union(*(self._scores.get(id(v), ()) for v in given))
         products = self._note_products(name, args, kwargs)
@@ -267,7 +274,7 @@ class _Watch(_Follow):
         if name == FUSED:
             fused = FusedAttention(*args, **kwargs)
             value = self._of(fused.value) or "other"
-            first, second = self._note("query", "key", name), self._note("softmax", value, name)
+            first, second = self._note("query", "key", name), self._note("softmax", value, name)  # reads copies in `a`
             self.products[first].before_softmax = True
             return [first, second]
         operands = operands_of(name, args, kwargs)
@@ -281,14 +288,30 @@ class _Watch(_Follow):
         name = self.running.next_product()
         known = [self._parameters.get(id(v), (None,))[0] for v in operands] if operands else [None, None]
         seen = self.products.setdefault(
-            name, _SeenProduct(self.running.name or "", function, (a, b), (known[0], known[1]))
+            name, _SeenProduct(self.running.name or "", function, (a, b), (known[0], known[1]), [True, function == "matmul"])
         )
+        if operands:
+            self._note_operands(name, seen, operands)
         if seen.kinds != (a, b):
             seen.kinds = tuple(old if old == new else "other" for old, new in zip(seen.kinds, (a, b), strict=True))  # type: ignore[assignment]
         if seen.parameters != tuple(known):
             self._used |= {parameter for parameter in (*seen.parameters, *known) if parameter}
         seen.calls += 1
         return name
+
+    def note_reads(self, tensors: Iterable[Tensor]) -> None:
+        """Nothing may overwrite an operand that is read after its product."""
+        for memory in {_memory(v) for v in tensors} & self._operands.keys():
+            product, side, _ = self._operands[memory]
+            self.products[product].inplace[side] = False
+
+    def _note_operands(self, name: str, seen: _SeenProduct, operands: Operands) -> None:
+        """An operand may be overwritten if it was made of the image, and for this product alone."""
+        shared = _memory(operands.a) == _memory(operands.b)
+        for side, operand in enumerate(operands):
+            if shared or self._of(operand) is None:
+                seen.inplace[side] = False
+            self._operands[_memory(operand)] = name, side, operand
 
     def _is_view(self, given: Sequence[Tensor], made: Sequence[Tensor]) -> bool:
         """Whether the function gives a parameter in another shape; the view is then known as that parameter."""
@@ -324,8 +347,8 @@ class _Watch(_Follow):
             a, b = "query", "key"
         usable = [p if p is not None and p not in self._used else None for p in seen.parameters]
         operands = [
-            ProductOperand("parameter", parameter) if parameter else ProductOperand(kind)
-            for kind, parameter in zip((a, b), usable, strict=True)
+            ProductOperand("parameter", parameter) if parameter else ProductOperand(kind, inplace=inplace)
+            for kind, parameter, inplace in zip((a, b), usable, seen.inplace, strict=True)
         ]
         is_linear = seen.function == "linear" and operands[1].parameter is not None
         return Product(*operands, is_linear=is_linear)
@@ -374,6 +397,10 @@ def _blocks(network: nn.Module, watch: _Watch) -> tuple[str, ...]:
 
 def _is_feature(outputs: list[object]) -> bool:
     return len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim in (3, 4)
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _fused_macs(function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:

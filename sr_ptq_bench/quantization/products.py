@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from ..errors import SrqError
 from .quantizer import Quantizer
@@ -43,6 +43,8 @@ ARGUMENTS: dict[str, tuple[tuple[int, str], tuple[int, str]]] = {
     "linear": ((0, "input"), (1, "weight")),
 }
 """Where each function takes the operands of its product: position and keyword, by its name without underscores."""
+FUNCTIONS = {*ARGUMENTS, "einsum", FUSED}
+"""All functions that may be products of two tensors."""
 
 
 class Operands(NamedTuple):
@@ -54,10 +56,14 @@ class Operands(NamedTuple):
 
 @dataclass(frozen=True)
 class ProductOperand:
-    """What is known of one operand: what makes it, or the name of the parameter that it is."""
+    """What is known of one operand: what makes it, or the name of the parameter that it is.
+
+    `inplace` promises that nothing else reads the tensor, so that its quantizer may overwrite it.
+    """
 
     input_kind: InputKind
     parameter: str | None = None
+    inplace: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,6 +221,7 @@ class QuantizedProducts(TorchFunctionMode):
         self._products = dict(products)
         self._numbers = Counter(module_of(name) for name in products)
         self._running = RunningModules()
+        self._paused = False
 
     def follow(self, module: nn.Module, name: str | None) -> None:
         """Be at work while this module runs; without a name, leave alone what it does."""
@@ -226,9 +233,16 @@ class QuantizedProducts(TorchFunctionMode):
         if not self._running:
             self.__enter__()
         self._running.enter(name)
+        # A quantized layer makes hundreds of calls; it is not looked into unless another mode was entered since.
+        self._paused = name is None and _get_current_function_mode() is self
+        if self._paused:
+            self.__exit__(None, None, None)
 
     def leave(self, name: str | None, output: object) -> None:
         """A module ends; its output is None after an error of its own."""
+        if self._paused:
+            self.__enter__()
+            self._paused = False
         made = self._running.leave()
         if not self._running:
             self.__exit__(None, None, None)
@@ -240,7 +254,7 @@ class QuantizedProducts(TorchFunctionMode):
     ) -> Any:
         """Call a function of torch, with quantized operands where it is a product."""
         name, module, kwargs = function_name(func), self._running.name, kwargs or {}
-        if module is None:
+        if module is None or name not in FUNCTIONS:
             return func(*args, **kwargs)
         if name == FUSED:
             return self._attend(func, FusedAttention(*args, **kwargs))

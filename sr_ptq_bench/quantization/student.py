@@ -164,6 +164,7 @@ def _quantized_product(
             quantizers.append(made.of_weight(site, parameters[operand.parameter]))
         else:
             quantizers.append(made.of(Site(f"{name}.{key}", "activation", operand.input_kind, channels, layer=layer)))
+            quantizers[-1].inplace = operand.inplace
     module, own = network.get_submodule(module_of(name)), name.rpartition(".")[2]
     if hasattr(module, own):
         raise SrqError(f"the network has a {name} of its own, which is the name of a product")
@@ -175,6 +176,7 @@ def _quantized_product(
 def _follow(network: nn.Module, products: Mapping[str, QuantizedProduct]) -> None:
     """Let the products be quantized wherever the network, or a part of it, runs."""
     mode = QuantizedProducts(products)
+    makers = {module_of(name) for name in products}
     inner: set[nn.Module] = set()
     for name, module in network.named_modules():
         if module in inner:
@@ -182,8 +184,13 @@ def _follow(network: nn.Module, products: Mapping[str, QuantizedProduct]) -> Non
         quantized = isinstance(module, Quantizer | QuantizedLayer | QuantizedProduct)
         if quantized:
             inner |= set(module.modules())
-        if not isinstance(module, QuantizedProduct):
+        if name in makers or not (isinstance(module, QuantizedProduct) or _is_simple(module)):
             mode.follow(module, None if quantized else name)
+
+
+def _is_simple(module: nn.Module) -> bool:
+    """Whether it is a module of torch's own without modules inside, such as a LayerNorm, which makes no product."""
+    return type(module).__module__.startswith("torch.nn.") and next(module.children(), None) is None
 
 
 def _layer(module: nn.Module, name: str) -> nn.Linear | nn.Conv2d:
