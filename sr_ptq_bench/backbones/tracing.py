@@ -90,15 +90,13 @@ def trace(network: nn.Module, lr: Tensor, other: Tensor | None = None) -> Trace:
     with torch.no_grad(), counter, _Watch(network, counter) as watch, watch.hooks():
         output = network(image)
     layers = {name: input_kind for name, input_kind in watch.inputs.items() if name not in watch.touched}
-    features = _blocks(network, watch)
-    watch.note_reads(_tensors(watch.outputs[name] for name in features))
     products = {name: watch.product(name) for name, seen in watch.products.items() if seen.module not in layers}
     _check_modules(watch)
     if other is not None:
         first = {name: seen.calls for name, seen in watch.products.items() if seen.module not in layers}
         second = {name: calls for name, calls in _calls(network, other).items() if module_of(name) not in layers}
         _check_same(first, second, _size(lr), _size(other))
-    return Trace(layers, products, features, _not_covered(network, watch, layers), output)
+    return Trace(layers, products, _blocks(network, watch), _not_covered(network, watch, layers), output)
 
 
 @dataclass
@@ -110,6 +108,7 @@ class _SeenProduct:
     kinds: tuple[InputKind, InputKind]
     parameters: tuple[str | None, str | None]
     inplace: list[bool]
+    memory: tuple[set[int], set[int]]
     calls: int = 0
     before_softmax: bool = False
 
@@ -211,6 +210,8 @@ class _Watch(_Follow):
         """The products that a tensor comes from without another product or a softmax in between."""
         self._operands: dict[int, tuple[str, int, Tensor]] = {}
         """The product that reads a tensor, and on which side, by the memory of the tensor, which its views share."""
+        self._handed_on: dict[int, Tensor] = {}
+        """What modules with layers or parameters take and give, by its memory: whoever has a hook there may keep it."""
         self.inputs: dict[str, InputKind] = {}
         self.touched: set[str] = set()
         """Layers whose parameters are used outside of their own call."""
@@ -227,6 +228,7 @@ class _Watch(_Follow):
         """Note what made the input of a layer; the input of the network is the image."""
         if not name and args and isinstance(args[0], Tensor):
             self._made[id(args[0])] = "image", args[0]
+        self._hand_on(name, args)
         if name in self.layers:
             input_kind = self._of(args[0]) or "other" if args else "other"
             self.inputs[name] = input_kind if self.inputs.get(name, input_kind) == input_kind else "other"
@@ -234,6 +236,12 @@ class _Watch(_Follow):
     def end(self, name: str, output: object) -> None:
         """Keep the output of a module."""
         self.outputs[name].append(output)
+        self._hand_on(name, [output])
+
+    def _hand_on(self, name: str, values: Iterable[Any]) -> None:
+        module = self.network.get_submodule(name)
+        if any(True for _ in (*module.children(), *module.parameters())):
+            self._handed_on |= {_memory(v): v for v in _tensors(values)}
 
     def _of(self, tensor: Tensor) -> InputKind | None:
         """What made a tensor; None for a constant, which no function made of the image."""
@@ -274,8 +282,10 @@ class _Watch(_Follow):
         if name == FUSED:
             fused = FusedAttention(*args, **kwargs)
             value = self._of(fused.value) or "other"
-            first, second = self._note("query", "key", name), self._note("softmax", value, name)  # reads copies in `a`
+            first, second = self._note("query", "key", name), self._note("softmax", value, name)
             self.products[first].before_softmax = True
+            for product in (first, second):
+                self.products[product].inplace = [True, False]  # left is a new tensor, right the caller's
             return [first, second]
         operands = operands_of(name, args, kwargs)
         if operands is None:
@@ -288,7 +298,7 @@ class _Watch(_Follow):
         name = self.running.next_product()
         known = [self._parameters.get(id(v), (None,))[0] for v in operands] if operands else [None, None]
         seen = self.products.setdefault(
-            name, _SeenProduct(self.running.name or "", function, (a, b), (known[0], known[1]), [True, function == "matmul"])
+            name, _SeenProduct(self.running.name or "", function, (a, b), (known[0], known[1]), [True, True], (set(), set()))
         )
         if operands:
             self._note_operands(name, seen, operands)
@@ -311,6 +321,7 @@ class _Watch(_Follow):
         for side, operand in enumerate(operands):
             if shared or self._of(operand) is None:
                 seen.inplace[side] = False
+            seen.memory[side].add(_memory(operand))
             self._operands[_memory(operand)] = name, side, operand
 
     def _is_view(self, given: Sequence[Tensor], made: Sequence[Tensor]) -> bool:
@@ -346,9 +357,13 @@ class _Watch(_Follow):
         elif seen.before_softmax:
             a, b = "query", "key"
         usable = [p if p is not None and p not in self._used else None for p in seen.parameters]
+        inplace = [
+            free and not memory & self._handed_on.keys()
+            for free, memory in zip(seen.inplace, seen.memory, strict=True)
+        ]
         operands = [
-            ProductOperand("parameter", parameter) if parameter else ProductOperand(kind, inplace=inplace)
-            for kind, parameter, inplace in zip((a, b), usable, seen.inplace, strict=True)
+            ProductOperand("parameter", parameter) if parameter else ProductOperand(kind, inplace=free)
+            for kind, parameter, free in zip((a, b), usable, inplace, strict=True)
         ]
         is_linear = seen.function == "linear" and operands[1].parameter is not None
         return Product(*operands, is_linear=is_linear)
