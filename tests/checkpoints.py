@@ -48,7 +48,7 @@ def _network(name: str, scale: int) -> nn.Module:
     if name == "rcan":  # the one that overwrites its input
         return RCAN.RCAN(scale=scale, n_resgroups=2, n_resblocks=1, n_feats=4, reduction=2)
     if name == "rgt":
-        return RGT.RGT(**tiny, depth=[2], split_size=[8, 8], mlp_ratio=2.0)
+        return RGT.RGT(**tiny | {"embed_dim": 32}, depth=[2], split_size=[8, 8], mlp_ratio=2.0)
     if name == "span":
         return SPAN.SPAN(num_in_ch=3, num_out_ch=3, feature_channels=4, upscale=scale)
     if name == "swin2sr":

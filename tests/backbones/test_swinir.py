@@ -19,7 +19,7 @@ from sr_ptq_bench.quantization.network import Operand, with_scope
 from sr_ptq_bench.quantization.student import quantize, quantizers_off
 from sr_ptq_bench.storage.weights import read_weights
 
-WEIGHTS = SUITES.parent / "weights"
+WEIGHTS = SUITES.parents[1] / "weights"
 
 
 @pytest.mark.parametrize("size", [(8, 8), (16, 16), (8, 24), (32, 16)])
