@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,14 +15,12 @@ from ..errors import SrqError
 from ..hooks.specs import hookimpl
 from ..quantization.network import SRModel
 from ..storage.weights import fill, read_weights
-from .tracing import trace
+from .tracing import TRACED_SIDE, noise, open_network
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
-
-    from ..protocol.types import ScopeName
 
 NAME = "spandrel"
 DAT_LIGHT = "dat-light"
@@ -31,10 +28,6 @@ DAT_REBUILT = ("rpe_biases", "relative_position_index", "attn_mask_0", "attn_mas
 """Buffers that DAT computes for itself."""
 DAT_MIN_SIDE = 16
 """Pixels, as spandrel says of DAT."""
-COUNT_SIDE = 64
-"""Pixels: a multiple of every window of the architectures."""
-TRACED_SIDE = 16
-"""Pixels of the image on which a network is traced, unless it needs more."""
 
 
 @hookimpl
@@ -43,7 +36,7 @@ def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
     if name == DAT_LIGHT:
         network = new_dat_light(scale)
         fill(network, weights, rebuilt=DAT_REBUILT)
-        return open_network(network, name, scale, min_side=DAT_MIN_SIDE, scope="linear")
+        return open_network(network, name, scale, min_side=DAT_MIN_SIDE, scope="linear", libraries=(NAME,))
     if name != NAME and not name.startswith(f"{NAME}-"):
         return None
     descriptor = recognised(weights)
@@ -103,10 +96,14 @@ def open_sites(descriptor: Any, name: str) -> SRModel:
     needs = descriptor.size_requirements
     own = copy.deepcopy(descriptor)  # some networks change themselves when they run
     model = open_network(
-        descriptor.model, name, descriptor.scale, size_multiple=needs.multiple_of, min_side=max(1, needs.minimum)
+        descriptor.model,
+        name,
+        descriptor.scale,
+        size_multiple=needs.multiple_of,
+        min_side=max(1, needs.minimum),
+        libraries=(NAME,),
     )
-    side = model.smallest(TRACED_SIDE)
-    lr = _noise(side, side)
+    lr = noise(model.smallest(TRACED_SIDE))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         output, expected = model.network(lr.clone()), own(lr.clone())  # some networks overwrite their input
@@ -114,33 +111,6 @@ def open_sites(descriptor: Any, name: str) -> SRModel:
         what = f"the network of {descriptor.architecture.name} alone does not compute what spandrel does with it"
         raise SrqError(f"{what}; choose another architecture")
     return model
-
-
-def open_network(
-    network: nn.Module, name: str, scale: int, size_multiple: int = 1, min_side: int = 1, scope: ScopeName = "all"
-) -> SRModel:
-    """Make an SRModel of any network from one pass of it over a small image of noise."""
-    network.eval().requires_grad_(False)
-    model = SRModel(name, scale, network, {}, (), size_multiple=size_multiple, min_side=min_side, scope=scope)
-    side = model.smallest(TRACED_SIDE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        seen = trace(network, _noise(side, side), _noise(side, 2 * side))
-    layers = list(seen.input_kinds)
-    return replace(
-        model,
-        input_kinds=seen.input_kinds,
-        features=seen.features,
-        first_last_layers=(layers[0], layers[-1]) if layers else (),
-        unquantized_ops=seen.unquantized_ops,
-        libraries=(NAME,),
-        products=seen.products,
-        count_side=COUNT_SIDE,
-    )
-
-
-def _noise(height: int, width: int) -> torch.Tensor:
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
 def _equal(output: object, expected: torch.Tensor) -> bool:

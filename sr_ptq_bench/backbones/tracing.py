@@ -8,9 +8,10 @@ Other products are reported, with the modules that compute them.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter, defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import SrqError
+from ..quantization.network import SRModel
 from ..quantization.products import (
     ARGUMENTS,
     FUSED,
@@ -34,6 +36,7 @@ from ..quantization.products import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from ..protocol.types import ScopeName
     from ..quantization.products import Operands
     from ..quantization.quantizer import InputKind
 
@@ -68,6 +71,51 @@ ASKS = {"dim", "is_contiguous", "len", "numel", "size", "stride"}
 """Functions that ask for the shape of a tensor."""
 
 
+TRACED_SIDE = 16
+"""Pixels of the image on which a network is traced, unless it needs more."""
+COUNT_SIDE = 64
+"""Pixels: a multiple of the windows of all architectures that are known here."""
+
+
+def open_network(
+    network: nn.Module,
+    name: str,
+    scale: int,
+    *,
+    size_multiple: int = 1,
+    min_side: int = 1,
+    scope: ScopeName = "all",
+    libraries: tuple[str, ...] = (),
+) -> SRModel:
+    """Make an SRModel of any network that upscales (N, 3, H, W), from passes of it over two small images of noise.
+
+    Its layers and products become sites; nothing of it is rewritten. Raises SrqError that names a product which images
+    of different sizes need differently often.
+    """
+    network.eval().requires_grad_(False)
+    model = SRModel(name, scale, network, {}, (), size_multiple=size_multiple, min_side=min_side, scope=scope)
+    side = model.smallest(TRACED_SIDE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch on other people's code
+        seen = trace(network, noise(side), noise(side, 2 * side))
+    layers = list(seen.input_kinds)
+    return replace(
+        model,
+        input_kinds=seen.input_kinds,
+        features=seen.features,
+        first_last_layers=(layers[0], layers[-1]) if layers else (),
+        unquantized_ops=seen.unquantized_ops,
+        libraries=libraries,
+        products=seen.products,
+        count_side=COUNT_SIDE,
+    )
+
+
+def noise(height: int, width: int | None = None) -> Tensor:
+    """An image of noise, always the same: (1, 3, height, width or height) in [0, 1]."""
+    return torch.rand(1, 3, height, width or height, generator=torch.Generator().manual_seed(0))
+
+
 @dataclass(frozen=True)
 class Trace:
     """What a pass showed: `input_kinds` by layer in the order of the calls, `products`, blocks for `features`."""
@@ -87,7 +135,8 @@ def trace(network: nn.Module, lr: Tensor, other: Tensor | None = None) -> Trace:
     """
     counter = FlopCounterMode(display=False)
     image = lr.clone()  # some networks overwrite their input
-    with torch.no_grad(), counter, _Watch(network, counter) as watch, watch.hooks():
+    watch = _Watch(network, counter)
+    with torch.no_grad(), counter, watch, watch.hooks():
         output = network(image)
     layers = {name: input_kind for name, input_kind in watch.inputs.items() if name not in watch.touched}
     products = {name: watch.product(name) for name, seen in watch.products.items() if seen.module not in layers}
@@ -166,7 +215,8 @@ class _Follow(TorchFunctionMode):
 def _calls(network: nn.Module, lr: Tensor) -> Counter[str]:
     """How often each product is made in a forward pass."""
     image = lr.clone()
-    with torch.no_grad(), _Follow(network) as follow, follow.hooks():
+    follow = _Follow(network)
+    with torch.no_grad(), follow, follow.hooks():
         network(image)
     return follow.calls
 
@@ -202,7 +252,7 @@ class _Watch(_Follow):
         for name, layer in self.layers.items():
             for parameter in layer.parameters():
                 self._owners[id(parameter)].add(name)
-        self._parameters = {id(p): (name, p) for name, p in network.named_parameters()}
+        self._parameters: dict[int, tuple[str, Tensor]] = {id(p): (name, p) for name, p in network.named_parameters()}
         """Names of parameters, and of their views, by identity; the tensor itself keeps that from reuse."""
         self._made: dict[int, tuple[InputKind, Tensor]] = {}
         """What made each tensor, likewise."""
@@ -298,7 +348,8 @@ class _Watch(_Follow):
         name = self.running.next_product()
         known = [self._parameters.get(id(v), (None,))[0] for v in operands] if operands else [None, None]
         seen = self.products.setdefault(
-            name, _SeenProduct(self.running.name or "", function, (a, b), (known[0], known[1]), [True, True], (set(), set()))
+            name,
+            _SeenProduct(self.running.name or "", function, (a, b), (known[0], known[1]), [True, True], (set(), set())),
         )
         if operands:
             self._note_operands(name, seen, operands)
@@ -356,17 +407,17 @@ class _Watch(_Follow):
             a, b = (kind if kind == "softmax" else "value" for kind in seen.kinds)
         elif seen.before_softmax:
             a, b = "query", "key"
-        usable = [p if p is not None and p not in self._used else None for p in seen.parameters]
-        inplace = [
-            free and not memory & self._handed_on.keys()
-            for free, memory in zip(seen.inplace, seen.memory, strict=True)
-        ]
-        operands = [
-            ProductOperand("parameter", parameter) if parameter else ProductOperand(kind, inplace=free)
-            for kind, parameter, free in zip((a, b), usable, inplace, strict=True)
-        ]
-        is_linear = seen.function == "linear" and operands[1].parameter is not None
-        return Product(*operands, is_linear=is_linear)
+        left, right = (
+            _operand(
+                kind, parameter if parameter not in self._used else None, free and not memory & self._handed_on.keys()
+            )
+            for kind, parameter, free, memory in zip((a, b), seen.parameters, seen.inplace, seen.memory, strict=True)
+        )
+        return Product(left, right, is_linear=seen.function == "linear" and right.parameter is not None)
+
+
+def _operand(kind: InputKind, parameter: str | None, inplace: bool) -> ProductOperand:
+    return ProductOperand("parameter", parameter) if parameter else ProductOperand(kind, inplace=inplace)
 
 
 def _plain_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -423,7 +474,9 @@ def _fused_macs(function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -
     if function != FUSED:
         return 0
     fused = FusedAttention(*args, **kwargs)
-    return fused.query.numel() * fused.key.shape[-2] * (fused.key.shape[-1] + fused.value.shape[-1]) // fused.key.shape[-1]
+    return (
+        fused.query.numel() * fused.key.shape[-2] * (fused.key.shape[-1] + fused.value.shape[-1]) // fused.key.shape[-1]
+    )
 
 
 def _not_covered(network: nn.Module, watch: _Watch, layers: Mapping[str, InputKind]) -> str:

@@ -1,7 +1,7 @@
 """The products of tensors in a network's own code, seen without touching the code.
 
-A mode of torch sees every call of a function during a forward pass; hooks know which module is running. Each product has
-a name: its module, and its number among the products of one call of that module (`attn.matmul0`, `attn.matmul1`). Its
+A mode of torch sees every call of a function during a forward pass; hooks know which module is running. The name of a
+product is that of its module and its number among the products of one call of that module (`attn.matmul0`). Its
 operands are `a` and `b`, left and right. `scaled_dot_product_attention` is two products.
 """
 
@@ -231,23 +231,29 @@ class QuantizedProducts(TorchFunctionMode):
     def enter(self, name: str | None) -> None:
         """A module begins."""
         if not self._running:
-            self.__enter__()
+            self._push()
         self._running.enter(name)
         # A quantized layer makes hundreds of calls; it is not looked into unless another mode was entered since.
         self._paused = name is None and _get_current_function_mode() is self
         if self._paused:
-            self.__exit__(None, None, None)
+            self._pop()
 
     def leave(self, name: str | None, output: object) -> None:
         """A module ends; its output is None after an error of its own."""
         if self._paused:
-            self.__enter__()
+            self._push()
             self._paused = False
         made = self._running.leave()
         if not self._running:
-            self.__exit__(None, None, None)
+            self._pop()
         if output is not None and name is not None and made < self._numbers[name]:
             raise _other_number(product_name(name, made))
+
+    def _push(self) -> None:
+        self.__enter__()  # type: ignore[no-untyped-call]
+
+    def _pop(self) -> None:
+        self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -279,16 +285,21 @@ class QuantizedProducts(TorchFunctionMode):
 
 
 class _Enter:
-    """A hook; an object and no closure, so that a copy of a network has hooks of its own."""
+    """The hook for the begin of a module; an object and no closure, so that a copied network has hooks of its own."""
 
     def __init__(self, mode: QuantizedProducts, name: str | None) -> None:
         self._mode, self._name = mode, name
 
-    def __call__(self, *_: object) -> None:
+    def __call__(self, _module: nn.Module, _args: object) -> None:
         self._mode.enter(self._name)
 
 
-class _Leave(_Enter):
+class _Leave:
+    """The hook for the end of a module."""
+
+    def __init__(self, mode: QuantizedProducts, name: str | None) -> None:
+        self._mode, self._name = mode, name
+
     def __call__(self, _module: nn.Module, _args: object, output: object) -> None:
         self._mode.leave(self._name, output)
 

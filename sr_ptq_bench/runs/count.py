@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..quantization.student import Student
 
+
 def count(student: Student) -> Complexity:
     """Parameters, and the MACs of one small image, by bits.
 

@@ -48,6 +48,9 @@ def describe_scope(student: Student) -> Scope:
 
 def _with_batch_norm(description: str) -> str:
     """The same sentence for a network that has batch norms too."""
-    for before, after in (("convolutions and LayerNorm", "convolutions, BatchNorm and LayerNorm"), ("; LayerNorm", "; BatchNorm, LayerNorm")):
+    for before, after in (
+        ("convolutions and LayerNorm", "convolutions, BatchNorm and LayerNorm"),
+        ("; LayerNorm", "; BatchNorm, LayerNorm"),
+    ):
         description = description.replace(before, after)
     return description

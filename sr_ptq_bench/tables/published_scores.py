@@ -26,7 +26,7 @@ OFFICIAL_WEIGHTS = {
     "6b8caad151c99e43dff633f2b2d1a697c47cff7abc96e04a1ea2ac68d9542a21": "dat_light_x3.safetensors",
     "9e7324d98137cd5af16b6368c6edd94bb728ef8e342cbd99a16b9b8813ae9253": "dat_light_x4.safetensors",
 }
-"""Checkpoints that published scores belong to, by their SHA-256: those whose hash is known, and those in the package."""
+"""Checkpoints that published scores belong to, by their SHA-256: those whose hash is known, and the package's own."""
 
 
 class Published(BaseModel):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from sr_ptq_bench.backbones.spandrel import open_network
+from sr_ptq_bench.backbones.tracing import open_network
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.quantization.network import SRModel
