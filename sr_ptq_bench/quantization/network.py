@@ -67,8 +67,8 @@ class SRModel:
     - `scope`: which quantizable layers are quantized; with `linear` the convolutions stay FP.
     - `unquantized_ops`: in words, the products that stay FP in every scope.
     - `libraries`: distributions that the network's code comes from, beside the host's own.
-    - `count_side`: the side in pixels of the image on which multiply-accumulates are counted: one that the network
-      does not pad inside.
+    - `count_side`: the least side in pixels of an image that the network does not pad inside; multiply-accumulates are
+      counted on it.
     """
 
     name: str
@@ -84,7 +84,7 @@ class SRModel:
     unquantized_ops: str = ""
     libraries: tuple[str, ...] = ()
     products: Mapping[str, Product] = field(default_factory=dict)
-    count_side: int = 16
+    count_side: int = 1
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Upscale (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), not clipped; raises SrqError if too small."""
