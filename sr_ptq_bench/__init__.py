@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .backbones.tracing import open_network
     from .data.patches import Batches
     from .errors import SrqError
     from .hooks.options import PluginOptions
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .quantization.distribution import Distribution
     from .quantization.fake_quantize import fake_quantize
     from .quantization.network import Operand, SRModel, Teacher
+    from .quantization.products import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
     from .quantization.student import Student
     from .quantization.training import CalibrationLog, Checkpoint, Training
@@ -34,6 +36,8 @@ _HOME = {
     "Distribution": "quantization.distribution",
     "Operand": "quantization.network",
     "PluginOptions": "hooks.options",
+    "Product": "quantization.products",
+    "ProductOperand": "quantization.products",
     "Progress": "progress",
     "Quantizer": "quantization.quantizer",
     "RunSpec": "protocol.run_spec",
@@ -47,6 +51,7 @@ _HOME = {
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
+    "open_network": "backbones.tracing",
     "read_weights": "storage.weights",
 }
 
@@ -60,6 +65,8 @@ __all__ = [
     "Distribution",
     "Operand",
     "PluginOptions",
+    "Product",
+    "ProductOperand",
     "Progress",
     "Quantizer",
     "RunSpec",
@@ -73,6 +80,7 @@ __all__ = [
     "fake_quantize",
     "fill",
     "hookimpl",
+    "open_network",
     "read_weights",
 ]
 

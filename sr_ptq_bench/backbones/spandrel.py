@@ -1,13 +1,12 @@
-"""Networks of many architectures, recognised by their weights through the library spandrel, an optional extra.
+"""Networks of many architectures whose code is spandrel's: DAT-light, and checkpoints that spandrel recognises.
 
-Linear and Conv2d layers are quantizable. Operands of matrix products are not: no architecture is rewritten.
+Linear and Conv2d layers and the products of two tensors are quantizable; no architecture is rewritten.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,33 +14,53 @@ import torch
 from ..errors import SrqError
 from ..hooks.specs import hookimpl
 from ..quantization.network import SRModel
-from ..storage.weights import read_weights
-from .tracing import trace
+from ..storage.weights import fill, read_weights
+from .tracing import TRACED_SIDE, noise, open_network
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import nn
+
 NAME = "spandrel"
-TRACED_SIDE = 16
-"""Pixels of the image on which a network is traced, unless it needs more."""
+DAT_LIGHT = "dat-light"
+DAT_REBUILT = ("rpe_biases", "relative_position_index", "attn_mask_0", "attn_mask_1")
+"""Buffers that DAT computes for itself."""
+DAT_MIN_SIDE = 16
+"""Pixels, as spandrel says of DAT."""
 
 
 @hookimpl
 def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
-    """Load `spandrel`, or `spandrel-ANYTHING` where a suite holds several such networks."""
+    """Load `dat-light`, `spandrel`, or `spandrel-ANYTHING` where a suite holds several such networks."""
+    if name == DAT_LIGHT:
+        network = new_dat_light(scale)
+        fill(network, weights, rebuilt=DAT_REBUILT)
+        return open_network(network, name, scale, min_side=DAT_MIN_SIDE, scope="linear", libraries=(NAME,))
     if name != NAME and not name.startswith(f"{NAME}-"):
         return None
-    descriptor = recognised(name, weights)
+    descriptor = recognised(weights)
     _check(descriptor, scale, f"weights {weights} ({descriptor.architecture.name})")
     return open_sites(descriptor, name)
 
 
-def recognised(name: str, weights: Path) -> Any:
-    """Spandrel's descriptor of the network that the weights belong to; raises SrqError for none or without spandrel."""
-    try:
-        import spandrel
-    except ImportError as error:
-        raise SrqError(f"model '{name}' needs the extra {NAME} ({error}); `pip install '.[{NAME}]'`") from error
+def new_dat_light(scale: int) -> nn.Module:
+    """DAT-light (Chen et al., ICCV 2023) with fresh weights."""
+    from spandrel.architectures.DAT import DAT
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch on the architecture's use of meshgrid
+        return DAT(  # type: ignore[no-any-return]
+            upscale=scale, in_chans=3, img_size=64, img_range=1.0, split_size=[8, 32], depth=[18], embed_dim=60,
+            num_heads=[6], expansion_factor=2, resi_connection="3conv", qkv_bias=True,
+            upsampler="pixelshuffledirect",
+        )  # fmt: skip
+
+
+def recognised(weights: Path) -> Any:
+    """Spandrel's descriptor of the network that the weights belong to; raises SrqError for none."""
+    import spandrel
+
     tensors = read_weights(weights)
     for tensor, values in tensors.items():
         if not torch.isfinite(values).all() and not tensor.endswith("mask"):
@@ -74,30 +93,24 @@ def _check(descriptor: Any, scale: int, what: str) -> None:
 
 def open_sites(descriptor: Any, name: str) -> SRModel:
     """Make an SRModel of spandrel's network from one pass of it; raises SrqError where spandrel adds to the pass."""
-    network = descriptor.model.eval()
     needs = descriptor.size_requirements
-    model = SRModel(
-        name, descriptor.scale, network, {}, (), size_multiple=needs.multiple_of, min_side=max(1, needs.minimum)
-    )
-    side = model.smallest(TRACED_SIDE)
-    lr = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        expected = copy.deepcopy(descriptor)(lr.clone())  # some networks overwrite their input
-        seen = trace(network, lr)
-    if not _equal(seen.output, expected):
-        what = f"the network of {descriptor.architecture.name} alone does not compute what spandrel does with it"
-        raise SrqError(f"{what}; choose another architecture")
-    network.requires_grad_(False)
-    layers = list(seen.input_kinds)
-    return replace(
-        model,
-        input_kinds=seen.input_kinds,
-        features=seen.features,
-        first_last_layers=(layers[0], layers[-1]) if layers else (),
-        unquantized_ops=seen.unquantized_ops,
+    own = copy.deepcopy(descriptor)  # some networks change themselves when they run
+    model = open_network(
+        descriptor.model,
+        name,
+        descriptor.scale,
+        size_multiple=needs.multiple_of,
+        min_side=max(1, needs.minimum),
         libraries=(NAME,),
     )
+    lr = noise(model.smallest(TRACED_SIDE))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        output, expected = model.network(lr.clone()), own(lr.clone())  # some networks overwrite their input
+    if not _equal(output, expected):
+        what = f"the network of {descriptor.architecture.name} alone does not compute what spandrel does with it"
+        raise SrqError(f"{what}; choose another architecture")
+    return model
 
 
 def _equal(output: object, expected: torch.Tensor) -> bool:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import SrqError, prefix_error, unknown
 from ..protocol.bits import Bits
 from ..quantization.network import SRModel
+from ..quantization.products import module_of
 from ..quantization.quantizer import Bounds, Quantizer
 from ..quantization.student import site_elements
 from ..quantization.training import CalibrationLog
@@ -86,6 +87,7 @@ def check_model(plugin: str, model: object, scale: int) -> None:
             ("input_kinds", model.input_kinds),
             ("features", model.features),
             ("first_last_layers", model.first_last_layers),
+            ("products", map(module_of, model.products)),
         ):
             missing = [name for name in names if name not in modules]
             if missing:

@@ -25,8 +25,8 @@ def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int, inplace: b
     where no gradient can be asked for.
     """
     levels = 2**bits - 1
-    if inplace and not torch.is_grad_enabled():
-        v = v.contiguous()
+    if not torch.is_grad_enabled() and (inplace or not v.is_contiguous()):
+        v = v.contiguous()  # a copy, where it is not contiguous yet
         return _round_to_levels(v, v, lower, upper, levels)
     return _FakeQuantize.apply(v, lower, upper, levels)  # type: ignore[no-any-return]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SrqError, unknown
+from .products import Product, module_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,13 +58,17 @@ class SRModel:
     """A network with what the host must know of it.
 
     - `input_kinds`: for each quantizable layer (a module name) what made its input.
+    - `products`: for each product of tensors in the network's own code what made its operands: all products, or none,
+      which leaves all of them in full precision (FP). A product is named as in `products.py`.
     - `features`: modules whose outputs, tokens (N, L, C) or maps (N, C, H, W), a distillation compares.
     - `first_last_layers`: the first and the last quantizable layer, if they read the image or write it.
     - `size_multiple`: at test time the input is padded to a multiple of this many pixels.
     - `min_side`: the fewest pixels that a side of the input may have.
-    - `scope`: which quantizable layers are quantized; with `linear` the convolutions stay in full precision (FP).
+    - `scope`: which quantizable layers are quantized; with `linear` the convolutions stay FP.
     - `unquantized_ops`: in words, the products that stay FP in every scope.
     - `libraries`: distributions that the network's code comes from, beside the host's own.
+    - `count_side`: the least side in pixels of an image that the network does not pad inside; multiply-accumulates are
+      counted on it.
     """
 
     name: str
@@ -78,6 +83,8 @@ class SRModel:
     min_side: int = 1
     unquantized_ops: str = ""
     libraries: tuple[str, ...] = ()
+    products: Mapping[str, Product] = field(default_factory=dict)
+    count_side: int = 1
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Upscale (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), not clipped; raises SrqError if too small."""
@@ -140,7 +147,7 @@ def pad(x: Tensor, window: int, mode: Padding) -> Tensor:
 def with_scope(model: SRModel, scope: ScopeName | None) -> SRModel:
     """The same network with another scope, its own where that is None; raises SrqError where nothing is quantized."""
     chosen = replace(model, scope=scope or model.scope)
-    if not quantizable_modules(chosen):
+    if not quantizable(chosen):
         why = "all its layers are convolutions; choose 'all'" if model.input_kinds else "it names no layers"
         raise SrqError(f"scope '{chosen.scope}' quantizes nothing of '{model.name}': {why}")
     return chosen
@@ -151,15 +158,20 @@ def with_padding(model: SRModel, padding: Padding) -> SRModel:
     return replace(model, padding=padding)
 
 
-def quantizable_modules(model: SRModel) -> dict[str, nn.Module]:
-    """The operands, and the layers of the model's scope, by name in the network's own order."""
+def quantizable(model: SRModel) -> dict[str, nn.Module | Product]:
+    """The operands, the products, and the layers of the model's scope, by name in the network's own order."""
     modules = dict(model.network.named_modules())
-    for name in model.input_kinds:
-        if name not in modules:
-            raise unknown("layer", name, modules)
-    return {
-        name: module
-        for name, module in modules.items()
-        if isinstance(module, Operand)
-        or (name in model.input_kinds and (model.scope == "all" or not isinstance(module, nn.Conv2d)))
-    }
+    for kind, names in (("layer", model.input_kinds), ("module", map(module_of, model.products))):
+        for name in names:
+            if name not in modules:
+                raise unknown(kind, name, modules)
+    found: dict[str, nn.Module | Product] = {}
+    for name, module in modules.items():
+        if isinstance(module, Operand) or (name in model.input_kinds and _in_scope(module, model.scope)):
+            found[name] = module
+        found |= {product: of for product, of in model.products.items() if module_of(product) == name}
+    return found
+
+
+def _in_scope(layer: nn.Module, scope: ScopeName) -> bool:
+    return scope == "all" or not isinstance(layer, nn.Conv2d)

@@ -26,7 +26,7 @@ def observe(student: Student, batches: Callable[[], Iterable[Tensor]]) -> dict[s
     """Distributions of all sites, with all quantizers off: first the exact ranges, then histograms over them.
 
     `batches` is called twice and yields LR batches (N, 3, H, W) in [0, 1]; memory does not grow with their number.
-    A tensor that feeds several sites (the input of q, k and v) is read once.
+    Sites that read the same tensors all along (the inputs of q, k and v) share one histogram.
     """
     distributions = {
         name: Distribution.of_tensor(weight, student.quantizers[name].site.channel_axis)
@@ -37,13 +37,14 @@ def observe(student: Student, batches: Callable[[], Iterable[Tensor]]) -> dict[s
     counts = _Counts(ranges)
     _run(student, batches(), counts.update)
     for name in student.quantizers:
-        if name not in distributions and name not in ranges.twin:
+        if name not in distributions and name not in counts.twin:
             distributions[name] = counts.distribution(name)
-    return {name: distributions[ranges.twin.get(name, name)] for name in student.quantizers}
+    return {name: distributions[counts.twin.get(name, name)] for name in student.quantizers}
 
 
 def _run(student: Student, batches: Iterable[Tensor], update: Callable[[str, Tensor], None]) -> None:
-    with quantizers_off(student), torch.inference_mode(), _watching(student, update):
+    # Inference mode would hide the versions of tensors.
+    with quantizers_off(student), torch.no_grad(), _watching(student, update):
         for batch in batches:
             student(batch.to(student.device))
 
@@ -74,17 +75,14 @@ class _Ranges:
     def __init__(self, student: Student) -> None:
         self.axes = {name: quantizer.site.channel_axis for name, quantizer in student.quantizers.items()}
         self.of: dict[str, tuple[Tensor, Tensor]] = {}
-        self.twin: dict[str, str] = {}
-        self._last: tuple[Callable[[], Tensor | None], str] = (lambda: None, "")  # keeps no tensor alive
+        self.read: dict[str, list[int]] = {}
+        """The numbers of the tensors that a site has read; a tensor that was written to gets a new number."""
+        self._number = 0
+        self._last: tuple[Callable[[], Tensor | None], int | None] = (lambda: None, None)  # keeps no tensor alive
         self._room = torch.empty(2, 0)
 
     def update(self, name: str, v: Tensor) -> None:
-        last, other = self._last
-        if last() is v and self.axes[other] == self.axes[name]:
-            if name != other:
-                self.twin[name] = other
-            return
-        self._last = (weakref.ref(v), name)
+        self.read.setdefault(name, []).append(self._number_of(v))
         axis = self.axes[name]
         low, high = v.aminmax() if axis is None else channel_range(v, axis)
         if name not in self.of:
@@ -92,6 +90,29 @@ class _Ranges:
         kept_low, kept_high = self.of[name]
         torch.minimum(kept_low, low, out=kept_low)
         torch.maximum(kept_high, high, out=kept_high)
+
+    def twins(self) -> dict[str, str]:
+        """For every site that read the same tensors as an earlier one, all along and with the same ranges, that one."""
+        first: dict[tuple[int, ...], str] = {}
+        twins = {}
+        for name, read in self.read.items():
+            other = first.setdefault(tuple(read), name)
+            if other != name and self.axes[other] == self.axes[name] and self._same_range(name, other):
+                twins[name] = other
+        return twins
+
+    def _same_range(self, name: str, other: str) -> bool:
+        """What writes past a tensor's version, such as to its `data`, shows here."""
+        pairs = zip(self.of[name], self.of[other], strict=True)
+        return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+    def _number_of(self, v: Tensor) -> int:
+        last, version = self._last
+        now = None if v.is_inference() else v._version
+        if last() is not v or now is None or now != version:
+            self._number += 1
+        self._last = (weakref.ref(v), now)
+        return self._number
 
     def _claim(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Room for a minimum and a maximum of one shape, () or (C,), that any value replaces."""
@@ -112,13 +133,14 @@ class _Counts:
         for name, (low, high) in self.ends.items():
             if not (torch.isfinite(low) and torch.isfinite(high)):
                 raise SrqError(f"site {name} has values that are not finite on the calibration images")
-        self.row = {name: row for row, name in enumerate(name for name in self.ends if name not in ranges.twin)}
+        self.twin = ranges.twins()
+        self.row = {name: row for row, name in enumerate(name for name in self.ends if name not in self.twin)}
         self.seen = dict.fromkeys(self.row, 0)
         device = next((low.device for low, _ in self.ends.values()), None)
         self.counts = torch.zeros(len(self.row), BINS, dtype=torch.int32, device=device)
 
     def update(self, name: str, v: Tensor) -> None:
-        if name in self.ranges.twin:
+        if name in self.twin:
             return
         self.seen[name] += v.numel()
         if self.seen[name] > torch.iinfo(self.counts.dtype).max:

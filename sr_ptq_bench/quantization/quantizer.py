@@ -86,6 +86,7 @@ class Quantizer(nn.Module):
         self.bits = bits
         self.enabled = True
         self.inplace = False
+        self._held: tuple[Tensor, Tensor] | None = None
         self.maker: Maker | None = None
         """Set by the host for a kind of quantizer that only a plugin knows."""
         self.lower = nn.Parameter(torch.zeros(()), requires_grad=False)
@@ -114,8 +115,18 @@ class Quantizer(nn.Module):
             lower, upper = lower.view(shape), upper.view(shape)
         return fake_quantize(v, lower, upper, self.bits, self.inplace)
 
+    def hold(self, v: Tensor) -> None:
+        """Quantize `v` now, and hand out the result whenever this very tensor is to be quantized, until `release`."""
+        self._held = (v, self(v)) if self.enabled else None
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        self._held = None
+
     def forward(self, v: Tensor) -> Tensor:
         """Fake-quantize `v`, or hand it on untouched while quantizers are off."""
+        if self._held is not None and self._held[0] is v and self.enabled:
+            return self._held[1]
         return self.quantize(v) if self.enabled else v
 
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SrqError
-from .network import Operand, SRModel, quantizable_modules
+from .network import Operand, SRModel, quantizable
+from .products import Product, QuantizedProduct, QuantizedProducts, module_of
 from .quantizer import Quantizer, Site
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 class Student:
     """The quantized copy of a teacher: `model` is a network of its own, in which every site has a quantizer.
 
-    `quantizers` are by site name, in network order. `weights` are the full-precision weights of the quantized layers,
-    by the names of their sites; a layer reads its weight from here, so a change in place changes the network.
+    `quantizers` are by site name, in network order. `weights` are the full-precision weights of the quantized layers
+    and products, by the names of their sites; a layer reads its weight from here, so a change in place changes the
+    network. Layers that share one weight share its site, which has the name of the first.
     """
 
     model: SRModel
@@ -94,29 +96,101 @@ def quantize(
     equals that of the teacher to the last bit.
     """
     model = replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(False))
-    network, quantizers, weights = model.network, dict[str, Quantizer](), dict[str, Tensor]()
-
-    def quantizer(site: Site) -> Quantizer:
-        width = (site_bits or {}).get(site.name, bits.of(site.role))
-        made = make_quantizer(site, width) if make_quantizer else None
-        quantizers[site.name] = made if made is not None else Quantizer(site, width)
-        return quantizers[site.name]
-
-    for name, module in quantizable_modules(model).items():
-        if isinstance(module, Operand):
-            operand = quantizer(Site(name, "activation", module.input_kind))
-            operand.inplace = module.inplace
-            _replace(network, name, operand)
+    made = _Quantizers(bits, make_quantizer, site_bits or {})
+    parameters = dict(model.network.named_parameters(remove_duplicate=False))
+    products = {}
+    for name, of in quantizable(model).items():
+        if isinstance(of, Product):
+            products[name] = _quantized_product(model.network, parameters, name, of, made)
+        elif isinstance(of, Operand):
+            operand = made.of(Site(name, "activation", of.input_kind))
+            operand.inplace = of.inplace
+            _replace(model.network, name, operand)
         else:
-            layer = _layer(module, name)
-            kind: Layer = "conv" if isinstance(layer, nn.Conv2d) else "linear"
-            axis = 1 if kind == "conv" else -1
-            weights[f"{name}.weight"] = layer.weight
-            edge = name in teacher.first_last_layers
-            weight = quantizer(Site(f"{name}.weight", "weight", "parameter", 0, edge, kind))
-            activation = quantizer(Site(f"{name}.input", "activation", teacher.input_kinds[name], axis, edge, kind))
-            _replace(network, name, QuantizedLayer(layer, weight, activation))
-    return Student(model.to(teacher.device), quantizers, weights)
+            _replace(model.network, name, _quantized_layer(model, name, _layer(of, name), made))
+    if products:
+        _follow(model.network, products)
+    return Student(model.to(teacher.device), made.quantizers, made.weights)
+
+
+class _Quantizers:
+    """The quantizers that have been made so far, by site name, and the weights by the names of their sites."""
+
+    def __init__(
+        self,
+        bits: Bits,
+        make_quantizer: Callable[[Site, int], Quantizer | None] | None,
+        site_bits: Mapping[str, int],
+    ) -> None:
+        self.quantizers: dict[str, Quantizer] = {}
+        self.weights: dict[str, Tensor] = {}
+        self._bits, self._make, self._site_bits = bits, make_quantizer, site_bits
+
+    def of(self, site: Site) -> Quantizer:
+        """A new quantizer for a site."""
+        width = self._site_bits.get(site.name, self._bits.of(site.role))
+        made = self._make(site, width) if self._make else None
+        self.quantizers[site.name] = made if made is not None else Quantizer(site, width)
+        return self.quantizers[site.name]
+
+    def of_weight(self, site: Site, weight: Tensor) -> Quantizer:
+        """The quantizer of a weight; a weight that several layers read has one."""
+        for name, known in self.weights.items():
+            if known is weight:
+                return self.quantizers[name]
+        self.weights[site.name] = weight
+        return self.of(site)
+
+
+def _quantized_layer(model: SRModel, name: str, layer: nn.Linear | nn.Conv2d, made: _Quantizers) -> QuantizedLayer:
+    kind: Layer = "conv" if isinstance(layer, nn.Conv2d) else "linear"
+    axis = 1 if kind == "conv" else -1
+    edge = name in model.first_last_layers
+    weight = made.of_weight(Site(f"{name}.weight", "weight", "parameter", 0, edge, kind), layer.weight)
+    activation = made.of(Site(f"{name}.input", "activation", model.input_kinds[name], axis, edge, kind))
+    return QuantizedLayer(layer, weight, activation)
+
+
+def _quantized_product(
+    network: nn.Module, parameters: Mapping[str, Tensor], name: str, product: Product, made: _Quantizers
+) -> QuantizedProduct:
+    """The quantizers of a product, as a module where the product is made; raises SrqError where the name is taken."""
+    layer: Layer | None = "linear" if product.is_linear else None
+    quantizers = []
+    for key, operand, axis in (("a", product.a, -1), ("b", product.b, 0)):
+        channels = axis if product.is_linear else None
+        if operand.parameter is not None:
+            site = Site(f"{name}.{key}", "weight", "parameter", channels, layer=layer)
+            quantizers.append(made.of_weight(site, parameters[operand.parameter]))
+        else:
+            quantizers.append(made.of(Site(f"{name}.{key}", "activation", operand.input_kind, channels, layer=layer)))
+            quantizers[-1].inplace = operand.inplace
+    module, own = network.get_submodule(module_of(name)), name.rpartition(".")[2]
+    if hasattr(module, own):
+        raise SrqError(f"the network has a {name} of its own, which is the name of a product")
+    quantized = QuantizedProduct(*quantizers)
+    module.add_module(own, quantized)
+    return quantized
+
+
+def _follow(network: nn.Module, products: Mapping[str, QuantizedProduct]) -> None:
+    """Let the products be quantized wherever the network, or a part of it, runs."""
+    mode = QuantizedProducts(products)
+    makers = {module_of(name) for name in products}
+    inner: set[nn.Module] = set()
+    for name, module in network.named_modules():
+        if module in inner:
+            continue
+        quantized = isinstance(module, Quantizer | QuantizedLayer | QuantizedProduct)
+        if quantized:
+            inner |= set(module.modules())
+        if name in makers or not (isinstance(module, QuantizedProduct) or _is_simple(module)):
+            mode.follow(module, None if quantized else name)
+
+
+def _is_simple(module: nn.Module) -> bool:
+    """Whether it is a module of torch's own without modules inside, such as a LayerNorm, which makes no product."""
+    return type(module).__module__.startswith("torch.nn.") and next(module.children(), None) is None
 
 
 def _layer(module: nn.Module, name: str) -> nn.Linear | nn.Conv2d:
@@ -146,19 +220,14 @@ def quantizers_off(student: Student) -> Iterator[None]:
 @contextmanager
 def cached_quantized_weights(student: Student) -> Iterator[None]:
     """Hold the quantized weights for many forward passes, instead of quantizing them in each."""
-    originals = {name: weight.data for name, weight in student.weights.items()}
-    enabled = {name: student.quantizers[name].enabled for name in originals}
     try:
         with torch.no_grad():
             for name, weight in student.weights.items():
-                weight.data = student.quantizers[name](weight.data)
-        for name in originals:
-            student.quantizers[name].enabled = False
+                student.quantizers[name].hold(weight)
         yield
     finally:
-        for name, original in originals.items():
-            student.weights[name].data = original
-            student.quantizers[name].enabled = enabled[name]
+        for name in student.weights:
+            student.quantizers[name].release()
 
 
 def site_elements(student: Student) -> dict[str, int]:

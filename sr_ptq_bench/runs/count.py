@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..quantization.student import Student
 
+
 SMALLEST_SIDE = 16
 """Pixels; a network that mixes within windows or by convolutions needs as much per pixel on any larger image."""
 
@@ -31,7 +32,7 @@ def count(student: Student) -> Complexity:
     b bits where it is a quantized layer's or where both its operands come from sites. Biases, norms and interpolations
     are no products.
     """
-    side = student.model.smallest(SMALLEST_SIDE)
+    side = student.model.smallest(max(SMALLEST_SIDE, student.model.count_side))
     lr = torch.zeros(1, 3, side, side, device=student.device)
     # The network itself, because padding at test time may add to an image that needs none.
     with torch.no_grad(), quantizers_off(student), _counted(student.network) as products:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from ..records.record import Scope
 from .count import parameters
 
@@ -29,7 +31,10 @@ LAYERS_ALONE: dict[ScopeName, tuple[str, str]] = {
 def describe_scope(student: Student) -> Scope:
     """The scope of a student, with the number of its sites and weights."""
     model = student.model
-    short, description = (LAYERS_ALONE if model.unquantized_ops else SCOPES)[model.scope]
+    alone = model.unquantized_ops and not model.products
+    short, description = (LAYERS_ALONE if alone else SCOPES)[model.scope]
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.network.modules()):
+        description = _with_batch_norm(description)
     if model.unquantized_ops:
         description = f"{description}, as do {model.unquantized_ops}"
     return Scope(
@@ -39,3 +44,13 @@ def describe_scope(student: Student) -> Scope:
         quantized_weights=sum(weight.numel() for weight in student.weights.values()),
         parameters=parameters(student.network),
     )
+
+
+def _with_batch_norm(description: str) -> str:
+    """The same sentence for a network that has batch norms too."""
+    for before, after in (
+        ("convolutions and LayerNorm", "convolutions, BatchNorm and LayerNorm"),
+        ("; LayerNorm", "; BatchNorm, LayerNorm"),
+    ):
+        description = description.replace(before, after)
+    return description

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 LARGEST_FILE = 2**24
 OFFICIAL_WEIGHTS = {
     release.sha256: file_name(release.url) for release in Registry.load().weights.values() if release.sha256
+} | {
+    "580d70f0fe12cf536c9f9da78808c491f14ce195759df7ebc27710cf096b81ca": "dat_light_x2.safetensors",
+    "6b8caad151c99e43dff633f2b2d1a697c47cff7abc96e04a1ea2ac68d9542a21": "dat_light_x3.safetensors",
+    "9e7324d98137cd5af16b6368c6edd94bb728ef8e342cbd99a16b9b8813ae9253": "dat_light_x4.safetensors",
 }
-"""Checkpoints that published scores belong to, by their SHA-256: those whose hash is known."""
+"""Checkpoints that published scores belong to, by their SHA-256: those whose hash is known, and the package's own."""
 
 
 class Published(BaseModel):

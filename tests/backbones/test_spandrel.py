@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
-from checkpoints import ARCHITECTURES, SIDE, loaded, network, write
+from checkpoints import ARCHITECTURES, SIDE, WITH_ATTENTION, loaded, network, write
 from oracle import images
 from safetensors.torch import save_file
 from tiny import FILE, write_images
@@ -52,7 +50,6 @@ def test_without_quantization_the_student_is_the_teacher_to_the_last_bit(name, t
 
 
 def test_swinir_light_s_weights_give_the_built_in_backbone_s_output(tmp_path):
-    pytest.importorskip("spandrel")
     complete = new_network(2)
     fill(complete, WEIGHTS, rebuilt=REBUILT)
     theirs = srq_load_model(name="spandrel", scale=2, weights=write(complete, tmp_path))
@@ -75,19 +72,9 @@ def test_every_linear_and_conv2d_layer_is_a_site(name, tmp_path):
     assert model.first_last_layers == ("conv_first", "upsample.0") or name not in ("swinir", "dat")
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("swinir", r"4 products with 3\d\.\d% of .*, in WindowAttention layers\.\*\.residual_group\.blocks\.\*\.attn"),
-        ("hat", r"6 products .*, in WindowAttention layers\S+\.attn, OCAB layers\.\*\.residual_group\.overlap_attn"),
-        (
-            "dat",
-            r"6 products .*, in Spatial_Attention layers\S+\.attns\.\*, Adaptive_Channel_Attention layers\S+\.attn",
-        ),
-    ],
-)
-def test_products_of_attention_are_said_to_be_left_out(name, said, tmp_path):
-    assert re.fullmatch(said, loaded(name, 2, tmp_path).unquantized_ops)
+@pytest.mark.parametrize("name", ["compact", "esrgan", *WITH_ATTENTION])
+def test_nothing_of_these_is_left_out(name, tmp_path):
+    assert loaded(name, 2, tmp_path).unquantized_ops == ""
 
 
 def test_convolutions_that_only_shift_the_mean_are_no_sites_and_are_named(tmp_path):
@@ -95,11 +82,6 @@ def test_convolutions_that_only_shift_the_mean_are_no_sites_and_are_named(tmp_pa
     assert model.first_last_layers == ("head.0", "tail.1")
     assert "2 products" in model.unquantized_ops
     assert model.unquantized_ops.endswith("in MeanShift sub_mean, MeanShift add_mean")
-
-
-@pytest.mark.parametrize("name", ["compact", "esrgan"])
-def test_networks_of_layers_alone_leave_nothing_out(name, tmp_path):
-    assert loaded(name, 2, tmp_path).unquantized_ops == ""
 
 
 def test_layers_whose_weights_are_rewritten_are_no_sites(tmp_path):
@@ -121,19 +103,12 @@ def test_names(tmp_path):
     assert srq_load_model(name="spandrels", scale=2, weights=weights) is None
 
 
-def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "spandrel", None)
-    with pytest.raises(SrqError, match=r"needs the extra spandrel .*pip install '\.\[spandrel\]'"):
-        srq_load_model(name="spandrel", scale=2, weights=tmp_path / "any.safetensors")
-
-
 def test_another_scale_is_refused(tmp_path):
     with pytest.raises(SrqError, match=r"\(HAT\) are for x4; name them under that scale, not x2"):
         srq_load_model(name="spandrel", scale=2, weights=write(network("hat", 4), tmp_path))
 
 
 def test_tensors_of_no_architecture_are_refused(tmp_path):
-    pytest.importorskip("spandrel")
     save_file({"a": torch.zeros(2)}, tmp_path / "network.safetensors")
     with pytest.raises(SrqError, match="knows no architecture with the tensors of"):
         srq_load_model(name="spandrel", scale=2, weights=tmp_path / "network.safetensors")
@@ -155,7 +130,6 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
 
 
 def test_code_in_a_checkpoint_is_never_run(tmp_path):
-    pytest.importorskip("spandrel")
     torch.save({"a": SimpleNamespace()}, tmp_path / "network.pth")
     with pytest.raises(SrqError, match="holds more than tensors"):
         srq_load_model(name="spandrel", scale=2, weights=tmp_path / "network.pth")
@@ -187,27 +161,36 @@ def test_a_network_that_spandrel_wraps_is_refused(tmp_path, monkeypatch):
         backbone.open_sites(descriptor, "spandrel")
 
 
-def suite_of(tiny_suite, folder, size):
-    """The tiny suite with spandrel's SwinIR and images large enough for it."""
+def suite_of(tiny_suite, folder, size, architecture="swinir"):
+    """The tiny suite with a network of spandrel's and images large enough for it."""
     write_images(folder / "test", one=(40, 36))
     return tiny_suite.change(
         model="spandrel",
-        weights={"2": str(write(network("swinir"), folder))},
+        weights={"2": str(write(network(architecture), folder))},
         calibration=tiny_suite.table["calibration"] | {"size": size},
         test={"noise": {"hr": str(folder / "test")}},
     )
 
 
-@pytest.mark.parametrize(("scope", "short"), [("linear", "linear"), ("all", "linear+conv")])
-def test_a_run_says_what_it_leaves_out(scope, short, srq, tiny_suite, tmp_path):
+@pytest.mark.parametrize(
+    ("architecture", "scope", "short", "description"),
+    [
+        ("swinir", "linear", "linear+matmul", "Linear layers and the operands of matrix products; convolutions and"),
+        ("swinir", "all", "all", "convolutions, Linear layers and the operands of matrix products; LayerNorm and"),
+        ("dat", "linear", "linear+matmul", "; convolutions, BatchNorm and LayerNorm stay FP"),
+        ("rcan", "all", "linear+conv", "as do 2 products with"),
+    ],
+)
+def test_a_run_says_what_it_quantizes(architecture, scope, short, description, srq, tiny_suite, tmp_path):
     asked = ("-m", "minmax", "-b", 4, "-s", 2, "--scope", scope, "--out", tmp_path / "out")
-    outcome = srq("run", "--suite", suite_of(tiny_suite, tmp_path, size=16), "--plugin", FILE, *asked)
+    suite = suite_of(tiny_suite, tmp_path, 16, architecture)
+    outcome = srq("run", "--suite", suite, "--plugin", FILE, *asked)
     assert outcome.status == 0, outcome.err
-    assert outcome.err.startswith("Not quantized: 4 products with ")
+    assert outcome.err.startswith("Not quantized: 2 products with ") == (architecture == "rcan")
     (path,) = (tmp_path / "out").rglob("*.json")
     record = read_record(path)
     assert record.scope.short == short
-    assert "as do 4 products with" in record.scope.description
+    assert description in record.scope.description
     assert "spandrel" in json.loads(path.read_text())["environment"]["versions"]
 
 

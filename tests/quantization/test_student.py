@@ -320,10 +320,12 @@ def test_weights_quantized_once_gives_the_same_and_puts_them_back():
     with torch.no_grad():
         expected = student(lr)
         with cached_quantized_weights(student):
-            assert all(not student.quantizers[name].enabled for name in student.weights)
-            assert all(len(torch.unique(weight)) <= 8 for weight in student.weights.values())
+            for name in student.weights:  # whoever quantizes now, quantizes to nothing
+                student.quantizers[name].quantize = torch.zeros_like
             assert torch.equal(student(lr), expected)
             assert torch.equal(student(lr), expected)
+        for name in student.weights:
+            del student.quantizers[name].quantize
         assert all(torch.equal(weight, originals[name]) for name, weight in student.weights.items())
         assert all(quantizer.enabled for quantizer in student.quantizers.values())
         assert torch.equal(student(lr), expected)
