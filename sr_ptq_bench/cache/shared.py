@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 
 from ..errors import SrqError
 from ..quantization.distribution import Distribution
-from ..records.files import RunResult, read_result
+from ..records.files import NewerRecordError, RunResult, read_result
 from ..records.scores import Scores
 from ..storage.files import read_sealed, set_aside, write_sealed
 from ..storage.locks import locked
@@ -108,6 +108,9 @@ class Cache:
             return None
         try:
             return read_result(path)
+        except NewerRecordError as error:
+            self._say(f"{error}; the run is made again, and that result stays")
+            return None
         except SrqError as error:
             self._say(f"{error}; {path.name}: {set_aside(path)}")
             return None
@@ -115,11 +118,14 @@ class Cache:
     def keep(self, result: RunResult) -> None:
         """Remember the result of a run on this machine, and remove its checkpoints.
 
-        Results that came with a repository are not kept here.
+        Results that came with a repository are not kept here. That of a later srq stays, and this one is not kept.
         """
 
         def write() -> None:
-            path = result.write(self.records, self._say)
+            try:
+                path = result.write(self.records, self._say)
+            except NewerRecordError:
+                return
             for folder in (self.folder / "unfinished").glob(f"{path.stem}-*"):
                 shutil.rmtree(folder, ignore_errors=True)
 

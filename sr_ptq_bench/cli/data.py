@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import options as declared
+
 if TYPE_CHECKING:
     from ..library.library import Library
 
-_PATH = click.Path(path_type=Path)
+_PATH = declared.FILE
 
 
 @click.group()
@@ -57,7 +59,7 @@ def import_(name: str, path: Path) -> None:
 
     Example: srq data import Set5 ~/datasets/Set5
     """
-    _library().add(name, path.expanduser())
+    _library().add(name, path)
 
 
 def _library() -> Library:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -41,7 +43,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """A line for the user."""
-        self._lines.print(line, soft_wrap=True)
+        self._lines.print(printable(line), soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[ShowProgress]:
@@ -92,7 +94,7 @@ class Display:
         for title in header:
             table.add_column(title)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
         self.out.print(table, width=None if self.out.is_terminal else 1000)
 
     def record(self, record: Record, path: Path) -> None:
@@ -104,7 +106,8 @@ class Display:
         table.add_column("")
         for name in sets:
             for metric in metrics:
-                table.add_column(f"{name} {metric.upper()}" if len(sets) > 1 else metric.upper(), justify="right")
+                head = f"{name} {metric.upper()}" if len(sets) > 1 else metric.upper()
+                table.add_column(printable(head), justify="right")
         references = record.references
         rows = {
             "bicubic": references.bicubic,
@@ -113,7 +116,7 @@ class Display:
             "full precision (FP)": references.fp,
         }
         for label, scores in rows.items():
-            table.add_row(label, *(_number(scores[name], metric) for name in sets for metric in metrics))
+            table.add_row(printable(label), *(_number(scores[name], metric) for name in sets for metric in metrics))
         self.out.print(table)
         seconds, memory = record.timings["total"], record.peak_memory_bytes / 2**30
         self.out.print(f"{seconds:.0f} s, {memory:.1f} GiB; record: {path}", soft_wrap=True)

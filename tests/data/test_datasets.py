@@ -214,14 +214,14 @@ def test_truncated_images_are_named_when_read(pair, cut):
             _ = dataset.sha256
 
 
-def test_an_lmdb_goes_with_an_lmdb(stores, pair):
+def test_an_lmdb_and_a_folder_are_read_alike(stores, pair):
+    expected = load_dataset("set", pair, 2).sha256
     for source in (
         DataSource(hr=stores.hr),
         DataSource(hr=stores.hr, lr=pair.lr),
         DataSource(hr=pair.hr, lr=stores.lr),
     ):
-        with pytest.raises(SrqError, match="an LMDB goes with an LMDB"):
-            load_dataset("set", source, 2)
+        assert load_dataset("set", source, 2).sha256 == expected
 
 
 def test_lmdbs_with_other_keys_or_sizes_are_refused(stores, pair, tmp_path):
@@ -285,7 +285,7 @@ def test_crops_larger_than_an_image_name_it(pair):
 
 def test_modules_load_neither_torch_nor_opencv_nor_basicsr():
     code = (
-        "import sys, sr_ptq_bench.cli.data, sr_ptq_bench.data.datasets, sr_ptq_bench.data.generate;"
+        "import sys, sr_ptq_bench.cli.data, sr_ptq_bench.data.datasets, sr_ptq_bench.data.make_lr;"
         "print({'torch', 'cv2', 'basicsr', 'lmdb', 'skimage', 'PIL'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
