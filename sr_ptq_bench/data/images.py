@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +31,7 @@ Integers = NDArray[np.int64]
 SUFFIXES = tuple(
     ".png .jpg .jpeg .jpe .jfif .jif .bmp .dib .tif .tiff .webp .ppm .pgm .pnm".split()  # noqa: SIM905
 )
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 NOT_READ = frozenset(
     ".apng .arw .avif .cr2 .cr3 .dds .dng .exr .fit .fits .gif .hdr .heic .heif .hif .ico .j2c .j2k .jfi .jls .jp2 "  # noqa: SIM905
     ".jpc .jpf .jpg2 .jpm .jpx .jxl .jxr .mpo .nef .orf .pam .pbm .pcx .pfm .psd .qoi .raf .ras .rw2 .sgi .svg .tga "
@@ -60,7 +61,6 @@ _SIGNATURES = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"GIF8": "GIF",
-    b"RIFF": "WebP",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
     b"\0\0\0\x0cjP": "JPEG 2000",
@@ -220,6 +220,8 @@ def _unreadable(name: str, error: Exception, start: bytes = b"") -> SrqError:
 
 def kind_of(start: bytes) -> str | None:
     """The format of a file by its first bytes; None for one that has no signature here."""
+    if start.startswith(b"RIFF"):  # as sounds and films do
+        return "WebP" if start[8:12] == b"WEBP" else None
     return next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)
 
 
@@ -305,12 +307,10 @@ def list_images(folder: Path) -> list[Path]:
 
 def _holds_image(path: Path) -> bool:
     """Whether a file that does not end as an image should is one all the same, by its name or its first bytes."""
-    if not path.is_file():
-        return False
-    if path.suffix.lower() in NOT_READ:
-        return True
-    with path.open("rb") as file:
-        return kind_of(file.read(12)) in _IMAGE_KINDS
+    if path.is_file() and path.suffix.lower() not in NOT_READ:
+        with suppress(OSError), path.open("rb") as file:
+            return kind_of(file.read(12)) in _IMAGE_KINDS
+    return path.is_file()
 
 
 def name_of(path: Path) -> str:

@@ -61,10 +61,10 @@ def _name_in(file: str, pattern: str | None) -> str | None:
     """What stands for {name} in the name of a file; None where the pattern is another."""
     if pattern is None:
         return _stem(file)
-    parts = map(re.escape, same_on_every_system(pattern).split(NAME))
-    whole = file if _stem(pattern) != pattern else _stem(file)
-    match = re.fullmatch("(.+)".join(parts), whole)
-    return match and match[1]
+    stem = _stem(same_on_every_system(pattern))
+    suffix = pattern.removeprefix(stem).lower()
+    match = re.fullmatch("(.+)".join(map(re.escape, stem.split(NAME))), _stem(file))
+    return match[1] if match and suffix in ("", Path(file).suffix.lower()) else None
 
 
 def _stem(file: str) -> str:

@@ -70,14 +70,15 @@ def _check_zip(path: Path, limit: int) -> None:
 
 def _harmless_classes() -> AbstractContextManager[Any]:
     """Lets plain data be read that stand beside the tensors: NumPy's numbers and arrays, and argparse's options."""
-    safe_globals = getattr(torch.serialization, "safe_globals", None)  # from torch 2.5 on
+    if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # before torch 2.6
+        return nullcontext()
     core = getattr(np, "_core", None) or np.core
     codes = (*np.typecodes["AllInteger"], *np.typecodes["AllFloat"], "?")
     classes: list[Any] = [argparse.Namespace, np.dtype, np.ndarray, *{type(np.dtype(code)) for code in codes}]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # of NumPy 1 and 2
         classes += [(core.multiarray.scalar, f"{module}.scalar")]
         classes += [(core.multiarray._reconstruct, f"{module}._reconstruct")]
-    return safe_globals(classes) if safe_globals else nullcontext()
+    return torch.serialization.safe_globals(classes)
 
 
 def _classes(path: Path) -> str:

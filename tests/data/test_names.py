@@ -48,6 +48,7 @@ def renamed(source: Path, folder: Path, template: str) -> Path:
     ("hr_names", "lr_names", "hr_pattern", "lr_pattern"),
     [
         ("{}_HR_x2.png", "{}_LRBI_x2.png", "{name}_HR_x{scale}.png", "{name}_LRBI_x{scale}.png"),
+        ("{}_HR.PNG", "{}_LR.png", "{name}_HR.png", "{name}_LR.PNG"),
         ("{}_SRF_2_HR.png", "{}_SRF_2_LR.png", "{name}_SRF_{scale}_HR", "{name}_SRF_{scale}_LR"),
         ("img_{}.png", "x2_{}.png", "img_{name}", "x{scale}_{name}"),
         ("{}.png", "{}_small.png", "{name}", "{name}_small.png"),
@@ -175,6 +176,12 @@ def test_an_lmdb_gives_what_basicsr_s_client_reads(tmp_path, hr):
     for env in client.client._client.values():
         env.close()
     assert np.array_equal(load_dataset("set", DataSource(hr=tmp_path / "HR.lmdb"), 2)[0].hr, theirs)
+
+
+def test_an_lmdb_that_was_killed_is_removed_by_the_next(tmp_path, hr):
+    (tmp_path / ".srq-0123" / "HR.lmdb").mkdir(parents=True)
+    write_lmdb(hr, tmp_path / "HR.lmdb")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["HR", "HR.lmdb"]
 
 
 @pytest.mark.parametrize("change", [lambda text: b"\xef\xbb\xbf" + text, lambda text: text.replace(b"\n", b"\r\n")])

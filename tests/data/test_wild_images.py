@@ -227,8 +227,9 @@ def test_an_image_by_its_content_is_named(tmp_path, name, kind):
 
 def test_what_is_no_image_does_not_matter(tmp_path):
     write_image(tmp_path / "b.png", PIXELS)
-    for name in ("Thumbs.db", "readme.txt", ".DS_Store", "._b.png", ".hidden.gif", "list.mat"):
-        (tmp_path / name).write_bytes(b"text")
+    for name in ("Thumbs.db", "readme.txt", ".DS_Store", "._b.png", ".hidden.gif", "list.mat", "empty"):
+        (tmp_path / name).write_bytes(b"text" * (name != "empty"))
+    (tmp_path / "sound.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
     (tmp_path / "folder.gif").mkdir()
     assert [path.name for path in list_images(tmp_path)] == ["b.png"]
 
