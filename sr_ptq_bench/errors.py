@@ -18,6 +18,15 @@ DEBUG = "SRQ_DEBUG"
 """With this environment variable the traceback of every error is printed before its line."""
 
 
+def printable(text: str) -> str:
+    """The text as one line that no terminal obeys: spaces for white space, escapes for other invisible characters.
+
+    >>> print(printable("a\\x1b[31m\\tb"))
+    a\\x1b[31m b
+    """
+    return "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+
+
 class SrqError(Exception):
     """An expected failure: `srq` prints it as one line on stderr and exits with status 2.
 
@@ -25,8 +34,7 @@ class SrqError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
-        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        line = " ".join(printable(message).split())
         half = LONGEST // 2
         super().__init__(
             line if len(line) <= LONGEST else f"{line[: half - 3].rstrip()} ... {line[-half + 2 :].lstrip()}"

@@ -14,7 +14,7 @@ import torch
 from ..errors import SrqError
 from ..hooks.specs import hookimpl
 from ..quantization.network import SRModel
-from ..storage.weights import fill, read_weights
+from ..storage.weights import fill, read_weights, without_prefix
 from .tracing import TRACED_SIDE, noise, open_network
 
 if TYPE_CHECKING:
@@ -65,17 +65,20 @@ def recognised(weights: Path) -> Any:
     for tensor, values in tensors.items():
         if not torch.isfinite(values).all() and not tensor.endswith("mask"):
             raise SrqError(f"weights {weights}: tensor {tensor} has values that are not finite")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch on the architectures' code
-            return spandrel.ModelLoader().load_from_state_dict(tensors)
-    except spandrel.UnsupportedModelError as error:
-        raise SrqError(
-            f"spandrel {spandrel.__version__} knows no architecture with the tensors of {weights}"
-        ) from error
-    except Exception as error:  # what an architecture makes of tensors that it takes for its own
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise SrqError(f"spandrel {spandrel.__version__} cannot load weights {weights}: {why}") from error
+    known: dict[str, torch.Tensor] | None = tensors
+    while known:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch on the architectures' code
+                return spandrel.ModelLoader().load_from_state_dict(known)
+        except spandrel.UnsupportedModelError:
+            known = without_prefix(known)
+        except Exception as error:  # what an architecture makes of tensors that it takes for its own
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise SrqError(f"spandrel {spandrel.__version__} cannot load weights {weights}: {why}") from error
+    first = ", ".join([*tensors][:2])
+    what = f"knows no architecture with the tensors of {weights} ({first}, ...)"
+    raise SrqError(f"spandrel {spandrel.__version__} {what}")
 
 
 def _check(descriptor: Any, scale: int, what: str) -> None:

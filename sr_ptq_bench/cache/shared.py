@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 
 from ..errors import SrqError
 from ..quantization.distribution import Distribution
-from ..records.files import RunResult, read_result
+from ..records.files import NewerRecordError, RunResult, read_result
 from ..records.scores import Scores
 from ..storage.files import read_sealed, set_aside, write_sealed
 from ..storage.locks import locked
@@ -118,13 +118,24 @@ class Cache:
             return None
         try:
             return read_result(path)
+        except NewerRecordError as error:
+            self._say(f"{error}; the run is made again, and that result stays")
+            return None
         except SrqError as error:
             self._say(f"{error}; {path.name}: {set_aside(path)}")
             return None
 
     def keep(self, result: RunResult) -> None:
-        """Remember the result of a run on this machine. Results that came with a repository are not kept here."""
-        self._try(lambda: result.write(self.records, self._say))
+        """Remember the result of a run on this machine.
+
+        Results that came with a repository are not kept here. That of a later srq stays, and this one is not kept.
+        """
+
+        def write() -> None:
+            with suppress(NewerRecordError):
+                result.write(self.records, self._say)
+
+        self._try(write)
 
     def resume_state(self, key: Mapping[str, Any], fresh: bool = False) -> ResumeState:
         """What an earlier run has calibrated, or a killed run has left; nothing if it is to be made `fresh`."""

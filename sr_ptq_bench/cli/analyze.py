@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--test", metavar="SET", help="Score against HR on a test set of the suite instead: slow.")
 @declared.table_format()
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw it too: .png, .pdf or .svg.")
+@click.option("--plot", type=declared.FILE, metavar="FILE", help="Draw it too: .png, .pdf or .svg.")
 def analyze(
     method: str, by: By, patches: int, test: str | None, as_format: Format, plot: Path | None, **choice: Any
 ) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import options as declared
+
 if TYPE_CHECKING:
     from ..library.library import Library
 
-_PATH = click.Path(path_type=Path)
+_PATH = declared.FILE
 
 
 @click.group()
@@ -51,13 +53,13 @@ def _how_to_get(library: Library, name: str) -> str:
 def import_(name: str, path: Path) -> None:
     """Bring the image set or the weights NAME from files that you have, in the folder DIR.
 
-    Images: DIR holds the HR images, or a folder HR and, if you have them, LR images in LR_bicubic/X2, X3 and X4;
-    an archive of them will do as well. Names, number and sizes are checked, missing LR images are made, and all is
-    packed into LMDBs. Weights: DIR holds the published file, or is the file; its SHA-256 is checked.
+    Images: DIR is a folder, or a zip or tar file, with the HR images in any folder and, if you have them, LR images
+    in LR_bicubic/X2, X3 and X4 beside them. Names, number and sizes are checked, missing LR images are made, and all
+    is packed into LMDBs. Weights: DIR holds the published file, or is the file; its SHA-256 is checked.
 
     Example: srq data import Set5 ~/datasets/Set5
     """
-    _library().add(name, path.expanduser())
+    _library().add(name, path)
 
 
 def _library() -> Library:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -46,7 +48,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """A line for the user."""
-        self._lines.print(line, soft_wrap=True)
+        self._lines.print(printable(line), soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[ShowProgress]:
@@ -97,7 +99,7 @@ class Display:
         for title in header:
             table.add_column(title)
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(printable, row))
         self.out.print(table, width=None if self.out.is_terminal else UNLIMITED)
 
     def record(self, record: Record, path: Path) -> None:
@@ -121,9 +123,9 @@ class Display:
             columns, lines = list(rows), [[head, *of] for head, *of in zip(heads, *cells, strict=True)]
         table.add_column("")
         for column in columns:
-            table.add_column(column, justify="right", overflow="fold", min_width=WIDEST_NUMBER)
+            table.add_column(printable(column), justify="right", overflow="fold", min_width=WIDEST_NUMBER)
         for line in lines:
-            table.add_row(*line)
+            table.add_row(*map(printable, line))
         self.out.print(table, width=None if self.out.is_terminal else UNLIMITED)
         seconds, memory = record.timings["total"], record.peak_memory_bytes / 2**30
         self.out.print(f"{seconds:.0f} s, {memory:.1f} GiB; record: {path}", soft_wrap=True)

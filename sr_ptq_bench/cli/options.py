@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -14,8 +15,17 @@ from ..protocol.limits import LARGEST_SEED
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path)
+
+class UserPath(click.Path):
+    """A path as a pathlib.Path, `~` at its start replaced: no shell does that in `--out=~/x`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does."""
+        return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111
+
+
+FOLDER = UserPath(path_type=Path, file_okay=False)
+FILE = UserPath(path_type=Path)
 
 
 def together(*options: Decorator) -> Decorator:
@@ -81,25 +91,25 @@ tile_overlap = click.option(
 # Where
 
 plugin_files = click.option(
-    "--plugin", "plugin_files", multiple=True, type=_FILE, metavar="FILE.py", help="A plugin that is not installed."
+    "--plugin", "plugin_files", multiple=True, type=FILE, metavar="FILE.py", help="A plugin that is not installed."
 )
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 out = click.option(
     "--out",
     default=Path("leaderboards"),
     show_default=True,
-    type=_FILE,
+    type=FILE,
     help="Records are written to OUT/results/SUITE.",
 )
 results = click.option(
     "--results",
     default=Path("leaderboards/results"),
     show_default=True,
-    type=_FOLDER,
+    type=FOLDER,
     metavar="DIR",
     help="Records, in DIR/SUITE/*.json.",
 )
-picture = click.option("--out", required=True, type=_FILE, metavar="FILE", help="The picture: .png, .pdf or .svg.")
+picture = click.option("--out", required=True, type=FILE, metavar="FILE", help="The picture: .png, .pdf or .svg.")
 
 
 def table_format(help_text: str = "Format of the table.") -> Decorator:

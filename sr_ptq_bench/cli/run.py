@@ -116,6 +116,7 @@ def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
     """The suite with the user's own test sets in place of its own, under a name that no table mixes with it."""
     from ..errors import SrqError
     from ..protocol.suite import DataSource
+    from ..storage.home import expanded
 
     if not tests:
         return suite
@@ -128,5 +129,5 @@ def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
             raise SrqError(f"no name for a test set: '{name}'; expected letters, digits, '.', '_' and '-'")
         if name in sources:
             raise SrqError(f"test set '{name}' is given twice; give each a name of its own")
-        sources[name] = DataSource(hr=Path(folder).expanduser())
+        sources[name] = DataSource(hr=expanded(folder))
     return suite.model_copy(update={"name": f"{suite.name}-{'-'.join(sorted(sources))}", "test": sources})

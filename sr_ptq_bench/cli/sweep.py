@@ -28,7 +28,7 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
 
 
 @click.command()
-@click.argument("file", required=False, metavar="[FILE.toml]", type=click.Path(path_type=Path))
+@click.argument("file", required=False, metavar="[FILE.toml]", type=declared.FILE)
 @click.option("--methods", "-m", metavar="NAME,...", help="Methods, as `srq run --method` takes them.")
 @click.option("--bits", "-b", metavar="BITS,...", help="Bit-widths: 4, or w4a8; 2 to 8.")
 @click.option("--scales", "-s", metavar="SCALE,...", help="Upscaling factors: 2, 3, 4.")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 OUT = Path("leaderboards")
 PUBLISHED = "-published"
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @contextmanager
@@ -39,10 +38,12 @@ def _no_search_for_cycles() -> Iterator[None]:
 
 @click.command()
 @click.option("--suite", metavar="NAME", help="Only the tables of this suite; default: all suites found.")
-@click.option("--results", type=_FOLDER, metavar="DIR", help="Records, in DIR/SUITE/*.json; default: OUT/results.")
+@click.option(
+    "--results", type=declared.FOLDER, metavar="DIR", help="Records, in DIR/SUITE/*.json; default: OUT/results."
+)
 @click.option(
     "--out",
-    type=_FOLDER,
+    type=declared.FOLDER,
     metavar="OUT",
     default=OUT,
     show_default=True,
@@ -110,7 +111,7 @@ def _records(results: Path, suite: str | None, skip: Say | None) -> list[Record]
     """
     from ..records.files import name_of, read_records
 
-    folders = [results / suite] if suite else sorted(path for path in results.glob("*") if path.is_dir())
+    folders = [results / suite] if suite else sorted(filter(_is_folder, results.glob("*")))
     records = []
     for folder in folders:
         for record in read_records(folder, skip):
@@ -122,6 +123,10 @@ def _records(results: Path, suite: str | None, skip: Say | None) -> list[Record]
         ask = f"srq run --method minmax --bits 4 --scale 2 --suite {suite or 'sample'}"
         raise SrqError(f"no records in {results / suite if suite else results}; make one: `{ask}`")
     return records
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
 
 
 def _pages(records: list[Record]) -> dict[str, Page]:
@@ -158,7 +163,8 @@ def _command(suite: str | None, results: Path | None, out: Path, published: bool
 
 def _found(out: Path, suite: str | None, published: bool) -> dict[Path, str]:
     """The texts of the tables of one kind that are there."""
-    paths = [path for path in sorted(out.glob("*/*.md")) if path.stem.endswith(PUBLISHED) == published]
+    found = (path for path in sorted(out.glob("*/*.md")) if not path.name.startswith("."))
+    paths = [path for path in found if path.stem.endswith(PUBLISHED) == published]
     return {path: _content(path) for path in paths if suite in (None, path.parent.name)}
 
 
@@ -176,8 +182,8 @@ def _check(texts: Mapping[Path, str], found: Mapping[Path, str], renew: str) -> 
 
 
 def _content(path: Path) -> str:
-    """The exact text of a table; one that is no UTF-8 differs from every table."""
+    """The text of a table, with the ends of lines that git writes on Windows (core.autocrlf) as they were committed."""
     try:
-        return path.read_bytes().decode(errors="replace")
+        return path.read_bytes().decode(errors="replace").replace("\r\n", "\n")
     except OSError as error:
         raise SrqError(f"cannot read {path}: {error.strerror or error}") from error

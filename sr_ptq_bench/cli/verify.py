@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import printable
 from . import options as declared
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ DIFFERS = 1
 
 
 @click.command()
-@click.argument("records", metavar="RECORD...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("records", metavar="RECORD...", nargs=-1, required=True, type=declared.FILE)
 @click.option("--suite", metavar="SUITE", help="The suite of the record, if it is not built in: a .toml file.")
 @declared.test
 @click.option("--stamp", is_flag=True, help="Write into each RECORD that this code gives its scores again.")
@@ -73,4 +74,4 @@ def _line(comparison: Comparison) -> str:
     if comparison.difference and comparison.holds:
         verdict += ", less than what is printed"
     numbers = f"recorded {comparison.recorded:.6g}, again {comparison.again:.6g}"
-    return f"{comparison.dataset} {comparison.metric.upper()}: {numbers}: {verdict}"
+    return printable(f"{comparison.dataset} {comparison.metric.upper()}: {numbers}: {verdict}")

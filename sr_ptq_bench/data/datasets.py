@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import SrqError
-from .folders import Listing, by_stem, list_folders, list_lmdbs
 from .image_set import list_imported
-from .images import Image, Size, check_image, list_images, read_image, size_of
-from .lmdb import SUFFIX
+from .images import Image, Size, decode, size_of
+from .pairs import Listing, list_pairs
 from .photos import photo_path
 from .resize import crop_to_multiple, downscale
+from .stores import Files, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..protocol.suite import DataSource
+    from .stores import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,34 +128,31 @@ def _list(source: DataSource, scale: int, images: Path | None) -> Listing:
             raise SrqError(f"datasets {', '.join(source.datasets)} are named, but no folder that holds them")
         return list_imported(source.datasets, images, scale)
     if source.hr is None:
-        return list_generated({name: photo_path(name) for name in source.photos}, scale)
-    lr = None if source.lr is None else Path(source.lr.replace("{scale}", str(scale)))
-    stores = [path for path in (source.hr, lr) if path is not None and path.suffix == SUFFIX]
-    if lr is not None and len(stores) == 2:
-        return list_lmdbs(source.hr, lr, scale)
-    if stores:
-        raise SrqError(f"{stores[0]}: an LMDB goes with an LMDB; name one of HR and one of LR images")
-    if lr is None:
-        return list_generated(by_stem(list_images(source.hr)), scale)
-    return list_folders(source.hr, lr, scale)
+        return list_generated(Files({name: photo_path(name) for name in source.photos}), scale)
+    hr = open_store(source.hr, scale)
+    if source.lr is None:
+        return list_generated(hr, scale)
+    return list_pairs(hr, open_store(source.lr, scale), scale, f"{source.hr} and {source.lr}")
 
 
-def list_generated(files: dict[str, Path], scale: int) -> Listing:
+def list_generated(hr: Store, scale: int) -> Listing:
     """HR images alone, cropped to a multiple of the scale, and LR images made from them."""
-    paths = list(files.values())
+    names = hr.names
 
     def read(index: int) -> tuple[Image, Image]:
-        hr = np.ascontiguousarray(crop_to_multiple(read_image(paths[index]), scale))
-        return downscale(hr, scale), hr
+        name = names[index]
+        pixels = decode(hr.read(name), hr.called(name))
+        cropped = np.ascontiguousarray(crop_to_multiple(pixels, scale))
+        return downscale(cropped, scale), cropped
 
-    return Listing(tuple(files), tuple(lr_size(path, scale) for path in paths), read, lambda index: read(index)[0])
+    return Listing(names, tuple(lr_size(hr, name, scale) for name in names), read, lambda index: read(index)[0])
 
 
-def lr_size(hr: Path, scale: int) -> Size:
-    """The size of the LR image that is made from an HR file; raises SrqError where nothing is left of it."""
-    size = check_image(hr)
+def lr_size(hr: Store, name: str, scale: int) -> Size:
+    """The size of the LR image that is made from an HR image; raises SrqError where nothing is left of it."""
+    size = hr.size(name)
     if min(size) < scale:
-        raise SrqError(f"{hr}: {size} pixels are too few for x{scale}; remove it")
+        raise SrqError(f"{hr.called(name)}: {size} pixels are too few for x{scale}; remove it")
     return Size(size.height // scale, size.width // scale)
 
 

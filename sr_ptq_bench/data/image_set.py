@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import SrqError
 from ..storage.files import read_whole, write_atomically
-from .folders import Listing, list_lmdbs
+from .pairs import Listing, list_pairs
+from .stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,4 +89,10 @@ def _list_one(folder: Path, scale: int) -> Listing:
     known = ImportedSet.read(folder)
     if known.bytes != bytes_of(folder):
         raise SrqError(f"{folder}: changed since its import; remove this folder and import {folder.name} anew")
-    return list_lmdbs(hr_store(folder), lr_store(folder, scale), scale)._replace(sha256=known.sha256[scale])
+    return list_packed(folder, scale)._replace(sha256=known.sha256[scale])
+
+
+def list_packed(folder: Path, scale: int) -> Listing:
+    """The pairs in the LMDBs of a set, whether it is complete or not."""
+    hr, lr = hr_store(folder), lr_store(folder, scale)
+    return list_pairs(open_store(hr, scale), open_store(lr, scale), scale, f"{hr} and {lr}")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError
-from ..storage.files import read_whole, too_large
+from ..storage.files import too_large
+from ..storage.text import read_text
+from ..storage.working_folder import working_folder
 from .images import (
     LARGEST_FILE,
     MAX_PIXELS,
@@ -28,8 +28,10 @@ from .images import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
 
 SUFFIX = ".lmdb"
+DATA = "data.mdb"
 
 # BasicSR takes what stands before the first dot of a line as the key and encodes it as ASCII.
 _KEY = r"[ -\-0-\[\]-~]{1,255}"  # printable ASCII without dot, slash and backslash
@@ -40,9 +42,14 @@ _COMPRESSION = 1
 _IMAGES_PER_COMMIT = 64  # LMDB keeps what is not committed in memory
 
 
+def is_lmdb(folder: Path) -> bool:
+    """Whether a folder is, or should be, an LMDB."""
+    return folder.suffix == SUFFIX or (folder / DATA).is_file()
+
+
 def parse_meta(text: str, name: str) -> dict[str, Size]:
     """Sizes by key from the lines of a meta_info.txt, which errors call `name`."""
-    lines = text.removesuffix("\n").split("\n") if text else []
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
     sizes: dict[str, Size] = {}
     for number, line in enumerate(lines, start=1):
         match = _LINE.fullmatch(line)
@@ -63,16 +70,24 @@ def check_lmdb(folder: Path) -> dict[str, Size]:
     """Sizes by key of an LMDB folder, after a look at its meta lines and the header of every entry."""
     meta = folder / "meta_info.txt"
     try:
-        text = read_whole(meta, _LARGEST_META).decode()
+        text = read_text(meta, _LARGEST_META)
     except (OSError, UnicodeDecodeError) as error:
         raise SrqError(f"{folder}: no readable meta_info.txt ({error}); expected BasicSR's format") from error
     sizes = parse_meta(text, str(meta))
     with _reader(folder) as entry:
         for key, size in sizes.items():
-            found = check_bytes(bytes(entry(key)[:_HEADER_BYTES]), f"{folder}[{key}]")
+            found = _size(entry(key), f"{folder}[{key}]")
             if found != size:
                 raise SrqError(f"{folder}[{key}]: {found} pixels, meta_info.txt says {size}; write it again")
     return sizes
+
+
+def _size(entry: memoryview, name: str) -> Size:
+    """The size of an image by the begin of an entry, or by the whole where long metadata come first."""
+    try:
+        return check_bytes(bytes(entry[:_HEADER_BYTES]), name)
+    except SrqError:
+        return check_bytes(bytes(entry), name)
 
 
 def read_entry(folder: Path, key: str) -> bytes:
@@ -86,7 +101,7 @@ def _reader(folder: Path) -> Iterator[Callable[[str], memoryview]]:
     """A function from key to bytes, while the LMDB is open; a process can open an LMDB only once."""
     import lmdb
 
-    data = folder / "data.mdb"
+    data = folder / DATA
     if not data.is_file():
         raise SrqError(f"{folder}: no data.mdb in it; expected an LMDB of BasicSR")
     try:
@@ -127,8 +142,8 @@ def pack(destination: Path, sizes: Mapping[str, Size], read: Callable[[str], Ima
     """
     _check_destination(destination)
     try:
-        with TemporaryDirectory(prefix=".srq-", dir=destination.parent) as folder:
-            part = Path(folder) / destination.name
+        with working_folder(destination.parent) as folder:
+            part = folder / destination.name
             _fill(part, sizes, read)
             part.rename(destination)
     except OSError as error:

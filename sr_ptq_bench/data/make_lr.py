@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrqError
 from .datasets import lr_size
-from .folders import by_stem
-from .images import list_images, read_image, write_image
+from .images import decode, write_image
 from .resize import crop_to_multiple, downscale
+from .stores import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,15 +19,16 @@ def write_lr(hr: Path, destination: Path, scale: int, *, force: bool = False) ->
 
     Existing files are an SrqError unless `force` is set. All HR headers are checked before the first write.
     """
-    sources = by_stem(list_images(hr))
+    sources = open_store(hr, scale)
     if destination.resolve() == hr.resolve():
         raise SrqError(f"{destination} is the HR folder itself; choose another one for the LR images")
-    targets = {destination / f"{name}.png": path for name, path in sources.items()}
+    targets = {destination / f"{name}.png": name for name in sources.names}
     existing = [target for target in targets if target.exists()]
     if existing and not force:
         raise SrqError(f"{existing[0]} exists already ({len(existing)} such files); use --force to replace them")
-    for path in sources.values():
-        lr_size(path, scale)
-    for target, path in targets.items():
-        write_image(target, downscale(crop_to_multiple(read_image(path), scale), scale))
+    for name in sources.names:
+        lr_size(sources, name, scale)
+    for target, name in targets.items():
+        pixels = decode(sources.read(name), sources.called(name))
+        write_image(target, downscale(crop_to_multiple(pixels, scale), scale))
     return list(targets)

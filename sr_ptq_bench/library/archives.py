@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import ntpath
 import shutil
 import stat
@@ -14,6 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ..errors import SrqError
+from ..storage.archive_files import HeaderError, Metered, open_tar, open_zip, tar_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +25,13 @@ if TYPE_CHECKING:
 LARGEST_RATIO = 20
 SMALLEST_LIMIT = 2**24
 
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, ValueError)
+MOST_MEMBERS = 2**15
+"""Flickr2K's archive has 18,000."""
+FEWEST_MEMBERS, BYTES_PER_MEMBER = 1000, 128
+"""An archive of images has far fewer members than this many, and than its bytes over this number."""
+
+_NO_TAR = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
+_DAMAGE = (*_NO_TAR, zipfile.BadZipFile, RuntimeError, ValueError)
 
 
 class Member(NamedTuple):
@@ -37,18 +46,18 @@ def unpack(archive: Path, destination: Path, inside: str = "") -> int:
     """Unpack the files below the folder `inside` of an archive into the new folder `destination`; return their number.
 
     Raises SrqError, and leaves nothing, for an archive that is damaged, names a place outside of the destination,
-    holds a link or a device, names a file twice, or unpacks to more than its size explains.
+    holds a link or a device, names a file twice, or unpacks to more bytes or files than its size explains.
     """
     destination.mkdir(parents=True)
-    limit = max(LARGEST_RATIO * archive.stat().st_size, SMALLEST_LIMIT)
     try:
-        with _members(archive) as members:
-            count = _write(members, destination, PurePosixPath(inside), limit)
+        with archive.open("rb") as file, _members(file) as members:
+            bounded = _bounded(members, archive.stat().st_size)
+            count = _write(bounded, destination, PurePosixPath(inside))
     except BaseException as error:
         shutil.rmtree(destination, ignore_errors=True)
-        if isinstance(error, _RefusedError):
+        if isinstance(error, _RefusedError | HeaderError):
             raise SrqError(f"{archive} is refused: {error}") from error
-        if isinstance(error, _DAMAGE):
+        if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno is None):
             raise SrqError(f"{archive}: no zip or tar file, or damaged ({error}); fetch it anew") from error
         if isinstance(error, OSError):
             raise SrqError(f"cannot unpack {archive} into {destination}: {error.strerror or error}") from error
@@ -60,13 +69,24 @@ class _RefusedError(Exception):
     """An archive that no honest publisher makes."""
 
 
-def _write(members: Iterator[Member], destination: Path, inside: PurePosixPath, limit: int) -> int:
-    count = total = 0
+def _bounded(members: Iterator[Member], archive_bytes: int) -> Iterator[Member]:
+    """The members, as long as they are not more than an archive of this size explains."""
+    most_bytes = max(LARGEST_RATIO * archive_bytes, SMALLEST_LIMIT)
+    most = min(MOST_MEMBERS, max(FEWEST_MEMBERS, archive_bytes // BYTES_PER_MEMBER))
+    total = 0
+    for count, member in enumerate(members, start=1):
+        total += member.size
+        if member.size < 0 or total > most_bytes:
+            raise _RefusedError(f"it unpacks to more than {most_bytes} bytes")
+        if count > most:
+            raise _RefusedError(f"it has more than {most} members")
+        yield member
+
+
+def _write(members: Iterator[Member], destination: Path, inside: PurePosixPath) -> int:
+    count = 0
     for member in members:
         path = safe_path(member.name)
-        total += member.size
-        if member.size < 0 or total > limit:
-            raise _RefusedError(f"it unpacks to more than {limit} bytes")
         if member.open is None or not path.is_relative_to(inside):
             continue
         target = destination.joinpath(*path.parts)
@@ -90,29 +110,39 @@ def safe_path(name: str) -> PurePosixPath:
 
 
 @contextmanager
-def _members(archive: Path) -> Iterator[Iterator[Member]]:
-    if tarfile.is_tarfile(archive):  # asked first: a tar file may end with a zip file
-        with tarfile.open(archive) as tar:
-            yield _tar_members(tar)
+def _members(file: IO[bytes]) -> Iterator[Iterator[Member]]:
+    """The members of a tar file, or of a zip file."""
+    try:
+        tar, meter = open_tar(file)  # tried first: a tar file may end with a zip file
+    except _NO_TAR:
+        with open_zip(file) as archive:
+            yield _zip_members(archive)
     else:
-        with zipfile.ZipFile(archive) as file:
-            yield _zip_members(file)
+        with tar:
+            yield _tar_members(tar, meter)
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
-    for info in archive.infolist():
+    members = archive.infolist()
+    if len(members) > MOST_MEMBERS:
+        raise _RefusedError(f"it has more than {MOST_MEMBERS} members")
+    for info in members:
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _RefusedError(f"'{info.filename[:80]}' is a link or a device")
-        yield Member(
-            info.filename, info.file_size, None if info.filename.endswith("/") else partial(archive.open, info)
-        )
+        name = _with_slashes(info.filename)
+        yield Member(name, info.file_size, None if name.endswith("/") else partial(archive.open, info))
 
 
-def _tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
-    for info in archive:
+def _tar_members(archive: tarfile.TarFile, meter: Metered) -> Iterator[Member]:
+    for info in tar_headers(archive, meter):
         if not info.isfile() and not info.isdir():
             raise _RefusedError(f"'{info.name[:80]}' is a link or a device")
-        yield Member(info.name, info.size, None if info.isdir() else partial(_opened, archive, info))
+        yield Member(_with_slashes(info.name), info.size, None if info.isdir() else partial(_opened, archive, info))
+
+
+def _with_slashes(name: str) -> str:
+    """The name with slashes between its parts; some tools of Windows write backslashes."""
+    return name.replace("\\", "/")
 
 
 def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

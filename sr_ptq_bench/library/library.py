@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..data.image_set import ImportedSet, is_imported
 from ..errors import SrqError, unknown
 from ..progress import SILENT
+from ..storage.working_folder import remove_abandoned, working_folder
 from .registry import Registry, file_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ..progress import Reporter
     from ..protocol.suite import DataSource
@@ -81,6 +81,7 @@ class Library:
     def add(self, name: str, path: Path) -> None:
         """Put weights or an image set at hand from the user's files: a folder, the archive or the weights' file."""
         self._check(name)
+        remove_abandoned(self.home)
         if name in self.registry.weights:
             entry = self.registry.weights[name]
             file = path / file_name(entry.url) if path.is_dir() else path
@@ -88,7 +89,7 @@ class Library:
                 kept = downloads.keep(file, file_name(entry.url), entry.sha256)
             self.reporter.say(f"{name} is at hand: {kept}")
         elif path.is_dir():
-            self._import(name, path)
+            self._import(name, path, called=path)
         elif path.is_file():
             self._unpack_and_import(name, path)
         else:
@@ -122,12 +123,16 @@ class Library:
                 f"{file}: no sha256 is published; recorded, and checked from now on: {downloads.recorded(file)}"
             )
 
-    def _import(self, name: str, folder: Path) -> None:
+    def _import(self, name: str, folder: Path, called: Path) -> None:
+        """Import from a folder, which errors call what the user knows."""
         from .import_set import import_images
 
         entry = self.registry.image_set(name)
         with self.reporter.stage(f"Import {name}") as report:
-            said = import_images(name, entry, folder, self.images, report)
+            try:
+                said = import_images(name, entry, folder, self.images, report)
+            except SrqError as error:
+                raise SrqError(str(error).replace(str(folder), str(called))) from error
         for line in said:
             self.reporter.say(f"{name} {line}")
         self.reporter.say(self._described(name))
@@ -138,13 +143,13 @@ class Library:
         inside = self.registry.image_set(name).folder
         try:
             self.home.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(prefix=".srq-", dir=self.home) as temporary:
-                folder = Path(temporary) / "unpacked"
+            with working_folder(self.home) as temporary:
+                published, everything = temporary / "published", temporary / "everything"
                 with self.reporter.stage(f"Unpack {archive.name}"):
-                    count = unpack(archive, folder, inside)
-                if not count:
-                    raise SrqError(f"{archive} holds no folder {inside}; unpack it, then `srq data import {name} DIR`")
-                self._import(name, folder / inside)
+                    is_published = inside and unpack(archive, published, inside)
+                    if not is_published:
+                        unpack(archive, everything)
+                self._import(name, published / inside if is_published else everything, called=archive)
         except OSError as error:
             raise SrqError(f"cannot unpack {archive} in {self.home}: {error.strerror or error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -52,6 +52,11 @@ class ImageSet(_Entry):
     sha256: Sha256 | None = None
     folder: str = ""
     """Where in the archive the set lies."""
+
+    def has_names(self, images: Collection[str]) -> bool:
+        """Whether images with these names may be the set."""
+        known = all(any(re.fullmatch(pattern, image) for pattern in self.names) for image in images)
+        return known and len(images) == self.count
 
     def check(self, name: str, found: Mapping[str, Size]) -> None:
         """Raise SrqError that names the first image that is not the set's, or how many there should be."""

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ..errors import SrqError, first_complaint, unknown
-from ..storage.files import read_whole
+from ..storage.home import expanded
+from ..storage.text import read_toml
 from .types import Frozen, OptionValue, Padding, Scale
 
 if TYPE_CHECKING:
     pass
 
 
-LARGEST_SUITE = 2**18
 MOST_PIXELS = 2**31
 """Of all calibration patches together: 6 GiB."""
-MOST_DOTS = 200
-"""In a line: tomllib takes minutes for a key of 40,000 parts."""
 SUITES = Path(__file__).parent / "suites"
 
 
@@ -34,7 +31,8 @@ class DataSource(Frozen):
     """Where images come from: sample photos or image sets by name, an HR folder (LR generated), or an HR and LR pair.
 
     `datasets` are sets that `srq data import` or `srq data get` has put at hand. `hr` and `lr` are folders of images,
-    or folders ending in `.lmdb` in BasicSR's format. `{scale}` in `lr` is replaced by the scale of the run.
+    or LMDBs in BasicSR's format. `{scale}` in them is replaced by the scale of the run. A last part with `{name}` is a
+    pattern of the files' names.
     """
 
     photos: tuple[str, ...] = ()
@@ -54,8 +52,8 @@ class DataSource(Frozen):
         """The same source with its relative paths read from `folder`."""
         if self.hr is None:
             return self
-        lr = None if self.lr is None else str(folder / self.lr)
-        return DataSource(hr=folder / self.hr, lr=lr)
+        lr = None if self.lr is None else str(folder / expanded(self.lr))
+        return DataSource(hr=folder / expanded(self.hr), lr=lr)
 
 
 class Calibration(Frozen):
@@ -119,21 +117,13 @@ class Suite(Frozen):
     @classmethod
     def load(cls, name: str) -> Suite:
         """Read a built-in suite by name or any suite from a `.toml` file; raises SrqError."""
-        path = Path(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
+        path = expanded(name) if name.endswith(".toml") else SUITES / f"{name}.toml"
         if not name.endswith(".toml") and name not in suite_names():
             raise unknown("suite", name, suite_names())
         try:
-            text = read_whole(path, LARGEST_SUITE).decode()
-            if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
-                raise SrqError(f"suite {path}: a line has more than {MOST_DOTS} dots; shorten it")
-            table = tomllib.loads(text)
-            suite = cls.model_validate(table)
+            suite = cls.model_validate(read_toml(path, "suite"))
         except ValidationError as error:
             raise SrqError(f"suite {path}: {first_complaint(error, cls)}") from error
-        except OSError as error:
-            raise SrqError(f"cannot read suite {path}: {error.strerror or error}") from error
-        except (ValueError, RecursionError) as error:  # tomllib's own error, a number of 5,000 digits, deep nesting
-            raise SrqError(f"cannot read suite {path}: {error}; expected a TOML file") from error
         return suite._relative_to(path.parent)
 
     def with_model(self, name: str) -> Suite:
@@ -161,7 +151,7 @@ class Suite(Frozen):
 
 
 def _files_in(folder: Path, weights: WeightFiles) -> WeightFiles:
-    return {scale: folder / file if isinstance(file, Path) else file for scale, file in weights.items()}
+    return {scale: folder / expanded(file) if isinstance(file, Path) else file for scale, file in weights.items()}
 
 
 def suite_names() -> list[str]:

@@ -13,8 +13,8 @@ from .fields import NO_PATHS, PORTABLE, SCHEMA_VERSION
 
 def is_newer(error: ValidationError) -> bool:
     """Whether a record is refused because its schema version is a later one."""
-    first = error.errors(include_url=False)[0]
-    return first["loc"] == ("schema_version",) and type(first["input"]) is int and first["input"] > SCHEMA_VERSION
+    versions = (each["input"] for each in error.errors(include_url=False) if each["loc"] == ("schema_version",))
+    return any(isinstance(version, int | float) and version > SCHEMA_VERSION for version in versions)
 
 
 def complaint(error: ValidationError, model: type[BaseModel]) -> str:

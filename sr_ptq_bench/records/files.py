@@ -119,6 +119,11 @@ def read_record(path: Path) -> Record:
         raise kind(f"record {path}: {complaint(error, Record)}") from error
 
 
+def record_files(folder: Path) -> list[Path]:
+    """The files of a folder that should be records; hidden ones, as macOS makes, are none."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+
+
 def read_records(folder: Path, skip: Say | None = None) -> list[Record]:
     """All records of a folder in the order of their file names; none where there is no such folder.
 
@@ -126,7 +131,7 @@ def read_records(folder: Path, skip: Say | None = None) -> list[Record]:
     `skip` it is left out, and `skip` is told why.
     """
     records = []
-    for path in sorted(folder.glob("*.json")):
+    for path in record_files(folder):
         try:
             records.append(_named_record(path))
         except SrqError as error:
@@ -146,12 +151,18 @@ def _named_record(path: Path) -> Record:
 
 
 def make_room(path: Path, say: Say) -> None:
-    """Set a damaged record aside before a new one takes its name; raises SrqError for one of a later srq."""
-    if not path.exists():
-        return
+    """Set a damaged record aside before a new one takes its name; raises NewerRecordError for one of a later srq."""
+    fault = fault_of(path) if path.exists() else None
+    if fault:
+        say(f"{fault}; {set_aside(path)}")
+
+
+def fault_of(path: Path) -> SrqError | None:
+    """What is wrong with the record at `path`; raises NewerRecordError for one of a later srq, which stays."""
     try:
         read_record(path)
     except NewerRecordError as error:
-        raise SrqError(f"{error}; it is not overwritten: use a newer srq, or another --out") from error
+        raise NewerRecordError(f"{error}; it is not overwritten: use a newer srq, or another --out") from error
     except SrqError as error:
-        say(f"{error}; {set_aside(path)}")
+        return error
+    return None

@@ -34,3 +34,18 @@ def locked(path: Path, what: str, say: Say) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock `path` where no other process does; whether it is held now. Raises OSError."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

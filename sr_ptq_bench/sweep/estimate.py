@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError
-from ..records.files import read_record
+from ..records.files import read_record, record_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,7 +78,7 @@ def in_words(seconds: float) -> str:
 def earlier_records(folders: Iterable[Path]) -> list[Record]:
     """All readable records of the folders; others tell nothing about time."""
     records = []
-    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+    for path in (path for folder in folders for path in record_files(folder)):
         try:
             records.append(read_record(path))
         except SrqError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -16,6 +15,8 @@ from ..protocol.limits import LARGEST_SEED
 from ..protocol.run_spec import RunSpec
 from ..protocol.suite import OptionSet, Suite
 from ..protocol.types import OptionValue, ScopeName, parse_scale
+from ..storage.home import expanded
+from ..storage.text import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -181,18 +182,14 @@ class SweepFile(GridFields):
     def load(cls, path: Path) -> Self:
         """Read a file, its paths from the file's folder; raises SrqError."""
         try:
-            sweep = cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise SrqError(f"cannot read sweep {path}: {error.strerror or error}") from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SrqError(f"cannot read sweep {path}: {error}; expected a TOML file") from error
+            sweep = cls.model_validate(read_toml(path, "sweep"))
         except ValidationError as error:
             raise SrqError(f"sweep {path}: {_complaint(error)}") from error
         folder = path.absolute().parent
         return sweep.model_copy(
             update={
                 "suite": _in_folder(folder, sweep.suite),
-                "plugins": tuple(folder / plugin for plugin in sweep.plugins),
+                "plugins": tuple(folder / expanded(plugin) for plugin in sweep.plugins),
                 "run": tuple(r.model_copy(update={"suite": _in_folder(folder, r.suite)}) for r in sweep.run),
             }
         )
@@ -210,7 +207,7 @@ class SweepFile(GridFields):
 
 def _in_folder(folder: Path, suite: str | None) -> str | None:
     """A suite's file as an absolute path; a built-in suite by its name."""
-    return str(folder / suite) if suite and suite.endswith(".toml") else suite
+    return str(folder / expanded(suite)) if suite and suite.endswith(".toml") else suite
 
 
 def _complaint(error: ValidationError) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrqError, prefix_error
 from ..hooks.resolve import options_by_method
-from ..records.files import RunResult, read_result
+from ..records.files import RunResult, fault_of, read_result
 from ..runs.measure import is_current
 from .grid import Cell, given_twice
 from .worker import Task
@@ -62,7 +62,8 @@ def plan(
             raise given_twice(cell)
         folder = out / "results" / run.resolved.suite
         name = run.record_name
-        here = None if force else _current(_read(folder / name), run, device)
+        found = _read(folder / name)
+        here = None if force else _current(found, run, device)
         remembered = None if here or force else _current(cache.result(name), run, device)
         done = here is not None or remembered is not None
         planned[name] = Planned(cell, run.resolved, name, folder, run.not_scored, done, remembered)
@@ -70,9 +71,10 @@ def plan(
 
 
 def _read(path: Path) -> RunResult | None:
-    """A result that bears its name; None for anything else."""
-    with suppress(SrqError):
-        return read_result(path)
+    """A result that bears its name; None for anything else. Raises NewerRecordError for one of a later srq."""
+    if fault_of(path) is None:
+        with suppress(SrqError):
+            return read_result(path)
     return None
 
 

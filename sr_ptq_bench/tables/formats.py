@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
+
+from ..errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,11 +69,18 @@ class Page:
 def markdown(page: Page) -> str:
     """A Markdown file with pipe tables."""
     tables = [
-        block for sheet in page.sheets for block in (sheet.heading and f"## {sheet.heading}", sheet.lead, _pipes(sheet))
+        block
+        for sheet in page.sheets
+        for block in (sheet.heading and f"## {_inert(sheet.heading)}", _inert(sheet.lead), _pipes(sheet))
     ]
-    notes = "\n".join(f"- {' '.join(note.split())}" for note in page.notes)
-    blocks = [f"<!-- {page.made}; do not edit. -->", f"# {page.title}", page.lead, *tables, notes]
+    notes = "\n".join(f"- {' '.join(_inert(note).split())}" for note in page.notes)
+    blocks = [f"<!-- {page.made}; do not edit. -->", f"# {_inert(page.title)}", _inert(page.lead), *tables, notes]
     return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _inert(text: str) -> str:
+    """Text that is neither HTML nor a link in Markdown, whoever wrote it."""
+    return re.sub(r"\](?=[(\[:])", r"]\\", printable(text)).replace("<", "&lt;")
 
 
 def latex(page: Page) -> str:
@@ -91,11 +101,19 @@ def render(pages: Iterable[Page], as_format: Format) -> str:
         return "\n".join(map(latex, pages))
     import pandas as pd  # takes as long as a thousand records, and Markdown does without
 
-    frame = pd.DataFrame([line for page in pages for line in page.lines], dtype=object)
+    lines = [line for page in pages for line in page.lines]
     if as_format == "csv":
-        return frame.to_csv(index=False, lineterminator="\n")
-    lines = [{key: _json_value(value) for key, value in line.items()} for line in frame.to_dict("records")]
-    return json.dumps(lines, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        harmless = [{_value(key): _value(value) for key, value in line.items()} for line in lines]
+        return pd.DataFrame(harmless, dtype=object).to_csv(index=False, lineterminator="\n")
+    records = pd.DataFrame(lines, dtype=object).to_dict("records")
+    spelt = [{key: _json_value(value) for key, value in line.items()} for line in records]
+    text = json.dumps(spelt, indent=1, ensure_ascii=False, allow_nan=False)
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text) + "\n"
+
+
+def _value(value: Any) -> Any:
+    """A value of a CSV file that no spreadsheet takes for a formula, nor a part of it where semicolons part values."""
+    return re.sub(r"(^|;)(?=\s*[-=+@])", r"\1'", printable(value)) if isinstance(value, str) else value
 
 
 def _json_value(value: Any) -> Any:
@@ -106,11 +124,16 @@ def _json_value(value: Any) -> Any:
 
 
 def _pipes(sheet: Sheet) -> str:
-    return _tabulated(sheet, "pipe", lambda text: text.replace("|", r"\|"), "**{}**")
+    def escape(text: str) -> str:
+        return _inert(text.replace("\\", r"\\")).replace("|", r"\|")
+
+    return _tabulated(sheet, "pipe", escape, "**{}**")
 
 
 def _tabular(sheet: Sheet) -> str:
-    return _tabulated(sheet, "latex_raw", lambda text: "".join(_LATEX.get(c, c) for c in text), r"\textbf{{{}}}")
+    return _tabulated(
+        sheet, "latex_raw", lambda text: "".join(_LATEX.get(c, c) for c in printable(text)), r"\textbf{{{}}}"
+    )
 
 
 def _tabulated(sheet: Sheet, style: str, escape: Callable[[str], str], bold: str) -> str:
@@ -129,4 +152,4 @@ def _tabulated(sheet: Sheet, style: str, escape: Callable[[str], str], bold: str
 
 
 def _comment(text: str) -> str:
-    return f"% {' '.join(text.split())}" if text else ""
+    return f"% {' '.join(printable(text).split())}" if text else ""

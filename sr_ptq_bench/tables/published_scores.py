@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from io import StringIO
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
@@ -13,7 +12,7 @@ from ..library.registry import Registry, file_name
 from ..protocol.types import Scale
 from ..records.complaint import complaint
 from ..records.complexity import FULL_PRECISION
-from ..storage.files import read_whole
+from ..storage.text import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,13 +52,12 @@ class Published(BaseModel):
 def read_published(path: Path) -> list[Published]:
     """Read a CSV file, a score a line; raises SrqError that names the file and the first thing wrong with it."""
     try:
-        text = read_whole(path, LARGEST_FILE).decode()
-        lines = list(csv.DictReader(StringIO(text, newline=""), restkey="more", restval=""))
+        lines = read_table(path, LARGEST_FILE)
     except OSError as error:
         raise SrqError(f"cannot read published scores {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise SrqError(f"published scores {path}: {error}; expected a CSV file in UTF-8") from error
-    return [_parsed(path, number, line) for number, line in enumerate(lines, 2)]
+    return [_parsed(path, number, line) for number, line in lines]
 
 
 def _parsed(path: Path, number: int, line: dict[str, str]) -> Published:

@@ -182,12 +182,12 @@ def test_a_new_record_makes_a_table_stale(home: Path) -> None:
     assert (home / "leaderboards/sample/swinir-light-x2.md").read_bytes() == content
 
 
-def test_check_sees_a_changed_line_end_and_bytes_that_are_no_text(home: Path) -> None:
+def test_check_sees_a_line_more_and_bytes_that_are_no_text(home: Path) -> None:
     store(record())
     call()
     path = home / "leaderboards/sample/swinir-light-x2.md"
     whole = path.read_bytes()
-    for content in (whole.replace(b"\n", b"\r\n"), whole + b"\xff", b""):
+    for content in (whole.replace(b"\n", b"\n\n", 1), whole + b"\xff", b""):
         path.write_bytes(content)
         assert "is stale" in refusal("--check")
 

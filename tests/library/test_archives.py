@@ -91,7 +91,7 @@ def test_a_tar_file_that_ends_with_a_zip_file_is_a_tar_file(tmp_path):
 
 
 ESCAPES = [
-    "../evil", "a/../../evil", "/evil", "//evil", "..", "C:/evil", "C:evil", "..\\evil", "a\\b", "a\nb", "file:x", "",
+    "../evil", "a/../../evil", "/evil", "//evil", "..", "C:/evil", "C:evil", "..\\evil", "a\nb", "file:x", "",
 ]  # fmt: skip
 
 

@@ -112,9 +112,9 @@ def test_an_image_set_is_fetched_and_imported(web, library, told, noise, inside)
 
 
 def test_an_archive_without_the_set_is_named(web, library):
-    web.serve("/all.zip", zipped({"elsewhere/a.png": b"x"}))
+    web.serve("/all.zip", zipped({"elsewhere/a.txt": b"x"}))
     message = error_of(library.get, "Two")
-    assert f"{library.downloads / 'all.zip'} holds no folder sets/Two; unpack it, then `srq data import Two" in message
+    assert f"{library.downloads / 'all.zip'}: no images in this folder, nor in one below it" in message
     assert not library.is_available("Two")
 
 

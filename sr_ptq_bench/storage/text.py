@@ -1,0 +1,69 @@
+"""Text files as editors and spreadsheets leave them: UTF-8, or what a byte order mark says."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import tomllib
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrqError
+from .files import read_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST_TOML = 2**18
+MOST_DOTS = 200
+"""In a line: tomllib takes minutes for a key of 40,000 parts."""
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # begins like that of UTF-16
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def read_text(path: Path, limit: int) -> str:
+    """The text of a file of at most `limit` bytes; raises as `read_whole` does, and UnicodeDecodeError for no text."""
+    data = read_whole(path, limit)
+    return data.decode(next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), "utf-8"))
+
+
+def read_toml(path: Path, kind: str) -> dict[str, Any]:
+    """The table of a TOML file, which errors call a `kind`; raises SrqError."""
+    try:
+        text = read_text(path, LARGEST_TOML)
+        if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+            raise SrqError(f"{kind} {path}: a line has more than {MOST_DOTS} dots; shorten it")
+        return tomllib.loads(text)
+    except OSError as error:
+        raise SrqError(f"cannot read {kind} {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:  # no text, no TOML, a number of 5,000 digits, deep nesting
+        raise SrqError(f"cannot read {kind} {path}: {error}; expected a TOML file") from error
+
+
+def read_table(path: Path, limit: int) -> list[tuple[int, dict[str, str]]]:
+    """The lines of a CSV file by their numbers, each by the names of columns; values too many are under `more`.
+
+    Commas, semicolons or tabs part the values, as a spreadsheet writes them; with the latter two, a number may have a
+    decimal comma. Empty lines are left out. Raises as `read_text` does, and csv.Error.
+    """
+    text = read_text(path, limit)
+    first = 2
+    if told := re.match(r"sep=(.)\r?\n", text):  # Excel's own line
+        text, first = text[told.end() :], 3
+    head = text.split("\n", 1)[0]
+    delimiter = told[1] if told else max(",;\t", key=head.count)
+    rows = csv.DictReader(StringIO(text, newline=""), restkey="more", restval="", delimiter=delimiter)
+    rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+    numbered = [(number, row) for number, row in enumerate(rows, first) if any("".join(of) for of in row.values())]
+    return numbered if delimiter == "," else [(number, _with_points(row)) for number, row in numbered]
+
+
+def _with_points(row: dict[str, str]) -> dict[str, str]:
+    comma = re.compile(r"[+-]?\d+,\d+")
+    return {key: v.replace(",", ".") if comma.fullmatch(str(v)) else v for key, v in row.items()}

@@ -1,0 +1,54 @@
+"""Folders for work in progress, which the next process removes where a killed one has left them."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from .locks import try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PREFIX = ".srq-"
+_LOCK = ".lock"
+
+
+@contextmanager
+def working_folder(parent: Path) -> Iterator[Path]:
+    """A new folder in `parent`, removed at the end; those of processes that have died are removed first.
+
+    A process holds the lock beside its folder for as long as it lives. Raises OSError.
+    """
+    remove_abandoned(parent)
+    folder = parent / f"{PREFIX}{secrets.token_hex(8)}"
+    lock = folder.with_name(folder.name + _LOCK)
+    with try_lock(lock):
+        try:
+            folder.mkdir()
+            yield folder
+        finally:
+            _remove(folder, lock)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove working folders in `parent` that no living process holds."""
+    places = {path.with_name(path.name.removesuffix(_LOCK)) for path in parent.glob(f"{PREFIX}*") if _is_ours(path)}
+    for folder in places:
+        lock = folder.with_name(folder.name + _LOCK)
+        with suppress(OSError), try_lock(lock) as held:
+            if held:
+                _remove(folder, lock)
+
+
+def _remove(folder: Path, lock: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        lock.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name.endswith(_LOCK) or path.is_dir()

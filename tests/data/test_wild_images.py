@@ -1,0 +1,250 @@
+"""Images as cameras, editors and the web leave them: what says nothing of the pixels keeps none from being read."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from refusals import error_of
+
+from sr_ptq_bench.data.datasets import load_dataset
+from sr_ptq_bench.data.images import check_bytes, decode, list_images, portable, read_image, write_image
+from sr_ptq_bench.errors import SrqError
+from sr_ptq_bench.protocol.suite import DataSource
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+IMAGE = PIL.Image.fromarray(PIXELS)
+
+
+def exif(kind: int, count: int, value: bytes, order: str = ">") -> bytes:
+    """EXIF data whose one entry is an orientation, stored in this way."""
+    entry = struct.pack(f"{order}HHI", 0x0112, kind, count) + value
+    head = (b"MM" if order == ">" else b"II") + struct.pack(f"{order}HI", 42, 8)
+    return head + struct.pack(f"{order}H", 1) + entry + struct.pack(f"{order}I", 0)
+
+
+BROKEN = {
+    "nothing": b"",
+    "text": b"not exif",
+    "no TIFF": bytes.fromhex("0008000201120003"),
+    "cut off": exif(3, 1, b"\0\6\0\0")[:14],
+    "offset beyond the end": b"MM" + struct.pack(">HI", 42, 2**31),
+    "BYTE": exif(1, 1, b"\6\0\0\0"),
+    "BYTE, little endian": exif(1, 1, b"\6\0\0\0", "<"),
+    "text 6": exif(2, 2, b"6\0\0\0"),
+    "undefined": exif(7, 1, b"\6\0\0\0"),
+    "float": exif(11, 1, struct.pack(">f", 6.0)),
+    "rational": exif(5, 1, struct.pack(">I", 26)) + struct.pack(">II", 6, 1),
+    "no values": exif(3, 0, b"\0\6\0\0"),
+    "too many values": exif(3, 2**31, b"\0\6\0\0"),
+    "unknown type": exif(77, 1, b"\0\6\0\0"),
+    "0": exif(3, 1, b"\0\0\0\0"),
+    "9": exif(3, 1, b"\0\x09\0\0"),
+}
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def saved(kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    IMAGE.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png(*chunks: bytes, behind: bytes = b"") -> bytes:
+    """The image as a PNG with more chunks before its pixels, and behind them."""
+    content = saved("PNG")
+    return content[:33] + b"".join(chunks) + content[33:-12] + behind + content[-12:]
+
+
+def jpeg(*segments: tuple[int, bytes]) -> bytes:
+    """The image as a JPEG with more APPn segments."""
+    content = saved("JPEG", quality=95)
+    more = b"".join(struct.pack(">BBH", 0xFF, 0xE0 + number, len(data) + 2) + data for number, data in segments)
+    return content[:2] + more + content[2:]
+
+
+def with_exif(kind: str, content: bytes) -> bytes:
+    if kind == "PNG":
+        return png(chunk(b"eXIf", content))
+    if kind == "JPEG":
+        return jpeg((1, b"Exif\0\0" + content))
+    return saved("WEBP", lossless=True, exif=content)
+
+
+def plain(kind: str) -> np.ndarray:
+    """The pixels of the same file without metadata, as OpenCV reads them."""
+    content = {"PNG": png, "JPEG": jpeg, "WEBP": lambda: saved("WEBP", lossless=True)}[kind]()
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_broken_exif_leaves_the_image_upright(kind, content):
+    file = with_exif(kind, content)
+    assert check_bytes(file, "x") == (12, 20)
+    assert np.array_equal(decode(file, "x"), plain(kind))
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_valid_orientation_turns_as_pillow_does(kind, orientation, order):
+    file = with_exif(kind, exif(3, 1, struct.pack(f"{order}HH", orientation, 0), order))
+    turned = PIL.Image.fromarray(plain(kind))
+    turned.getexif()[0x0112] = orientation
+    expected = np.asarray(PIL.ImageOps.exif_transpose(turned))
+    assert check_bytes(file, "x") == expected.shape[:2]
+    assert np.array_equal(decode(file, "x"), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_turned_once(orientation):
+    file = saved("TIFF", tiffinfo={0x0112: orientation})
+    assert np.array_equal(decode(file, "x"), np.asarray(PIL.Image.open(io.BytesIO(file))))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.binary(max_size=60),
+    st.sampled_from(["PNG", "JPEG"]),
+    st.sampled_from([b"", b"MM\0*\0\0\0\x08", b"II*\0\x08\0\0\0"]),
+)
+def test_no_exif_keeps_an_image_from_being_read(content, kind, start):
+    pixels = decode(with_exif(kind, start + content), "x")
+    assert np.array_equal(np.sort(pixels, axis=None), np.sort(plain(kind), axis=None))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 15),
+    st.sampled_from([b"", b"ICC_PROFILE\0", b"MPF\0", b"Photoshop 3.0\0", b"http://ns.adobe.com/xap/1.0/\0"]),
+    st.binary(max_size=60),
+)
+def test_no_segment_of_a_jpeg_keeps_it_from_being_read(number, start, content):
+    assert np.array_equal(decode(jpeg((number, start + content)), "x"), plain("JPEG"))
+
+
+LARGE = 2 * 2**20
+NOISE = np.random.default_rng(1).bytes(LARGE)
+CHUNKS = {
+    "tEXt": chunk(b"tEXt", b"k\0" + b"a" * 20 * 2**20),
+    "zTXt": chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * LARGE)),
+    "iTXt": chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(b"a" * LARGE)),
+    "iCCP": chunk(b"iCCP", b"k\0\0" + zlib.compress(NOISE)),
+    "a bomb": chunk(b"zTXt", b"k\0\0" + zlib.compress(b"\0" * 2**27)),
+    "many": b"".join(chunk(b"tEXt", b"k%d\0" % i + b"a" * 2**20) for i in range(70)),
+    "a private one": chunk(b"prVt", b"a" * 30 * 2**20),
+    "eXIf": chunk(b"eXIf", exif(3, 1, b"\0\6\0\0") + b"a" * 9 * 2**20),
+    "no profile": chunk(b"iCCP", b"nothing"),
+    "no method": chunk(b"zTXt", b"k\0\7"),
+    "empty pHYs": chunk(b"pHYs", b""),
+    "empty gAMA": chunk(b"gAMA", b""),
+    "a wrong checksum": chunk(b"tEXt", b"k\0a")[:-1] + b"?",
+}
+
+
+@pytest.mark.parametrize("content", CHUNKS.values(), ids=CHUNKS)
+def test_chunks_that_decide_no_pixel_are_passed_over(content):
+    for file in (png(content), png(behind=content)):
+        assert check_bytes(file, "x") == (12, 20)
+        assert np.array_equal(decode(file, "x"), PIXELS)
+
+
+def test_a_damaged_critical_chunk_is_damage():
+    file = bytearray(png())
+    file[33 + 12] ^= 1
+    assert "x: " in error_of(decode, bytes(file), "x")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("content", [BROKEN["BYTE, little endian"], BROKEN["no values"], exif(3, 1, b"\0\6\0\0")])
+def test_basicsr_gets_bytes_that_it_decodes_alike(tmp_path, kind, content):
+    """Whatever OpenCV makes of EXIF data: BasicSR asks it for the pixels."""
+    from basicsr.utils import imfrombytes
+
+    from sr_ptq_bench import basicsr_compat  # noqa: F401 - makes basicsr importable
+
+    file = with_exif(kind, content)
+    assert np.array_equal(imfrombytes(portable(file, "x"))[:, :, ::-1], decode(file, "x"))
+    (tmp_path / "HR").mkdir()
+    (tmp_path / "HR" / f"a.{kind.lower()}").write_bytes(file)
+    hr = decode(file, "x")
+    write_image(tmp_path / "LR" / "a.png", hr[::2, ::2])
+    (pair,) = load_dataset("x", DataSource(hr=tmp_path / "HR", lr=str(tmp_path / "LR")), 2)
+    assert np.array_equal(pair.hr, hr)
+
+
+# Which files are images
+
+
+@pytest.mark.parametrize("suffix", ["jpe", "jfif", "jif", "JPG", "dib", "ppm", "pnm", "tiff"])
+def test_rarer_suffixes_are_read(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    kind = {"ppm": "PPM", "pnm": "PPM", "dib": "BMP", "tiff": "TIFF"}.get(suffix, "JPEG")
+    IMAGE.save(path, kind)
+    assert list_images(tmp_path) == [path]
+    expected = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    assert np.array_equal(read_image(path), expected)
+    if kind != "JPEG":
+        assert np.array_equal(expected, PIXELS)
+
+
+def test_a_grey_pgm_is_read_and_other_depths_are_refused(tmp_path):
+    PIL.Image.fromarray(PIXELS[:, :, 0]).save(tmp_path / "a.pgm")
+    assert np.array_equal(read_image(tmp_path / "a.pgm")[:, :, 1], PIXELS[:, :, 0])
+    assert "largest value is not 255" in error_of(decode, b"P6\n1 1\n100\nabc", "x")
+    assert "x: " in error_of(decode, b"P6\n1 1\n65535\nabcdef", "x")
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.jp2", "a.heic", "a.avif", "a.JXL", "a.tga", "a.exr", "b.cr2"])
+def test_an_image_of_another_format_is_named(tmp_path, name):
+    write_image(tmp_path / "b.png", PIXELS)
+    (tmp_path / name).write_bytes(b"whatever")
+    assert error_of(list_images, tmp_path) == (
+        f"{tmp_path}: images that srq does not read: {name}; save them as PNG, or move them elsewhere"
+    )
+
+
+@pytest.mark.parametrize("name", ["0001", "a.png~", "a.png.bak", "a.dat"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "JPEG2000", "WEBP", "TIFF"])
+def test_an_image_by_its_content_is_named(tmp_path, name, kind):
+    write_image(tmp_path / "b.png", PIXELS)
+    (tmp_path / name).write_bytes(saved(kind))
+    assert f"does not read: {name};" in error_of(list_images, tmp_path)
+
+
+def test_what_is_no_image_does_not_matter(tmp_path):
+    write_image(tmp_path / "b.png", PIXELS)
+    for name in ("Thumbs.db", "readme.txt", ".DS_Store", "._b.png", ".hidden.gif", "list.mat", "empty"):
+        (tmp_path / name).write_bytes(b"text" * (name != "empty"))
+    (tmp_path / "sound.wav").write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
+    (tmp_path / "folder.gif").mkdir()
+    assert [path.name for path in list_images(tmp_path)] == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (saved("GIF"), "GIF"),
+        (saved("JPEG2000"), "JPEG 2000"),
+        (b"<!DOCTYPE html><html>404</html>", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (b"%PDF-1.7", "PDF"),
+    ],
+)
+def test_a_file_is_called_what_it_is(tmp_path: Path, content: bytes, found: str) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(SrqError, match=rf"a\.png: not an image that srq reads but {found}"):
+        read_image(tmp_path / "a.png")
