@@ -85,7 +85,7 @@ def test_a_sweep_says_so_before_it_measures(measured, tiny_suite, tmp_path, forc
     place.mkdir(parents=True)
     (place / path.name).write_bytes(newer(path))
     cell = Cell(method="minmax", bits="4", scale=2, suite=str(tiny_suite.path), model="tiny")
-    assert "it is not overwritten" in error_of(plan, [cell], Preparer(session), tmp_path, force, no_progress)
+    assert "it is not overwritten" in error_of(plan, [cell], Preparer(session), tmp_path, force, None, no_progress)
 
 
 def test_hidden_files_are_no_records(measured):

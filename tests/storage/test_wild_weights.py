@@ -268,6 +268,6 @@ def test_spandrel_gets_what_it_reads_itself(tmp_path, key):
         path = stored(tmp_path / "w.pth", {key: tensors})
         theirs = spandrel.ModelLoader().load_from_file(path).model.state_dict()
     for content in ({key: tensors}, {key: {f"module._orig_mod.{name}": v for name, v in tensors.items()}}):
-        ours = recognised("spandrel", stored(path, content)).model.state_dict()
+        ours = recognised(stored(path, content)).model.state_dict()
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(v, theirs[name]) for name, v in ours.items())
