@@ -21,6 +21,7 @@ from tiny import TinySuite, comparable, plugin, session
 from training import train_everything
 
 from sr_ptq_bench.cache import resume
+from sr_ptq_bench.hooks.code import host_sha256
 from sr_ptq_bench.progress import Silent, no_progress
 from sr_ptq_bench.records.files import read_result
 from sr_ptq_bench.runs.measure import measure_or_reuse
@@ -76,6 +77,7 @@ class Runs:
     def __init__(self, folder: Path, method: str) -> None:
         self.folder, self.method = folder, method
         self.suite = TinySuite.write(folder / "suite")
+        host_sha256()  # once, so that kills at random calls do not all fall into it
         resume.MAX_OVERHEAD = math.inf
 
     def make(self, home: Path, deadly: Deadly) -> str | None:
