@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from tiny import TinySuite, comparable, plugin, session
+from tiny import TinySuite, comparable, plugin, plugins, session
 from training import train_everything
 
 from sr_ptq_bench.cache import resume
@@ -77,7 +77,8 @@ class Runs:
     def __init__(self, folder: Path, method: str) -> None:
         self.folder, self.method = folder, method
         self.suite = TinySuite.write(folder / "suite")
-        host_sha256()  # once, so that kills at random calls do not all fall into it
+        host_sha256()  # once, so that kills at random calls do not all fall into reading code
+        self.plugins = plugins(plugin("everything", calibrate=everything))
         resume.MAX_OVERHEAD = math.inf
 
     def make(self, home: Path, deadly: Deadly) -> str | None:
@@ -103,7 +104,7 @@ class Runs:
 
     def _run(self, home: Path, stage: Path) -> None:
         torch.set_num_threads(1)
-        own = session(plugin("everything", calibrate=everything), home=home, reporter=Stages(stage), interval_s=0)
+        own = session(known=self.plugins, home=home, reporter=Stages(stage), interval_s=0)
         prepared = prepare(self.suite.spec(self.method, bits="3", **OPTIONS[self.method]), own)
         measure_or_reuse(prepared, own).write(home / "results", own.reporter.say)
 

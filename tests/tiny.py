@@ -161,8 +161,10 @@ def plugins(*more: Any) -> Any:
     return found
 
 
-def session(*more: Any, home: Path | None = None, reporter: Any = None, interval_s: float = 2.0) -> Any:
-    """A session on the CPU with all installed plugins, `tiny` and `more`; its home is that of the test."""
+def session(
+    *more: Any, known: Any = None, home: Path | None = None, reporter: Any = None, interval_s: float = 2.0
+) -> Any:
+    """A session on the CPU with `known` plugins, or all installed ones, `tiny` and `more`; its home is the test's."""
     from sr_ptq_bench.cache.shared import Cache
     from sr_ptq_bench.library.library import Library
     from sr_ptq_bench.progress import SILENT
@@ -171,7 +173,7 @@ def session(*more: Any, home: Path | None = None, reporter: Any = None, interval
 
     reporter, home = reporter or SILENT, home or default_home()
     cache = Cache(home, reporter.say, interval_s)
-    return Session(plugins(*more), cache, Library(home, reporter), "cpu", reporter)
+    return Session(known or plugins(*more), cache, Library(home, reporter), "cpu", reporter)
 
 
 def prepare(spec: Any, plugins: Any = None, library: Any = None) -> Any:
