@@ -46,8 +46,8 @@ def read_pickled(path: Path, start: bytes, limit: int) -> Any:
             return torch.load(file, "cpu", weights_only=True)
     except Exception as error:  # damaged pickles raise almost anything: IndexError, struct.error, AssertionError
         kind = "it is no safetensors, whatever its name says; " if path.suffix.lower() == ".safetensors" else ""
-        what = f"{kind}damaged, or holds more than tensors{_classes(path)}"
-        raise SrqError(f"cannot read weights {path}: {what}; {EXPECTED}") from error
+        what = f"{kind}damaged, or holds more than tensors; {EXPECTED}{_classes(path)}"
+        raise SrqError(f"cannot read weights {path}: {what}") from error
 
 
 def _check_zip(path: Path, limit: int) -> None:
@@ -82,11 +82,11 @@ def _harmless_classes() -> AbstractContextManager[Any]:
 
 
 def _classes(path: Path) -> str:
-    """The classes of a pickle that are not read, in brackets; empty where they are not known."""
+    """Says which classes a pickle asks for that are not read; empty where they are not known."""
     try:
         with warnings.catch_warnings(), _harmless_classes():
             warnings.simplefilter("ignore")
             names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # damaged, or of the format before zip files
         return ""
-    return f" ({', '.join(sorted(names)[:3])})" if names else ""
+    return f"; it asks for {', '.join(sorted(names)[:3])}" if names else ""

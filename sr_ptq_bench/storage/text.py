@@ -30,7 +30,11 @@ _MARKS = {
 def read_text(path: Path, limit: int) -> str:
     """The text of a file of at most `limit` bytes; raises as `read_whole` does, and UnicodeDecodeError for no text."""
     data = read_whole(path, limit)
-    return data.decode(next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), "utf-8"))
+    encoding = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), "utf-8")
+    text = data.decode(encoding)
+    if data and not text:
+        raise UnicodeDecodeError(encoding, data, 0, len(data), "a byte order mark and nothing else")
+    return text
 
 
 def read_toml(path: Path, kind: str) -> dict[str, Any]:

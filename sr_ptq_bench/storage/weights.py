@@ -63,7 +63,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # what the library raises is not documented
-        raise SrqError(f"cannot read weights {path}: damaged safetensors ({error})") from error
+        raise SrqError(f"cannot read weights {path}: damaged ({error}); {EXPECTED}") from error
 
 
 def _table(loaded: object, depth: int = 3) -> dict[str, Tensor] | None:

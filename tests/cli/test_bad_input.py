@@ -215,12 +215,6 @@ def test_an_lmdb_without_meta_info(pairs, srq):
     pairs.refuses(pairs.folder / "lr.lmdb", "no readable meta_info.txt", "expected BasicSR's format")
 
 
-def test_an_lmdb_beside_a_folder(pairs, srq):
-    assert srq("data", "lmdb", pairs.test, pairs.folder / "hr.lmdb").status == 0
-    pairs.suite.change(test={"pairs": {"hr": "hr.lmdb", "lr": "lr"}})
-    pairs.refuses("hr.lmdb: an LMDB goes with an LMDB")
-
-
 # Images
 
 

@@ -175,7 +175,7 @@ def test_meta_lines_of_basicsr_are_understood(sizes):
 def test_folders_that_are_no_lmdb_are_refused(tmp_path):
     with pytest.raises(SrqError, match="no readable meta_info"):
         check_lmdb(tmp_path)
-    (tmp_path / "meta_info.txt").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "meta_info.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(SrqError, match="no readable meta_info"):
         check_lmdb(tmp_path)
     (tmp_path / "meta_info.txt").write_text("a.png (4,4,3) 1\n")
