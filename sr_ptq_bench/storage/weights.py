@@ -63,7 +63,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # what the library raises is not documented
-        raise SrqError(f"cannot read weights {path}: damaged ({error}); {EXPECTED}") from error
+        why = str(error).rpartition("Error while deserializing header: ")[2]
+        raise SrqError(f"cannot read weights {path}: damaged ({why}); {EXPECTED}") from error
 
 
 def _table(loaded: object, depth: int = 3) -> dict[str, Tensor] | None:

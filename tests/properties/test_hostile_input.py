@@ -28,14 +28,13 @@ from sr_ptq_bench.data.lmdb import parse_meta
 from sr_ptq_bench.errors import LONGEST
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.library.fetch import Downloads
-from sr_ptq_bench.protocol import suite as spec
 from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
 from sr_ptq_bench.protocol.suite import Suite
 from sr_ptq_bench.quantization.state import load_state, save_state
 from sr_ptq_bench.quantization.student import quantize
 from sr_ptq_bench.records import files as records
 from sr_ptq_bench.records.files import read_record
-from sr_ptq_bench.storage import files
+from sr_ptq_bench.storage import files, text
 from sr_ptq_bench.storage import weights as checkpoint
 from sr_ptq_bench.storage.weights import read_weights
 from sr_ptq_bench.tables import published_scores as published
@@ -402,7 +401,7 @@ def test_what_is_larger_than_its_kind_can_be_is_not_read(tmp_path, monkeypatch):
         (published, "LARGEST_FILE", read_published),
         (checkpoint, "LARGEST_FILE", read_weights),
         (images, "LARGEST_FILE", images.read_image),
-        (spec, "LARGEST_SUITE", lambda path: Suite.load(str(path.rename(path.with_suffix(".toml"))))),
+        (text, "LARGEST_TOML", lambda path: Suite.load(str(path.rename(path.with_suffix(".toml"))))),
     ):
         monkeypatch.setattr(module, limit, 1024)
         with pytest.raises(SrqError, match=r"r\.(json|toml).* is larger than 1 KiB, the limit for such a file"):

@@ -177,7 +177,9 @@ def test_a_shared_tensor_is_shared_again():
     teacher = normed()
     student = bounded(teacher, "4", images(1, 16))
     found = load_state(save_state(student, teacher), teacher)
-    assert found.weights["last.weight"] is found.weights["other.weight"]
+    assert list(found.weights) == ["first.weight", "last.weight"]  # layers that share a weight share its site
+    assert found.network.other.layer.weight is found.weights["last.weight"]
+    assert found.network.other.weight_quantizer is found.network.last.weight_quantizer
     assert found.network.norm is found.network.again
 
 
