@@ -73,7 +73,7 @@ def _keys(model: type[BaseModel], path: Sequence[int | str]) -> Iterable[str]:
     for part in path:
         if not hasattr(at, "model_fields"):
             at = get_args(at)[-1]
-        elif part in at.model_fields:  # else the name of a member of a union, which is at hand already
+        elif part in at.model_fields:  # else the name of a member of a union, which is available already
             at = at.model_fields[part].annotation
         at = next((member for member in get_args(at) if hasattr(member, "model_fields")), at) if _is_union(at) else at
     return list(getattr(at, "model_fields", ()))

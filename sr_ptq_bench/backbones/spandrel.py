@@ -95,7 +95,7 @@ def _check(descriptor: Any, scale: int, what: str) -> None:
 
 
 def open_sites(descriptor: Any, name: str) -> SRModel:
-    """Make an SRModel of spandrel's network from one pass of it; raises SrqError where spandrel adds to the pass."""
+    """Make an SRModel of spandrel's network from one pass of it; raises SrqError if spandrel adds to the pass."""
     needs = descriptor.size_requirements
     own = copy.deepcopy(descriptor)  # some networks change themselves when they run
     model = open_network(

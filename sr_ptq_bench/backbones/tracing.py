@@ -448,7 +448,7 @@ def _made_by(function: str, of: list[InputKind | None]) -> InputKind | None:
 def _blocks(network: nn.Module, watch: _Watch) -> tuple[str, ...]:
     """The outermost modules that stand in a row: of one class, in one parent, called once, each with one output.
 
-    Outputs are tokens (N, L, C) or maps (N, C, H, W). Empty where there are none.
+    Outputs are tokens (N, L, C) or maps (N, C, H, W). Empty if there are none.
     """
     for parent, module in sorted(network.named_modules(), key=lambda named: named[0].count(".") + bool(named[0])):
         rows: dict[type, list[str]] = defaultdict(list)

@@ -137,7 +137,7 @@ def _pages(records: list[Record]) -> dict[str, Page]:
 
 
 def _published(records: list[Record], out: Path) -> dict[str, Page]:
-    """The same beside published scores, where there are any; raises SrqError where there are none at all."""
+    """The same beside published scores, if there are any; raises SrqError if there are none at all."""
     from ..tables.leaderboard import groups
     from ..tables.published import page
     from ..tables.published_scores import read_published

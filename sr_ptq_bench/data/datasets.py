@@ -36,7 +36,7 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pairs, each read anew when it is asked for, so that memory holds one at a time."""
+    """Pairs, each read again when it is asked for, so that memory holds one at a time."""
 
     name: str
     scale: int
@@ -51,7 +51,7 @@ class Dataset:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Pair:
-        """Read one pair; raises SrqError where its pixels are damaged or not what its header said."""
+        """Read one pair; raises SrqError if its pixels are damaged or not what its header said."""
         index = range(len(self))[index]
         lr, hr = self.read(index)
         self._check_size(index, lr)
@@ -104,7 +104,7 @@ class LrImages:
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> Image:
-        """One image (H, W, 3) uint8; raises SrqError where it is damaged."""
+        """One image (H, W, 3) uint8; raises SrqError if it is damaged."""
         index = range(len(self))[index]
         if index not in self._kept:
             self._kept[index] = self._dataset.lr(index)
@@ -114,7 +114,7 @@ class LrImages:
 def load_dataset(name: str, source: DataSource, scale: int, images: Path | None = None) -> Dataset:
     """Check all names and headers of a source and return its pairs, whose pixels are read when asked for.
 
-    `images` is the folder of the image sets at hand, for a source that names some.
+    `images` is the folder of the available image sets, for a source that names some.
     """
     return Dataset(name, scale, *_list(source, scale, images))
 
@@ -149,7 +149,7 @@ def list_generated(hr: Store, scale: int) -> Listing:
 
 
 def lr_size(hr: Store, name: str, scale: int) -> Size:
-    """The size of the LR image that is made from an HR image; raises SrqError where nothing is left of it."""
+    """The size of the LR image that is made from an HR image; raises SrqError if nothing is left of it."""
     size = hr.size(name)
     if min(size) < scale:
         raise SrqError(f"{hr.called(name)}: {size} pixels are too few for x{scale}; remove it")

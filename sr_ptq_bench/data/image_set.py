@@ -1,4 +1,4 @@
-"""Image sets at hand: a folder for each, with LMDBs of its HR images and of the LR images of every scale."""
+"""Available image sets: a folder for each, with LMDBs of its HR images and of the LR images of every scale."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ImportedSet(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> ImportedSet:
-        """Read the set of a folder; raises SrqError where it is damaged."""
+        """Read the set of a folder; raises SrqError if it is damaged."""
         try:
             return cls.model_validate_json(read_whole(folder / "import.json", LARGEST_FILE))
         except (OSError, ValidationError, SrqError) as error:
@@ -51,7 +51,7 @@ class ImportedSet(BaseModel):
 
 
 def is_imported(folder: Path) -> bool:
-    """Whether an image set is at hand."""
+    """Whether an image set is available."""
     return (folder / "import.json").is_file()
 
 

@@ -105,7 +105,7 @@ def read_file(path: Path) -> bytes:
 
 
 def check_image(path: Path) -> Size:
-    """The size of an image by its header; raises SrqError where `read_image` would refuse that header."""
+    """The size of an image by its header; raises SrqError if `read_image` would refuse that header."""
     try:
         missing = not path.exists()
         regular = path.is_file()
@@ -289,7 +289,7 @@ def write_image(path: Path, image: Image) -> None:
 def list_images(folder: Path) -> list[Path]:
     """The image files of a folder by name, hidden ones left out.
 
-    Raises SrqError where there is none, or where an image is of a format that is not read: none is left out silently.
+    Raises SrqError if there is none, or where an image is of a format that is not read: none is left out silently.
     """
     try:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -36,7 +36,7 @@ def same_on_every_system(name: str) -> str:
 
 
 def by_name(paths: Iterable[Path], pattern: str | None = None) -> dict[str, Path]:
-    """The files by name without suffix, or by what the pattern calls {name}; raises SrqError where two share it."""
+    """The files by name without suffix, or by what the pattern calls {name}; raises SrqError if two share it."""
     files: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: same_on_every_system(path.stem)):
         name = _name_in(same_on_every_system(path.name), pattern)
@@ -58,7 +58,7 @@ def keys_by_name(keys: Mapping[str, T], pattern: str | None = None) -> dict[str,
 
 
 def _name_in(file: str, pattern: str | None) -> str | None:
-    """What stands for {name} in the name of a file; None where the pattern is another."""
+    """What stands for {name} in the name of a file; None if the pattern is another."""
     if pattern is None:
         return _stem(file)
     stem = _stem(same_on_every_system(pattern))

@@ -39,7 +39,7 @@ def photo_names() -> list[str]:
 
 
 def photo_path(name: str) -> Path:
-    """The file of a sample photo; raises SrqError where it is missing or its checksum is another."""
+    """The file of a sample photo; raises SrqError if it is missing or its checksum is another."""
     if name not in _FILES:
         raise unknown("photo", name, _FILES)
     path = _folder() / _FILES[name]

@@ -45,7 +45,7 @@ def network_upscaler(model: SRModel, tiles: Tiles | None, seed: int) -> Upscaler
     """The upscaler that a network is; it sees an image in tiles or whole.
 
     A network that draws random numbers draws the same ones for every image, whatever was upscaled before.
-    Raises SrqError where the network's output has another shape or is not finite.
+    Raises SrqError if the network's output has another shape or is not finite.
     """
     scale = model.scale
 

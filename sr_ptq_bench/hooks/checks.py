@@ -35,7 +35,7 @@ _FIGURES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[Text, Figure])
 
 
 def blame_plugin(plugin: str, site: str = "") -> AbstractContextManager[None]:
-    """Name the plugin, and the site where there is one, in an SrqError about what the plugin returned."""
+    """Name the plugin, and the site if there is one, in an SrqError about what the plugin returned."""
     return prefix_error(f"plugin '{plugin}'{site and f', site {site}'}")
 
 

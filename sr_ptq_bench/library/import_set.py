@@ -1,4 +1,4 @@
-"""Putting an image set at hand: the user's files are checked against the registry and packed once, for every scale."""
+"""Importing an image set: the user's files are checked against the registry and packed once, for every scale."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _check(name: str, entry: ImageSet, folder: Path) -> None:
 
 
 def _lr_folder(source: Path, hr: Path, scale: int) -> Path | None:
-    """The folder of the LR images of a scale, where there is one, in the folder of the HR images or beside it."""
+    """The folder of the LR images of a scale, if there is one, in the folder of the HR images or beside it."""
     places = [hr] if hr == source else [hr, hr.parent]
     found = [path for place in places for path in sorted(place.glob(f"*LR_bicubic/X{scale}")) if _image_names(path)]
     return found[0] if found else None

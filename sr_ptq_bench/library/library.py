@@ -1,4 +1,4 @@
-"""Published weights and image sets by name: what is at hand, what is fetched, and what the user must bring."""
+"""Published weights and image sets by name: what is available, what is fetched, and what the user must bring."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Library:
         return [*self.registry.weights, *self.registry.images]
 
     def is_available(self, name: str) -> bool:
-        """Whether weights or an image set are at hand; raises SrqError for an unknown name."""
+        """Whether weights or an image set are available; raises SrqError for an unknown name."""
         self._check(name)
         if name in self.registry.weights:
             return (self.downloads / file_name(self.registry.weights[name].url)).is_file()
         return is_imported(self.images / name)
 
     def missing(self, source: DataSource) -> list[str]:
-        """The image sets of a source that are not at hand; raises SrqError for an unknown one."""
+        """The image sets of a source that are missing; raises SrqError for an unknown one."""
         for name in source.datasets:
             self.registry.image_set(name)
         return [name for name in source.datasets if not self.is_available(name)]
@@ -65,7 +65,7 @@ class Library:
         return self._fetch(name, entry.url, entry.sha256)
 
     def get(self, name: str) -> None:
-        """Put weights or an image set at hand from the network; raises SrqError that says what to do instead."""
+        """Make weights or an image set available from the network; raises SrqError that says what to do instead."""
         self._check(name)
         if name in self.registry.weights:
             self.reporter.say(f"{name} is at hand: {self.weights(name)}")
@@ -79,7 +79,7 @@ class Library:
             self.add(name, self._fetch(name, entry.archive, entry.sha256))
 
     def add(self, name: str, path: Path) -> None:
-        """Put weights or an image set at hand from the user's files: a folder, the archive or the weights' file."""
+        """Make weights or an image set available from the user's files: a folder, the archive or the weights' file."""
         self._check(name)
         remove_abandoned(self.home)
         if name in self.registry.weights:
@@ -96,7 +96,7 @@ class Library:
             raise SrqError(f"{path}: no such file or folder; expected the images of {name}, or their archive")
 
     def how_to_get(self, name: str) -> str:
-        """What a user does to put an image set at hand."""
+        """What a user does to make an image set available."""
         entry = self.registry.image_set(name)
         if entry.archive is not None:
             return f"`srq data get {name}` fetches it, or bring it with `srq data import {name} DIR`"

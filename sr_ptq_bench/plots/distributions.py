@@ -28,7 +28,7 @@ _DASHES = ("-", "--", ":", "-.")
 def select_sites(sites: Sequence[Site], patterns: Iterable[str]) -> list[Site]:
     """The sites whose names fit a pattern, in network order; without patterns the first of each kind of tensor.
 
-    Raises SrqError where a pattern fits none, or where they are too many for one figure.
+    Raises SrqError if a pattern fits none, or where they are too many for one figure.
     """
     patterns = tuple(patterns)
     if not patterns:

@@ -41,7 +41,7 @@ class Box(NamedTuple):
         return part
 
     def check(self, image: Image, name: str) -> None:
-        """Raise SrqError where the box is not within the image."""
+        """Raise SrqError if the box is not within the image."""
         height, width = image.shape[:2]
         if self.left + self.width > width or self.top + self.height > height:
             box = ",".join(map(str, self))

@@ -25,7 +25,7 @@ class RunSpec(Frozen):
 
     @property
     def weights(self) -> Path | Download:
-        """The weights of this run's scale; raises SrqError where the suite has none."""
+        """The weights of this run's scale; raises SrqError if the suite has none."""
         if self.scale not in self.suite.weights:
             have = ", ".join(f"x{scale}" for scale in sorted(self.suite.weights))
             raise SrqError(f"suite '{self.suite.name}' has no weights for x{self.scale}; it has {have}")

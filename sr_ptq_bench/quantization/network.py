@@ -145,7 +145,7 @@ def pad(x: Tensor, window: int, mode: Padding) -> Tensor:
 
 
 def with_scope(model: SRModel, scope: ScopeName | None) -> SRModel:
-    """The same network with another scope, its own where that is None; raises SrqError where nothing is quantized."""
+    """The same network with another scope, its own where that is None; raises SrqError if nothing is quantized."""
     chosen = replace(model, scope=scope or model.scope)
     if not quantizable(chosen):
         why = "all its layers are convolutions; choose 'all'" if model.input_kinds else "it names no layers"

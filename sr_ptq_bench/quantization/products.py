@@ -82,7 +82,7 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def operands_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Operands | None:
-    """The operands of a call of the function of this name; None where it is no product of two tensors."""
+    """The operands of a call of the function of this name; None if it is no product of two tensors."""
     if name == "einsum":
         found = _einsum_operands(args)
     elif name in ARGUMENTS:

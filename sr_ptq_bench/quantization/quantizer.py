@@ -35,7 +35,7 @@ class Site:
 
     `input_kind` says what made the tensor, so that a method can tell one-sided distributions from bell-shaped ones
     without knowing the network; `other` where that is not known. `channel_axis` is the axis along which per-channel
-    bounds run; None where the tensor has no such axis. `edge` marks the sites of the network's first and last layers,
+    bounds run; None if the tensor has no such axis. `edge` marks the sites of the network's first and last layers,
     which some methods keep at 8 bits. `layer` is the kind of the layer that the tensor is weight or input of; None for
     an operand of a matrix product.
     """
@@ -93,7 +93,7 @@ class Quantizer(nn.Module):
         self.upper = nn.Parameter(torch.zeros(()), requires_grad=False)
 
     def set_bounds(self, bounds: Bounds) -> None:
-        """Replace the bounds; raises SrqError where they do not fit the site."""
+        """Replace the bounds; raises SrqError if they do not fit the site."""
         lower, upper = bounds.tensors()
         if lower.ndim and self.site.channel_axis is None:
             raise SrqError(f"site {self.site.name} has no channels; its bounds must be two numbers")

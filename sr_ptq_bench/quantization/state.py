@@ -63,7 +63,7 @@ class StateHeader(_Header):
 def save_state(student: Student, teacher: SRModel) -> bytes:
     """The state of a student of this teacher; the same student gives the same bytes.
 
-    Raises SrqError where the network has other tensors, or tensors of other shapes, than the teacher's.
+    Raises SrqError if the network has other tensors, or tensors of other shapes, than the teacher's.
     """
     header = StateHeader(
         teacher_sha256=network_sha256(teacher),
@@ -81,7 +81,7 @@ def load_state(
 ) -> Student:
     """The student of a state; `make_quantizer` makes quantizers of kinds that the host does not know.
 
-    Raises SrqError where the state is damaged, of another teacher, or needs a plugin that is missing.
+    Raises SrqError if the state is damaged, of another teacher, or needs a plugin that is missing.
     """
     header, tensors = read_header(data), _tensors(data)
     if header.teacher_sha256 != network_sha256(teacher):
@@ -112,7 +112,7 @@ def load_state(
 
 
 def read_header(data: bytes) -> StateHeader:
-    """The header of a state; raises SrqError where the bytes are none, or are of a later srq."""
+    """The header of a state; raises SrqError if the bytes are none, or are of a later srq."""
     try:
         length = int.from_bytes(data[:8], "little")
         text = json.loads(data[8 : 8 + length])["__metadata__"][_METADATA]
@@ -140,7 +140,7 @@ def network_sha256(model: SRModel) -> str:
 def changed_tensors(student: Student, teacher: SRModel) -> dict[str, Tensor]:
     """The tensors of the student's network, by the teacher's names, that differ from the teacher's in any bit.
 
-    Raises SrqError where the network has other tensors, or tensors of other shapes, than the teacher's.
+    Raises SrqError if the network has other tensors, or tensors of other shapes, than the teacher's.
     """
     before, now = teacher.network.state_dict(), dict(_network_tensors(student))
     if before.keys() != now.keys():

@@ -154,7 +154,7 @@ def _quantized_layer(model: SRModel, name: str, layer: nn.Linear | nn.Conv2d, ma
 def _quantized_product(
     network: nn.Module, parameters: Mapping[str, Tensor], name: str, product: Product, made: _Quantizers
 ) -> QuantizedProduct:
-    """The quantizers of a product, as a module where the product is made; raises SrqError where the name is taken."""
+    """The quantizers of a product, as a module where the product is made; raises SrqError if the name is taken."""
     layer: Layer | None = "linear" if product.is_linear else None
     quantizers = []
     for key, operand, axis in (("a", product.a, -1), ("b", product.b, 0)):

@@ -31,7 +31,7 @@ class Checkpoint(Protocol):
     """Keeps the state of a calibration, so that a run that was killed continues where it was."""
 
     def load(self) -> dict[str, Tensor] | None:
-        """The tensors saved last by this very calibration, on the CPU; None where it begins at the start."""
+        """The tensors saved last by this very calibration, on the CPU; None if it begins at the start."""
 
     def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
         """Keep the tensors that `make` returns. Call it after every step: it calls `make` every few seconds."""

@@ -125,7 +125,7 @@ def record_files(folder: Path) -> list[Path]:
 
 
 def read_records(folder: Path, skip: Say | None = None) -> list[Record]:
-    """All records of a folder in the order of their file names; none where there is no such folder.
+    """All records of a folder in the order of their file names; none if there is no such folder.
 
     A file that is damaged, of another schema version, or does not bear the name of its contents raises SrqError; with
     `skip` it is left out, and `skip` is told why.

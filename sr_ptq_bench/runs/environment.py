@@ -65,7 +65,7 @@ def describe_machine(device: str) -> dict[str, Any]:
 
 
 def choose_device(name: str) -> str:
-    """`auto` is the GPU where there is one; raises SrqError for a device that this machine lacks."""
+    """`auto` is the GPU if there is one; raises SrqError for a device that this machine lacks."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

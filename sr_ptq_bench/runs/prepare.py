@@ -135,7 +135,7 @@ def overlap(calibration: Dataset, tests: Mapping[str, Dataset]) -> dict[str, tup
 def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
     """What `prepare` gives for a run of the same suite, scale, scope and seed, without reading network and images anew.
 
-    Method, options and bits may differ from those of `run`; raises SrqError where they are unusable.
+    Method, options and bits may differ from those of `run`; raises SrqError if they are unusable.
     """
     method = resolve_method(run.plugins, spec.method, spec.options, spec.suite.options)
     hashes = run.hashes.model_copy(update={"plugins": _foreign(run.plugins, method, run.loader)})
@@ -153,7 +153,7 @@ def _resolved(spec: RunSpec, method: Method, model: SRModel) -> ResolvedSpec:
 
 
 def _absent(spec: RunSpec, library: Library) -> tuple[str, ...]:
-    """The suite's test sets that are not at hand; raises SrqError if all are, or if the calibration images are."""
+    """The suite's test sets that are missing; raises SrqError if all are, or if the calibration images are."""
     missing = {name: library.missing(source) for name, source in spec.suite.test.items()}
     absent = tuple(name for name, sets in missing.items() if sets)
     calibration = library.missing(spec.suite.calibration.source)

@@ -40,7 +40,7 @@ def grouped(student: Student, by: By) -> dict[str, list[str]]:
 def psnr_to_fp(run: PreparedRun, patches: int) -> Callable[[SRModel], float]:
     """Scores a network by its PSNR against the FP output, in dB: peak 1, RGB, not clipped, on the first LR patches.
 
-    Raises SrqError where the run has fewer calibration patches.
+    Raises SrqError if the run has fewer calibration patches.
     """
     if patches > len(run.batches.patches):
         raise SrqError(f"{patches} patches are more than the {len(run.batches.patches)} of the calibration")

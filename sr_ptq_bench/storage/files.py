@@ -26,7 +26,7 @@ _DIGITS = 64
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Write a file at once, so that a reader sees the old content or the new one and never a part.
 
-    Text is written as UTF-8 and folders are made as needed; raises SrqError where the system refuses.
+    Text is written as UTF-8 and folders are made as needed; raises SrqError if the system refuses.
     """
     content = data.encode() if isinstance(data, str) else data
     # Not `tempfile`: its files can be read by their owner only.
@@ -55,12 +55,12 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def write_sealed(path: Path, data: bytes) -> None:
-    """Write a file that ends with the SHA-256 of what is before; raises SrqError where the system refuses."""
+    """Write a file that ends with the SHA-256 of what is before; raises SrqError if the system refuses."""
     write_atomically(path, data + hashlib.sha256(data).hexdigest().encode())
 
 
 def read_sealed(path: Path, say: Say) -> bytes | None:
-    """The content of a sealed file; None where there is none, or none that is whole, which is then set aside."""
+    """The content of a sealed file; None if there is none, or none that is whole, which is then set aside."""
     try:
         content = path.read_bytes() if path.stat().st_size <= SEALED else b""
     except (FileNotFoundError, NotADirectoryError):
@@ -111,7 +111,7 @@ def too_large(what: object, limit: int) -> SrqError:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, 64 hexadecimal digits; raises SrqError where it cannot be read."""
+    """The SHA-256 of a file's content, 64 hexadecimal digits; raises SrqError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -68,7 +68,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _table(loaded: object, depth: int = 3) -> dict[str, Tensor] | None:
-    """The table of tensors itself, or the one under a key of TABLES; None where there is none."""
+    """The table of tensors itself, or the one under a key of TABLES; None if there is none."""
     if not isinstance(loaded, dict) or not loaded or depth < 0:
         return None
     if all(map(_is_named_tensor, loaded.items())):
@@ -136,7 +136,7 @@ def unwrapped(tensors: Mapping[str, Tensor], wanted: Collection[str], where: str
 
 
 def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors of a network that a wrapper has put below one of PREFIXES; None where there is none."""
+    """The tensors of a network that a wrapper has put below one of PREFIXES; None if there is none."""
     for prefix in PREFIXES:
         below = {name.removeprefix(f"{prefix}."): v for name, v in tensors.items() if name.startswith(f"{prefix}.")}
         if below:

@@ -43,7 +43,7 @@ class Timings:
         self._shared[key] = max(self._shared[key], shared)  # where the cache had it, it took nothing
 
     def own(self, spec: ResolvedSpec) -> float | None:
-        """Seconds of a cell where all that it shares is there; None where no record says."""
+        """Seconds of a cell where all that it shares is there; None if no record says."""
         seconds = self._own.get(_work(spec))
         return median(seconds) if seconds else None
 
@@ -95,7 +95,7 @@ class TimeLeft:
         self.begun: dict[int, float] = {}
 
     def begin(self, index: int, now: float) -> None:
-        """A cell is being measured since `now`; of one that is begun anew the last time counts."""
+        """A cell is being measured since `now`; of one that is begun again the last time counts."""
         self.begun[index] = now
 
     def end(self, index: int, record: Record | None) -> None:
@@ -105,7 +105,7 @@ class TimeLeft:
             self.timings.add(record)
 
     def seconds(self, now: float) -> float | None:
-        """A cell that no record speaks of counts as the mean of the others; None where there are none."""
+        """A cell that no record speaks of counts as the mean of the others; None if there are none."""
         expected = dict(zip(self.left, self.timings.of(list(self.left.values())), strict=True))
         known = [seconds for seconds in expected.values() if seconds is not None]
         if not known:

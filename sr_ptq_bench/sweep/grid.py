@@ -168,7 +168,7 @@ class Grid(BaseModel):
             )
         ]
         for cell in {(cell.model, cell.scale): cell for cell in cells}.values():
-            _ = cell.spec().weights  # raises where there are none
+            _ = cell.spec().weights  # raises if there are none
         return cells
 
 

@@ -1,4 +1,4 @@
-"""Worker processes on this machine. One that vanishes is replaced, and its cell begun anew a few times."""
+"""Worker processes on this machine. One that vanishes is replaced, and its cell begun again a few times."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Process:
             self.connection.send((self.index, tasks[self.index]))
 
     def receive(self) -> Event | None:
-        """What the worker says; None where it has vanished."""
+        """What the worker says; None if it has vanished."""
         with suppress(EOFError, OSError):
             event: Event = self.connection.recv()
             return event

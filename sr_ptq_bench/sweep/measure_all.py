@@ -45,7 +45,7 @@ class Failure:
 
 
 def measure_all(planned: Sequence[Planned], engine: Engine, timings: Timings, lines: SweepProgress) -> list[Failure]:
-    """Bring every record into its folder; what failed. Raises SrqError where a remembered record cannot be written."""
+    """Bring every record into its folder; what failed. Raises SrqError if a remembered record cannot be written."""
     for each in planned:
         if each.remembered:
             each.remembered.write(each.folder, lines.say)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class RayEngine:
     """A task per cell on the cluster at `address`, each with its share of CPU cores and GPUs.
 
-    Raises SrqError where Ray is not installed or no cluster answers. The records come back here.
+    Raises SrqError if Ray is not installed or no cluster answers. The records come back here.
     """
 
     def __init__(self, config: WorkerConfig, address: str, gpus: float) -> None:

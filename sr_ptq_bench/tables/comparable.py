@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def comparable_records(records: Iterable[Record]) -> list[Record]:
-    """The records in an order of their own; raises SrqError where they do not fit into one table.
+    """The records in an order of their own; raises SrqError if they do not fit into one table.
 
-    Runs for which fewer of the suite's test sets were at hand than for others are left out.
+    Runs for which fewer of the suite's test sets were available than for others are left out.
     """
     known = sorted(records, key=lambda record: record.key)
     if not known:

@@ -29,7 +29,7 @@ OFFICIAL = "official weights"
 
 
 def page(records: Iterable[Record], published: Iterable[Published]) -> Page | None:
-    """A page with a table per test set, of records that share a table; None where nothing published is of their sets.
+    """A page with a table per test set, of records that share a table; None if nothing published is of their sets.
 
     Raises SrqError for records that do not fit into one table.
     """

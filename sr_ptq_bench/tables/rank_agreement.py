@@ -59,7 +59,7 @@ def separated_pairs(standings: Iterable[RankedMethod]) -> Iterator[SeparatedPair
 
 
 def note(dataset: str, standings: Sequence[RankedMethod]) -> str:
-    """A sentence for a table: how many clear pairs keep their order, and which do not; empty where there are none."""
+    """A sentence for a table: how many clear pairs keep their order, and which do not; empty if there are none."""
     pairs = list(separated_pairs(standings))
     if not pairs:
         return ""

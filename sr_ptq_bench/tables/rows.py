@@ -24,7 +24,7 @@ DIGITS = {"psnr": 2, "ssim": 4}
 
 @dataclass(frozen=True)
 class Score:
-    """A mean over images and seeds, and the sample standard deviation over seeds; NaN where there is none."""
+    """A mean over images and seeds, and the sample standard deviation over seeds; NaN if there is none."""
 
     mean: float
     std: float = math.nan

@@ -74,7 +74,7 @@ def loss(methods: tuple[str, ...], out: Path, bits: str | None, **where: Any) ->
 def _records(methods: tuple[str, ...], *, scale: int, suite: str, model: str | None, results: Path) -> list[Record]:
     """The records of one network and scale, by default the first of a built-in suite.
 
-    Raises SrqError where there are none, or several networks.
+    Raises SrqError if there are none, or several networks.
     """
     from ...errors import SrqError, unknown
     from ...protocol.suite import Suite, suite_names
