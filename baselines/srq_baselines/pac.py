@@ -110,7 +110,7 @@ def gradient_scales(student: Student, lr: Tensor) -> dict[str, float]:
 
 
 def scaled_step(adam: torch.optim.Optimizer, loss: Tensor, scale_of: Mapping[Tensor, float]) -> None:
-    """One step on gradients of which each is multiplied by its bound's scale."""
+    """One step; each gradient is multiplied first by the scale of its bound."""
     adam.zero_grad()
     loss.backward()
     for bound, scale in scale_of.items():

@@ -1,4 +1,4 @@
-"""Datasets of LR and HR images, from sample photos, image sets at hand, an HR folder, or folders and LMDBs of both."""
+"""Datasets of LR and HR images: sample photos, available image sets, an HR folder, or folders and LMDBs of both."""
 
 from __future__ import annotations
 

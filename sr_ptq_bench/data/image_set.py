@@ -43,7 +43,7 @@ class ImportedSet(BaseModel):
         try:
             return cls.model_validate_json(read_whole(folder / "import.json", LARGEST_FILE))
         except (OSError, ValidationError, SrqError) as error:
-            raise SrqError(f"{folder}: damaged; remove this folder and import {folder.name} anew") from error
+            raise SrqError(f"{folder}: damaged; remove this folder and import {folder.name} again") from error
 
     def write(self, folder: Path) -> None:
         """Mark the folder as complete."""
@@ -88,7 +88,7 @@ def list_imported(names: Sequence[str], images: Path, scale: int) -> Listing:
 def _list_one(folder: Path, scale: int) -> Listing:
     known = ImportedSet.read(folder)
     if known.bytes != bytes_of(folder):
-        raise SrqError(f"{folder}: changed since its import; remove this folder and import {folder.name} anew")
+        raise SrqError(f"{folder}: changed since its import; remove this folder and import {folder.name} again")
     return list_packed(folder, scale)._replace(sha256=known.sha256[scale])
 
 

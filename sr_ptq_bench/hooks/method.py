@@ -141,7 +141,7 @@ class Method:
 
 @dataclass(frozen=True)
 class RecordedMethod(Method):
-    """The method of a record, some of whose plugins are missing here: enough to score the state beside the record."""
+    """The method of a record if some of its plugins are missing here; it suffices to score the state of the record."""
 
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -58,7 +58,7 @@ def unpack(archive: Path, destination: Path, inside: str = "") -> int:
         if isinstance(error, _RefusedError | HeaderError):
             raise SrqError(f"{archive} is refused: {error}") from error
         if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno is None):
-            raise SrqError(f"{archive}: no zip or tar file, or damaged ({error}); fetch it anew") from error
+            raise SrqError(f"{archive}: no zip or tar file, or damaged ({error}); fetch it again") from error
         if isinstance(error, OSError):
             raise SrqError(f"cannot unpack {archive} into {destination}: {error.strerror or error}") from error
         raise

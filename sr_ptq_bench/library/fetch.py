@@ -92,7 +92,7 @@ class Downloads:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, SrqError) as error:
-            raise SrqError(f"{self._path} is damaged ({error}); remove it and fetch the files anew") from error
+            raise SrqError(f"{self._path} is damaged ({error}); remove it and fetch the files again") from error
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Resuming:
 
     @property
     def _version(self) -> Path:
-        """The file that tells of which version the part is."""
+        """The file with the version that the part belongs to."""
         return self.part.with_suffix(".version")
 
     def _receive(self, url: str) -> bool:

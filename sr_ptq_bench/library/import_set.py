@@ -39,7 +39,7 @@ def import_images(name: str, entry: ImageSet, source: Path, images: Path, report
     """
     folder = images / name
     if is_imported(folder):
-        raise SrqError(f"{name} is at hand already, in {folder}; remove that folder to import it anew")
+        raise SrqError(f"{name} is available already, in {folder}; remove that folder to import it again")
     hr = _hr_folder(name, entry, source)
     _check(name, entry, hr)
     with _new_folder(folder) as part:

@@ -68,7 +68,7 @@ class Library:
         """Make weights or an image set available from the network; raises SrqError that says what to do instead."""
         self._check(name)
         if name in self.registry.weights:
-            self.reporter.say(f"{name} is at hand: {self.weights(name)}")
+            self.reporter.say(f"{name} is available: {self.weights(name)}")
         elif self.is_available(name):
             self.reporter.say(self._described(name))
         else:
@@ -87,7 +87,7 @@ class Library:
             file = path / file_name(entry.url) if path.is_dir() else path
             with self._telling_of_a_new_checksum(file_name(entry.url), entry.sha256) as downloads:
                 kept = downloads.keep(file, file_name(entry.url), entry.sha256)
-            self.reporter.say(f"{name} is at hand: {kept}")
+            self.reporter.say(f"{name} is available: {kept}")
         elif path.is_dir():
             self._import(name, path, called=path)
         elif path.is_file():
@@ -155,7 +155,7 @@ class Library:
 
     def _described(self, name: str) -> str:
         folder = self.images / name
-        return f"{name} is at hand: {ImportedSet.read(folder).images} images in {folder}"
+        return f"{name} is available: {ImportedSet.read(folder).images} images in {folder}"
 
     def _check(self, name: str) -> None:
         if name not in self.names():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WINDOW = 15
-"""Steps of which the strong line is the mean; the faint one is every step."""
+"""The strong line is the mean over this many steps; the faint line shows every step."""
 
 
 @styled

@@ -30,7 +30,7 @@ class Download(Frozen):
 class DataSource(Frozen):
     """Where images come from: sample photos or image sets by name, an HR folder (LR generated), or an HR and LR pair.
 
-    `datasets` are sets that `srq data import` or `srq data get` has put at hand. `hr` and `lr` are folders of images,
+    `datasets` are sets that `srq data import` or `srq data get` made available. `hr` and `lr` are folders of images,
     or LMDBs in BasicSR's format. `{scale}` in them is replaced by the scale of the run. A last part with `{name}` is a
     pattern of the files' names.
     """

@@ -42,7 +42,7 @@ class RunResult:
         """Write both into `folder`; the path of the record. Raises SrqError if the system refuses.
 
         The name of a state holds its hash, and the record names that hash and is written last. So a reader sees a
-        record with its own state, whenever the writer is killed and whoever else writes. A damaged record of that name
+        record with its own state, even if the writer is killed or another process writes. A damaged record of that name
         is set aside first, which `say` tells.
         """
         path = folder / name_of(self.record)

@@ -70,7 +70,7 @@ class Record(RecordPart):
     """Counted on the network of the run."""
     scores: Scores
     not_scored: tuple[Text, ...] = ()
-    """The suite's test sets that were not at hand."""
+    """The suite's test sets that were missing."""
     calibrated_on: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
     """Test images that are calibration images too, by test set; absent if there are none."""
     references: References

@@ -133,7 +133,7 @@ def overlap(calibration: Dataset, tests: Mapping[str, Dataset]) -> dict[str, tup
 
 
 def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
-    """What `prepare` gives for a run of the same suite, scale, scope and seed, without reading network and images anew.
+    """What `prepare` gives for a run of the same suite, scale, scope and seed, without a second reading of images.
 
     Method, options and bits may differ from those of `run`; raises SrqError if they are unusable.
     """
@@ -158,11 +158,11 @@ def _absent(spec: RunSpec, library: Library) -> tuple[str, ...]:
     absent = tuple(name for name, sets in missing.items() if sets)
     calibration = library.missing(spec.suite.calibration.source)
     if calibration:
-        what = f"calibration images {calibration[0]} are not at hand"
+        what = f"calibration images {calibration[0]} are missing"
         raise SrqError(f"suite '{spec.suite.name}': {what}: {library.how_to_get(calibration[0])}")
     if len(absent) == len(spec.suite.test):
         first = missing[absent[0]][0]
-        what = f"no test set is at hand of {', '.join(absent)}"
+        what = f"no test set is available of {', '.join(absent)}"
         raise SrqError(f"suite '{spec.suite.name}': {what}: {library.how_to_get(first)}")
     return absent
 

@@ -75,7 +75,7 @@ def open_tar(file: IO[bytes]) -> tuple[tarfile.TarFile, Metered]:
 
 
 def tar_headers(archive: tarfile.TarFile, meter: Metered) -> Iterator[tarfile.TarInfo]:
-    """What a tar file says of its members, one after the other, none of which is kept; raises as `open_tar`."""
+    """The headers of a tar file, one after the other; none is kept. Raises as `open_tar`."""
     left = LARGEST_HEADERS
     while True:
         meter.left = allowed = min(LARGEST_HEADER, left)

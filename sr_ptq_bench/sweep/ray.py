@@ -39,7 +39,7 @@ class RayEngine:
         self.ray.shutdown()
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
-        """Measure the tasks; see `Engine`. Ray begins a task anew where its process or node vanishes."""
+        """Measure the tasks; see `Engine`. Ray begins a task again if its process or node vanishes."""
         share = {"num_cpus": self.config.threads, "num_gpus": self.gpus, "max_retries": ATTEMPTS - 1}
         remote = self.ray.remote(**share)(_measured)
         pending = {remote.remote(self.config, task): index for index, task in enumerate(tasks)}

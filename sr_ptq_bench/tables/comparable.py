@@ -38,7 +38,7 @@ def comparable_records(records: Iterable[Record]) -> list[Record]:
 def exclusion_notes(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str]:
     """What the rows do not tell: test sets without a column, records without a row, several versions of the metrics."""
     if ordered[0].not_scored:
-        yield f"Not scored, because the images were not at hand: {', '.join(ordered[0].not_scored)}."
+        yield f"Not scored, because the images were missing: {', '.join(ordered[0].not_scored)}."
     seen = {f"{name}/{image}" for record in ordered for name, of in record.calibrated_on.items() for image in of}
     if seen:
         yield f"Test images that are calibration images too: {', '.join(sorted(seen))}; their scores are too good."

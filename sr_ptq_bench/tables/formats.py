@@ -79,7 +79,7 @@ def markdown(page: Page) -> str:
 
 
 def _inert(text: str) -> str:
-    """Text that is neither HTML nor a link in Markdown, whoever wrote it."""
+    """Text from anybody, made neither HTML nor a link in Markdown."""
     return re.sub(r"\](?=[(\[:])", r"]\\", printable(text)).replace("<", "&lt;")
 
 

@@ -28,7 +28,7 @@ class RankedMethod:
 
 @dataclass(frozen=True)
 class SeparatedPair:
-    """Two methods of which one is published clearly above the other, the winner first."""
+    """Two methods, the winner first; its published score is clearly above the other's."""
 
     winner: RankedMethod
     other: RankedMethod

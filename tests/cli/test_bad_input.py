@@ -151,8 +151,8 @@ def test_a_suite_without_metrics(bench, monkeypatch):
         ({"weights": {"2": "nowhere.safetensors"}}, "no weights file"),
         ({"weights": {"2": {"download": "swinir-light"}}}, "no published weights 'swinir-light'; did you mean"),
         ({"test": {"mine": {"datasets": ["set5"]}}}, "no image set 'set5'; did you mean 'Set5'?"),
-        ({"test": {"mine": {"datasets": ["Set5"]}}}, "no test set is at hand of mine: `srq data get Set5`"),
-        ({"calibration": {"source": {"datasets": ["DIV2K"]}}}, "calibration images DIV2K are not at hand"),
+        ({"test": {"mine": {"datasets": ["Set5"]}}}, "no test set is available of mine: `srq data get Set5`"),
+        ({"calibration": {"source": {"datasets": ["DIV2K"]}}}, "calibration images DIV2K are missing"),
     ],
 )  # fmt: skip
 def test_a_suite_that_cannot_be(bench, changes, expected):

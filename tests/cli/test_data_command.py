@@ -124,7 +124,7 @@ def test_get_fetches_weights(registry, srq, web, own_home):
     web.serve("/w.pth", b"weights")
     outcome = srq("data", "get", "w")
     assert (outcome.status, outcome.err) == (0, "Fetch w\n")
-    assert outcome.out.splitlines()[-1] == f"w is at hand: {own_home / 'downloads' / 'w.pth'}"
+    assert outcome.out.splitlines()[-1] == f"w is available: {own_home / 'downloads' / 'w.pth'}"
     assert (own_home / "downloads" / "w.pth").read_bytes() == b"weights"
 
 
@@ -149,10 +149,10 @@ def test_get_says_what_must_be_asked_for(registry, srq):
 def test_import_brings_a_set_once(registry, srq, hr, own_home):
     folder = own_home / "images" / "Near"
     made = [f"Near LR x{scale}: made" for scale in (2, 3, 4)]
-    assert srq("data", "import", "Near", hr).out.splitlines() == [*made, f"Near is at hand: 2 images in {folder}"]
+    assert srq("data", "import", "Near", hr).out.splitlines() == [*made, f"Near is available: 2 images in {folder}"]
     again = srq("data", "import", "Near", hr)
     assert again.status == 2
-    assert again.err.splitlines()[-1].startswith(f"srq: Near is at hand already, in {folder}; remove that folder")
+    assert again.err.splitlines()[-1].startswith(f"srq: Near is available already, in {folder}; remove that folder")
 
 
 def test_import_expands_a_home_folder(registry, srq, hr, monkeypatch):

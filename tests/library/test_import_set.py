@@ -104,7 +104,7 @@ def test_several_sets_one_after_the_other(source, images):
 
 def test_a_set_is_imported_once(source, images):
     bring(source, images)
-    with pytest.raises(SrqError, match=f"Two is at hand already, in {images / 'Two'}; remove that folder"):
+    with pytest.raises(SrqError, match=f"Two is available already, in {images / 'Two'}; remove that folder"):
         bring(source, images)
     shutil.rmtree(images / "Two")
     assert bring(source, images) == MADE
@@ -166,7 +166,7 @@ def test_a_set_that_changed_since_is_refused(source, images):
 def test_a_set_whose_mark_is_damaged_is_refused(source, images, content):
     bring(source, images)
     (images / "Two" / "import.json").write_text(content)
-    with pytest.raises(SrqError, match=f"{images / 'Two'}: damaged; remove this folder and import Two anew"):
+    with pytest.raises(SrqError, match=f"{images / 'Two'}: damaged; remove this folder and import Two again"):
         load_dataset("x", DataSource(datasets=("Two",)), 2, images)
 
 

@@ -85,7 +85,7 @@ def test_weights_are_brought(library, told, tmp_path, as_folder):
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert told.lines == [
         f"w.pth: no sha256 is published; recorded, and checked from now on: {sha256}",
-        f"w is at hand: {library.downloads / 'w.pth'}",
+        f"w is available: {library.downloads / 'w.pth'}",
     ]
     assert library.weights("w").read_bytes() == b"weights"
 
@@ -102,12 +102,12 @@ def test_an_image_set_is_fetched_and_imported(web, library, told, noise, inside)
     assert library.is_available("Two")
     assert told.lines[0] == "Two: for research; see https://home"
     assert told.lines[-4:-1] == ["Two LR x2: made", "Two LR x3: made", "Two LR x4: made"]
-    assert told.lines[-1] == f"Two is at hand: 2 images in {library.images / 'Two'}"
+    assert told.lines[-1] == f"Two is available: 2 images in {library.images / 'Two'}"
     assert told.stages == ["Fetch Two", "Unpack all.zip", "Import Two"]
     assert sorted(path.name for path in library.home.iterdir()) == ["downloads", "images"]
     told.lines.clear()
     library.get("Two")
-    assert told.lines == [f"Two is at hand: 2 images in {library.images / 'Two'}"]
+    assert told.lines == [f"Two is available: 2 images in {library.images / 'Two'}"]
     assert len(web.requests) == 1
 
 

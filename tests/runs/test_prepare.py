@@ -185,7 +185,7 @@ def test_a_set_that_has_come_gives_another_record(tiny_suite, library):
 def test_nothing_to_score_is_refused(tiny_suite, library):
     tiny_suite.change(test={"far": {"datasets": ["Far"]}, "both": {"datasets": ["Near", "Far"]}})
     assert error_of(prepare, tiny_suite.spec(), library=library) == (
-        "suite 'tiny': no test set is at hand of far, both: take the images from https://home (free), "
+        "suite 'tiny': no test set is available of far, both: take the images from https://home (free), "
         "then `srq data import Far DIR`"
     )
 
@@ -193,7 +193,7 @@ def test_nothing_to_score_is_refused(tiny_suite, library):
 def test_missing_calibration_images_are_refused(tiny_suite, library):
     tiny_suite.change(calibration={"source": {"datasets": ["Far"]}, "patches": 4, "size": 8})
     assert error_of(prepare, tiny_suite.spec(), library=library) == (
-        "suite 'tiny': calibration images Far are not at hand: take the images from https://home (free), "
+        "suite 'tiny': calibration images Far are missing: take the images from https://home (free), "
         "then `srq data import Far DIR`"
     )
 

@@ -116,7 +116,7 @@ def test_the_best_of_each_bit_width_and_column_is_bold_judged_as_printed() -> No
 
 def test_test_sets_that_were_not_at_hand_are_named() -> None:
     text = render([record(not_scored=("B100", "Urban100"))])
-    assert text.endswith("\n- Not scored, because the images were not at hand: B100, Urban100.\n")
+    assert text.endswith("\n- Not scored, because the images were missing: B100, Urban100.\n")
     assert "Not scored" not in render([record()])
 
 
@@ -128,7 +128,7 @@ def test_runs_on_fewer_test_sets_are_left_out_and_counted(count: int, said: str)
     text = render([*fewer, more])
     assert methods(*fewer, more) == ["dobi"]
     assert text.splitlines()[0].endswith("from 1 record; do not edit. -->")
-    assert text.endswith(f"at hand: Urban100.\n- Left out: {said} on fewer test sets; measure again.\n")
+    assert text.endswith(f"were missing: Urban100.\n- Left out: {said} on fewer test sets; measure again.\n")
 
 
 def test_runs_on_other_test_sets_are_refused() -> None:
