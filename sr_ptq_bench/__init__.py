@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .backbones.tracing import open_network
     from .data.patches import Batches
     from .errors import SrqError
     from .hooks.options import PluginOptions
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from .quantization.student import Student
     from .quantization.training import CalibrationLog, Checkpoint, Training
     from .storage.weights import fill, read_weights
+    from .tracing.open_network import open_network
 
 _HOME = {
     "Batches": "data.patches",
@@ -51,7 +51,7 @@ _HOME = {
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
-    "open_network": "backbones.tracing",
+    "open_network": "tracing.open_network",
     "read_weights": "storage.weights",
 }
 
