@@ -118,7 +118,10 @@ def calibrate_student(
 def build_student(run: PreparedRun, stage: TimedStages) -> Student:
     """The quantized copy of the network, its weights changed if the method does so, its bounds not yet set."""
     bits, method = run.spec.bits, run.method
-    chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits) if method.chooses_bits else {}
+    chosen: dict[str, int] = {}
+    if method.chooses_bits:
+        with stage("choose bits"):
+            chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits)
     student = quantize(run.teacher, bits, method.make_quantizer, chosen)
     if method.transforms:
         with stage("transform"), quantizers_off(student):
