@@ -112,8 +112,8 @@ def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Stud
     if stored:
         return restore_student(run, stored)
     stage = TimedStages(session.reporter)
-    resume = session.cache.resume_state(identity.calibrated_state(run), fresh=False)
-    calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
+    with session.cache.resume_state(identity.calibrated_state(run), fresh=False) as resume:
+        calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
     return load_state(calibrated.state, run.teacher, run.method.make_quantizer)
 
 

@@ -50,9 +50,9 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
     start = time.perf_counter()
     stage = TimedStages(session.reporter)
     references = score_references(run, session.cache, stage, fresh)
-    resume = session.cache.resume_state(identity.calibrated_state(run), fresh)
-    earlier = resume.calibrated()
-    calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
+    with session.cache.resume_state(identity.calibrated_state(run), fresh) as resume:
+        earlier = resume.calibrated()
+        calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
     student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
         scores = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
