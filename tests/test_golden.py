@@ -25,7 +25,8 @@ from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.suite import SUITES, DataSource
 from sr_ptq_bench.quantization.network import with_padding
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.student import cached_quantized_weights, quantize
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.student import cached_quantized_weights
 
 if TYPE_CHECKING:
     from sr_ptq_bench.quantization.student import Student

@@ -30,8 +30,8 @@ from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.library.fetch import Downloads
 from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
 from sr_ptq_bench.protocol.suite import Suite
-from sr_ptq_bench.quantization.state import load_state, save_state
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.state.save_load import load_state, save_state
 from sr_ptq_bench.records import files as records
 from sr_ptq_bench.records.files import read_record
 from sr_ptq_bench.storage import files, text
