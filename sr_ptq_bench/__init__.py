@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .quantization.distribution import Distribution
     from .quantization.fake_quantize import fake_quantize
     from .quantization.network import Operand, SRModel, Teacher
-    from .quantization.products import Product, ProductOperand
+    from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
     from .quantization.student import Student, site_elements
     from .quantization.training import CalibrationLog, Checkpoint, Training
@@ -36,8 +36,8 @@ _HOME = {
     "Distribution": "quantization.distribution",
     "Operand": "quantization.network",
     "PluginOptions": "hooks.options",
-    "Product": "quantization.products",
-    "ProductOperand": "quantization.products",
+    "Product": "quantization.products.product",
+    "ProductOperand": "quantization.products.product",
     "Progress": "progress",
     "Quantizer": "quantization.quantizer",
     "RunSpec": "protocol.run_spec",

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..quantization.products import FUSED, RunningModules, function_name, operands_of
+from ..quantization.products.functions import FUSED, function_name, operands_of
+from ..quantization.products.product import RunningModules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ..quantization.products import ARGUMENTS, FUSED, FusedAttention
+from ..quantization.products.functions import ARGUMENTS, FUSED, FusedAttention
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

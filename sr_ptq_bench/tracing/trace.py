@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import SrqError
-from ..quantization.products import Product, module_of
+from ..quantization.products.product import Product, module_of
 from .follow import count_calls
 from .watch import Watch
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ..quantization.products import FUSED, FusedAttention, Product, ProductOperand, function_name, operands_of
+from ..quantization.products.functions import FUSED, FusedAttention, function_name, operands_of
+from ..quantization.products.product import Product, ProductOperand
 from .follow import Follow
 from .functions import ASKS, ENDS, VIEWS, fused_macs, made_by, memory_of, tensors_in
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch.utils.flop_counter import FlopCounterMode
 
-    from ..quantization.products import Operands
+    from ..quantization.products.functions import Operands
     from ..quantization.quantizer import InputKind
 
 
