@@ -8,7 +8,7 @@ from ..errors import SrqError, prefix_error
 from ..hooks.method import RecordedMethod
 from ..progress import TimedStages
 from ..protocol.run_spec import RunSpec
-from ..quantization.state import load_state
+from ..quantization.state.save_load import load_state
 from ..records.files import read_record, read_result, state_path
 from . import identity
 from .prepare import prepare
