@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -37,6 +38,10 @@ _HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptio
 """What a group without a command raises from click 8.2 on."""
 
 
+class PipeClosedError(Exception):
+    """The reader of a pipe, such as head, has seen enough. Of a BrokenPipeError click itself makes status 1."""
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when the command is called, so that `srq --help` needs neither torch nor pandas."""
 
@@ -55,6 +60,14 @@ class LazyGroup(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Call the command; raises OSError where the working folder is gone, PipeClosedError where a pipe is."""
+        Path.cwd()
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeClosedError from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -90,7 +103,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("srq: interrupted; no file is left half-written, and the same run continues where it was", err=True)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except (PipeClosedError, BrokenPipeError):
         close_stdout()
         sys.exit(PIPE_CLOSED)
     except OSError as error:
