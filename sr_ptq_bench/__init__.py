@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .quantization.network import Operand, SRModel, Teacher
     from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
-    from .quantization.student import Student
+    from .quantization.student import Student, site_elements
     from .quantization.training import CalibrationLog, Checkpoint, Training
     from .storage.weights import fill, read_weights
     from .tracing.open_network import open_network
@@ -53,6 +53,7 @@ _HOME = {
     "hookimpl": "hooks.specs",
     "open_network": "tracing.open_network",
     "read_weights": "storage.weights",
+    "site_elements": "quantization.student",
 }
 
 __version__ = "0.1.0"
@@ -82,6 +83,7 @@ __all__ = [
     "hookimpl",
     "open_network",
     "read_weights",
+    "site_elements",
 ]
 
 

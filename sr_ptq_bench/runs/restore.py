@@ -38,7 +38,7 @@ def spec_of(record: Record, suite: Suite) -> RunSpec:
         f"{plugin}.{key}": value
         for plugin, values in spec.options.items()
         for key, value in values.items()
-        if isinstance(value, bool | int | float | str)  # None stands for an option that was not given
+        if isinstance(value, bool | int | float | str)  # None is an option that was not given
     }
     return RunSpec(
         method=spec.method,
@@ -112,8 +112,8 @@ def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Stud
     if stored:
         return restore_student(run, stored)
     stage = TimedStages(session.reporter)
-    resume = session.cache.resume_state(identity.calibrated_state(run), fresh=False)
-    calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
+    with session.cache.resume_state(identity.calibrated_state(run), fresh=False) as resume:
+        calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
     return load_state(calibrated.state, run.teacher, run.method.make_quantizer)
 
 

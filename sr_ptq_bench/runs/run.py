@@ -52,9 +52,9 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
     start = time.perf_counter()
     stage = TimedStages(session.reporter)
     references = score_references(run, session.cache, stage, fresh)
-    resume = session.cache.resume_state(identity.calibrated_state(run), fresh)
-    earlier = resume.calibrated()
-    calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
+    with session.cache.resume_state(identity.calibrated_state(run), fresh) as resume:
+        earlier = resume.calibrated()
+        calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
     student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
         scores = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
@@ -120,7 +120,10 @@ def calibrate_student(
 def build_student(run: PreparedRun, stage: TimedStages) -> Student:
     """The quantized copy of the network, with the weights that the method changed, without bounds."""
     bits, method = run.spec.bits, run.method
-    chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits) if method.chooses_bits else {}
+    chosen: dict[str, int] = {}
+    if method.chooses_bits:
+        with stage("choose bits"):
+            chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits)
     student = quantize(run.teacher, bits, method.make_quantizer, chosen)
     if method.transforms:
         with stage("transform"), quantizers_off(student):

@@ -56,7 +56,7 @@ class Metered:
 
 
 def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
-    """A zip file whose list of members has a sound size; raises HeaderError, and what zipfile raises."""
+    """A zip file whose list of members has a sound size; raises HeaderError and the errors of zipfile."""
     meter = Metered(file)
     meter.left = LARGEST_DIRECTORY
     archive = zipfile.ZipFile(cast("IO[bytes]", meter))

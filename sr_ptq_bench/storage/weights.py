@@ -157,7 +157,7 @@ def fill(
 ) -> None:
     """Load the weights file into the network; raises SrqError for a tensor missing, unknown, misshapen or not finite.
 
-    Buffers whose name ends with one of `rebuilt` are made by the network itself and may be absent or present. `aliases`
+    Buffers with a name that ends with one of `rebuilt` are made by the network itself and may be absent. `aliases`
     maps names of another code for the same network to the names of this one.
     """
     aliases = aliases or {}

@@ -217,6 +217,15 @@ def test_methods_and_bits_have_records_of_their_own(run, records):
     ]  # fmt: skip
 
 
+def test_mixed_chooses_the_bits_of_sites(run, records):
+    outcome = run("--mixed", "-o", "mixed.patch=8", bits="3")
+    assert outcome.status == 0, outcome.err
+    (path,) = records()
+    record = read_record(path)
+    assert record.spec.method == "mixed+minmax"
+    assert set(record.site_bits.values()) - {3}
+
+
 def test_another_network_and_another_scope(run, records, tiny_suite, tmp_path):
     torch.manual_seed(0)
     save_file(edsr.new_network("msrresnet", 2).state_dict(), tmp_path / "msrresnet.safetensors")
