@@ -25,7 +25,7 @@ COMMANDS = {
     "analyze": "Rank sites by what their quantization costs.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
-    "verify": "Score the state beside a record again, and compare.",
+    "verify": "Score the state of a record again, and compare.",
 }
 EXPECTED_FAILURE = 2
 DEFECT = 70
@@ -35,7 +35,7 @@ SPIN_COUNT = "10000"
 """How long a thread of OpenMP spins while it waits for the others, unless the user says otherwise. By default it spins
 for so long that two processes on one machine slow each other down several times (docs/speed.md)."""
 _HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""What a group without a command raises from click 8.2 on."""
+"""The exception of a group without a command, from click 8.2 on."""
 
 
 class PipeClosedError(Exception):
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
     """Imports a command's module when the command is called, so that `srq --help` needs neither torch nor pandas."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of a newcomer's need."""
+        """Names in the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -34,7 +34,7 @@ TITLES = {
 
 
 UNLIMITED = 1000
-"""Columns of output that is no terminal."""
+"""Columns of output that does not go to a terminal."""
 WIDEST_NUMBER = 6
 
 
@@ -95,7 +95,7 @@ class Display:
             yield SweepLines(live, live.add_task("Sweep", total=cells, note=""), self.say)
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Rows of text on stdout; where that is no terminal, no cell is cut."""
+        """Rows of text on stdout; if stdout is no terminal, no cell is cut."""
         table = Table()
         for title in header:
             table.add_column(title)
@@ -104,7 +104,7 @@ class Display:
         self.out.print(table, width=None if self.out.is_terminal else UNLIMITED)
 
     def record(self, record: Record, path: Path) -> None:
-        """The scores of one run beside its references."""
+        """The scores of one run and of its references."""
         spec = record.spec
         sets = list(record.scores)
         metrics = list(next(iter(record.scores.values())).mean)
@@ -140,7 +140,7 @@ class SweepLines:
         self._tasks: dict[int, TaskID] = {}
 
     def running(self, index: int, cell: str, stage: str, done: int, total: int) -> None:
-        """Show where a cell is."""
+        """Show the stage of a cell."""
         if index not in self._tasks:
             self._tasks[index] = self._live.add_task(cell, note="")
         self._live.update(self._tasks[index], completed=done, total=total or None, note=TITLES.get(stage, stage))

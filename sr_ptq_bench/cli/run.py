@@ -73,8 +73,8 @@ def run(
     srq run --method 2dquant --bits 2 --scale 2 --seeds 3
     srq run --method minmax --bits 4 --scale 4 --test large=~/4k --tile 96
 
-    The method quantizes the network, chooses its bounds and calibrates them. The quantized network is scored beside the
-    full-precision (FP) network and bicubic. Results already on this machine are reused; a run that was interrupted
+    The method quantizes the network, chooses its bounds and calibrates them. The quantized network, the full-precision
+    (FP) network and bicubic are scored. Results already on this machine are reused; a run that was interrupted
     continues.
     """
     if seed + seeds - 1 > LARGEST_SEED:
@@ -116,7 +116,7 @@ def run(
 
 
 def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
-    """The suite with the user's own test sets in place of its own, under a name that no table mixes with it."""
+    """The suite with the user's test sets instead of its own, under a name that keeps it out of the suite's tables."""
     from ..errors import SrqError
     from ..protocol.suite import DataSource
     from ..storage.home import expanded

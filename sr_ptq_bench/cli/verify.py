@@ -1,4 +1,4 @@
-"""`srq verify`: score the state beside a record again."""
+"""`srq verify`: score the state of a record again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def verify(
     plugin_files: tuple[Path, ...],
     device: str,
 ) -> None:
-    """Score the state beside a RECORD again, and compare with the scores in the record.
+    """Score the state of a RECORD again, and compare with the scores in the record.
 
     \b
     srq verify leaderboards/results/sample/minmax-w4a4-x2-*.json

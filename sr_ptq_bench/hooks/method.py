@@ -80,7 +80,7 @@ class Method:
         return getattr(self.plugins.hook(plugin), hook)(options=self.options.get(plugin), **arguments)
 
     def choose_bits(self, student: Student, batches: Batches, bits: Bits) -> dict[str, int]:
-        """The bits of sites that the method chooses itself; none for a method without that hook."""
+        """The bits of sites that the method chooses; empty for a method without that hook."""
         for plugin in self._with_hook("srq_choose_bits"):
             chosen = self._call(plugin, "srq_choose_bits", student=student, batches=batches, bits=bits)
             if chosen is not None:
@@ -123,7 +123,7 @@ class Method:
     def calibrate(
         self, student: Student, teacher: Teacher, batches: Batches, progress: Progress, checkpoint: Checkpoint
     ) -> CalibrationLog:
-        """Train the student; what the calibrator says of itself, nothing if the method has no calibrator."""
+        """Train the student and return the calibrator's log; an empty log if the method has no calibrator."""
         if self.calibrator is None:
             return {}
         log: CalibrationLog | None = self._call(
@@ -141,7 +141,7 @@ class Method:
 
 @dataclass(frozen=True)
 class RecordedMethod(Method):
-    """The method of a record if some of its plugins are missing here; it suffices to score the state of the record."""
+    """The method of a record if some of its plugins are missing here; it is enough to score the record's state."""
 
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class PluginOptions(BaseModel):
     """Base of the class `Options` of a plugin: immutable, unknown keys are refused with the nearest name.
 
-    A subclass may name `presets`, sets of values; it then has an option `preset` that chooses one of them, and each
-    value that is given beside it replaces the value of the preset.
+    A subclass may name `presets`, sets of values. It then has an option `preset` that chooses one of them; values that
+    are given too replace those of the preset.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""Whether the state beside a record gives the scores of the record."""
+"""Whether the state of a record gives the scores of the record."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Compar
 
 
 def stamped(run: PreparedRun, record: Record) -> Record:
-    """The record with a stamp of the code and the versions that have just given its scores again."""
+    """The record with a stamp: the code and the versions that have just given the same scores."""
     versions = describe(run.method, "cpu", run.teacher.libraries).versions
     now = datetime.now(UTC).replace(microsecond=0)
     return record.model_copy(update={"stamp": Stamp(code=identity.code(run), versions=versions, created=now)})

@@ -1,4 +1,4 @@
-"""The sweep itself: an engine measures what is not done, every record is written as it comes."""
+"""The sweep itself: an engine measures the missing cells, and every record is written when it arrives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SweepProgress(Protocol):
         """Tell a line."""
 
     def running(self, index: int, cell: str, stage: str, done: int, total: int) -> None:
-        """A cell is in `stage`; `total` is 0 where its length is not known."""
+        """A cell is in `stage`; `total` is 0 if its length is not known."""
 
     def ended(self, index: int, line: str, left: str) -> None:
         """A cell has ended as `line` says; `left` is what is left of the sweep."""
@@ -45,7 +45,7 @@ class Failure:
 
 
 def measure_all(planned: Sequence[Planned], engine: Engine, timings: Timings, lines: SweepProgress) -> list[Failure]:
-    """Bring every record into its folder; what failed. Raises SrqError if a remembered record cannot be written."""
+    """Bring every record into its folder; returns the failures. Raises SrqError if a known record cannot be written."""
     for each in planned:
         if each.remembered:
             each.remembered.write(each.folder, lines.say)

@@ -1,4 +1,4 @@
-"""The ablations of 2DQuant's Table 4: what is varied, and the page of what was measured."""
+"""The ablations of 2DQuant's Table 4: what is varied, and the page of the results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PUBLISHED: dict[str, dict[str, float]] = {
     "batch": {"4": 37.82, "8": 37.83, "16": 37.84, "32": 37.87},
     "stages": {"minmax": 34.39, "dobi": 37.44, "minmax+dqc": 37.32, "2dquant": 37.87},
 }
-"""PSNR of Table 4 (arXiv 2406.06649): SwinIR-light x2 at 4 bits on Set5, which have no SSIM."""
+"""PSNR of Table 4 (arXiv 2406.06649), which has no SSIM: SwinIR-light x2 at 4 bits on Set5."""
 PUBLISHED_ON = "Set5"
 PUBLISHED_HEAD = f"{PUBLISHED_ON} PSNR, published, official weights"
 
@@ -47,7 +47,7 @@ class Setting:
 
 
 def settings(name: Name, values: str | None = None) -> list[Setting]:
-    """The cells of an ablation; `values` are numbers with commas between. Raises SrqError for anything else."""
+    """The cells of an ablation; `values` are numbers separated by commas. Raises SrqError for anything else."""
     if name == "stages":
         if values is not None:
             raise SrqError(f"the stages have no values, got '{values}'; leave out --values")
@@ -121,7 +121,7 @@ def _scores(records: Mapping[str, Record], dataset: str, metric: str) -> list[Ce
 
 
 def _published(name: Name, records: Mapping[str, Record]) -> list[Cell]:
-    """Table 4's PSNR for each record; none where no record is of its network, bits and test set."""
+    """Table 4's PSNR for each record; empty if no record has its network, bits and test set."""
     record = next(iter(records.values()))
     spec = record.spec
     on_its_ground = (spec.model, spec.scale, str(spec.bits), spec.scope) == ("swinir-light", 2, "w4a4", "linear")

@@ -144,7 +144,7 @@ def test_a_missing_state_is_named(measured, verify):
     state.unlink()
     outcome = verify(path)
     assert outcome.status == 2
-    assert f"record {path} has no state beside it, {state.name}; measure again" in outcome.err
+    assert f"record {path} lacks its state {state.name}; measure again" in outcome.err
 
 
 def test_other_test_images_are_refused(measured, verify, tiny_suite):
