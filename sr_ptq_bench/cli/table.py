@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shlex
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ def _no_search_for_cycles() -> Iterator[None]:
 @click.option(
     "--published",
     is_flag=True,
-    help="Measured beside published scores, those in OUT/published.csv; Markdown goes to MODEL-xSCALE-published.md.",
+    help="Measured beside published scores (OUT/published.csv, else srq's own), in MODEL-xSCALE-published.md.",
 )
 @declared.table_format("All but Markdown is printed and not written; CSV and JSON are one table of all suites.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is not what the records say.")
@@ -67,7 +68,7 @@ def table(
     check: bool,
     skip_bad: bool,
 ) -> None:
-    """Turn records into tables: Markdown to files and to the screen, or another format.
+    """Turn records into tables: Markdown to files, and the same to the screen, or another format.
 
     Every `srq run` leaves a record, a JSON file with the scores of one method. This command gathers the
     records of a suite into one table per network and scale, with the full-precision (FP) network and plain
@@ -97,7 +98,21 @@ def table(
         return
     for path, text in texts.items():
         write_atomically(path, text)
+    if sys.stdout.isatty():
+        _show(pages, texts)
+        return
+    for path, text in texts.items():
         click.echo(f"{path}\n\n{text}")
+
+
+def _show(pages: Mapping[str, Page], texts: Mapping[Path, str]) -> None:
+    """Tables for this terminal; those in files are for other readers."""
+    from .display import Display
+
+    display = Display()
+    for page, path in zip(pages.values(), texts, strict=True):
+        display.page(page)
+        click.echo(f"\n{path}\n")
 
 
 def _say_left_out(why: str) -> None:
@@ -140,9 +155,9 @@ def _published(records: list[Record], out: Path) -> dict[str, Page]:
     """The same beside published scores, if there are any; raises SrqError if there are none at all."""
     from ..tables.leaderboard import groups
     from ..tables.published import page
-    from ..tables.published_scores import read_published
+    from ..tables.published_scores import published_file, read_published
 
-    known = read_published(out / "published.csv")
+    known = read_published(published_file(out))
     pages = {path: page(of, known) for path, of in groups(records).items()}
     compared = {path: made for path, made in pages.items() if made}
     if not compared:
