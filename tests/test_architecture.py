@@ -23,7 +23,7 @@ LARGEST_ROOM = 13
 IN_ONE_MODULE = {
     "basicsr": "basicsr_compat.py",
     "torchvision": "basicsr_compat.py",
-    "cv2": "data/images.py",
+    "cv2": "data/images/pixels.py",
     "lmdb": "data/lmdb.py",
     "pandas": "tables/formats.py",
     "tabulate": "tables/formats.py",
@@ -37,7 +37,7 @@ IN_ONE_MODULE = {
     "matplotlib": "plots/canvas.py",
     "pluggy": None,
 }
-OF_PHOTOS = {"data/images.py", "upscaling/picture.py"}
+OF_PHOTOS = {"data/images/header.py", "upscaling/picture.py"}
 """Pillow reads what is scored, and the photos of people, which are more kinds."""
 TYPED = {"matplotlib"}  # its types stand in the signatures of other modules
 

@@ -112,7 +112,7 @@ def upscale(
 
 def _files(photos: Sequence[Path]) -> list[Path]:
     """The images that are named, and those of the folders; raises SrqError before any work."""
-    from ..data.images import list_images
+    from ..data.images.folder import list_images
     from ..errors import SrqError
     from ..upscaling.picture import check
 
@@ -165,7 +165,7 @@ def _network(
     from ..protocol.run_spec import RunSpec
     from ..protocol.suite import Suite, Tiles
     from ..protocol.types import parse_scale
-    from ..quantization.state import load_state
+    from ..quantization.state.save_load import load_state
     from ..records.files import read_result
     from ..runs.prepare import load_network, prepare
     from ..runs.restore import load_or_calibrate, restore_recorded, suite_of

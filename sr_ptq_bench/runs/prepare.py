@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..data.datasets import Dataset
-    from ..data.images import Size
+    from ..data.images.header import Size
     from ..hooks.method import Method
     from ..hooks.plugins import Plugins
     from ..library.library import Library

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import PIL.Image
 
-from ..data.images import FORMATS, MAX_PIXELS, read_file
+from ..data.images.formats import FORMATS
+from ..data.images.header import MAX_PIXELS
+from ..data.images.pixels import read_file
 from ..errors import SrqError
 from ..storage.files import write_atomically
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ..data.images import Image
+    from ..data.images.pixels import Image
 
 _GREY, _TRANSPARENT = ("1", "L", "LA"), ("LA", "RGBA", "PA")
 _READ = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")

@@ -12,7 +12,7 @@ from ..evaluation.score import network_upscaler
 from ..evaluation.tiles import along
 
 if TYPE_CHECKING:
-    from ..data.images import Image
+    from ..data.images.pixels import Image
     from ..progress import Progress
     from ..protocol.suite import Tiles
     from ..quantization.network import SRModel

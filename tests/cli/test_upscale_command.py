@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 from tiny import FILE, noise, write_images
 
-from sr_ptq_bench.quantization.state import read_header
+from sr_ptq_bench.quantization.state.header import read_header
 
 
 def opened(path):
