@@ -18,6 +18,7 @@ from .last_resort import close_stdout, describe_os_error, prepare_streams, repor
 
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
+    "upscale": "Upscale photos by a quantized network.",
     "sweep": "Measure a grid of methods, bits and scales.",
     "ablate": "Vary one thing of 2DQuant, as the paper's Table 4 does.",
     "table": "Turn records into tables, or compare them with published scores.",
@@ -26,7 +27,11 @@ COMMANDS = {
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
     "verify": "Score the state of a record again, and compare.",
+    "doctor": "Say what is wrong with this installation or machine.",
+    "cache": "Show what is kept under SRQ_HOME, or remove it.",
 }
+CONTINUING = (["run"], ["ablate"])
+"""Commands that an interrupted user can call again and lose nothing."""
 EXPECTED_FAILURE = 2
 DEFECT = 70
 INTERRUPTED = 130
@@ -79,6 +84,7 @@ def srq() -> None:
     Start here:
       srq run --method 2dquant --bits 2 --scale 2    quantize SwinIR-light to 2 bits and score it
       srq table                                      turn all records into tables
+      srq upscale photo.jpg                          upscale a photo by DAT-light at 4 bits
       srq methods                                    list the methods for --method
 
     The default suite `sample` works offline: its weights and photographs are installed with srq.
@@ -101,7 +107,8 @@ def main() -> None:
             sys.exit(EXPECTED_FAILURE)
         _fail(error.format_message() + _next_step(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("srq: interrupted; no file is left half-written, and the same run continues where it was", err=True)
+        again = ", and the same run continues where it was" * (sys.argv[1:2] in CONTINUING)
+        click.echo(f"srq: interrupted; no file is left half-written{again}", err=True)
         sys.exit(INTERRUPTED)
     except (PipeClosedError, BrokenPipeError):
         close_stdout()
