@@ -29,6 +29,11 @@ class PluginOptions(BaseModel):
         return {}
 
     @classmethod
+    def parts(cls) -> Mapping[str, Mapping[str, OptionValue]]:
+        """The parts that `srq ablate parts` leaves out, each with the values that do so; none by default."""
+        return {}
+
+    @classmethod
     def parse(cls, values: Mapping[str, Any]) -> Self:
         """Validate `values` over the chosen preset; raises SrqError that names the key and what was expected."""
         presets = cls.presets()
