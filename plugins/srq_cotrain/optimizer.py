@@ -42,7 +42,7 @@ class AdamAndMuon(torch.optim.Optimizer):
 
     def _adam(self, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Adam's directions (Kingma and Ba, 2015): about 1 in every element."""
-        gradients = [p.grad for p in parameters]
+        gradients = gradients_of(parameters)
         means, squares = self._moments("mean", parameters), self._moments("square", parameters)
         counts = self._moments("step", parameters, ())
         torch._foreach_add_(counts, 1)
@@ -59,7 +59,7 @@ class AdamAndMuon(torch.optim.Optimizer):
 
     def _muon(self, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Muon's directions with Nesterov's momentum, of RMS about 1."""
-        gradients = [p.grad for p in parameters]
+        gradients = gradients_of(parameters)
         means = self._moments("mean", parameters)
         torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
         return orthogonal(torch._foreach_lerp(means, gradients, 1 - BETAS[0]))
@@ -70,6 +70,11 @@ class AdamAndMuon(torch.optim.Optimizer):
             if key not in self.state[p]:
                 self.state[p][key] = torch.zeros_like(p) if shape is None else torch.zeros(shape)
         return [self.state[p][key] for p in parameters]
+
+
+def gradients_of(parameters: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients, which all are there."""
+    return [p.grad for p in parameters if p.grad is not None]
 
 
 def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
