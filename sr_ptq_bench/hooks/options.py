@@ -19,6 +19,7 @@ class PluginOptions(BaseModel):
 
     A subclass may name `presets`, sets of values; it then has an option `preset` that chooses one of them, and each
     value that is given beside it replaces the value of the preset.
+    It may name `parts`, which an ablation leaves out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
