@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..data.patches import Batches
     from ..progress import Progress
     from ..protocol.bits import Bits
+    from ..protocol.types import OptionValue
     from ..quantization.distribution import Distribution
     from ..quantization.network import Teacher
     from ..quantization.quantizer import Bounds, Quantizer, Site
@@ -51,6 +52,14 @@ class Method:
     def initializer(self) -> str:
         """The plugin that chooses bounds."""
         return next(self._with_hook("srq_init_bounds"))
+
+    def parts(self) -> dict[str, dict[str, OptionValue]]:
+        """The parts that the plugins name, each with the options that leave it out."""
+        return {
+            part: {f"{component}.{key}": value for key, value in values.items()}
+            for component, options in self.options.items()
+            for part, values in (type(options).parts() if options else {}).items()
+        }
 
     @cached_property
     def calibrator(self) -> str | None:
