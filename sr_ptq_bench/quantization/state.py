@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 
 from ..errors import SrqError, first_complaint, prefix_error
 from ..protocol.bits import Bits
+from .kinds import LogSqrt2Quantizer, TwinUniformQuantizer
 from .quantizer import Maker, Quantizer
 from .student import QuantizedLayer, quantize
 
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
     from .quantizer import Site
     from .student import Student
 
-KINDS: dict[str, type[Quantizer]] = {"uniform": Quantizer}
+KINDS: dict[str, type[Quantizer]] = {
+    "uniform": Quantizer,
+    "log-sqrt2": LogSqrt2Quantizer,
+    "twin-uniform": TwinUniformQuantizer,
+}
 """The kinds of quantizers that are restored without the code of any method."""
 _METADATA = "srq"
 _NOMINAL = Bits(weight=8, activation=8)  # every site of a state has bits of its own
