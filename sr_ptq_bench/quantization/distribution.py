@@ -40,14 +40,14 @@ class Distribution:
         """Keep what is needed of `v` (any shape, at least one element)."""
         v = v.detach()
         low, high = v.aminmax()
-        ranges = [end.cpu() for end in channel_range(v, channel_axis)] if channel_axis is not None else [None, None]
+        least, most, channels = None, None, None
+        if channel_axis is not None:
+            least, most = (end.cpu() for end in channel_range(v, channel_axis))
+            channels = v.movedim(channel_axis, 0).reshape(v.shape[channel_axis], -1).cpu()
         if v.numel() > BINS:
-            return cls(float(low), float(high), histogram(v, low, high).cpu(), None, *ranges)
+            return cls(float(low), float(high), histogram(v, low, high).cpu(), None, least, most)
         elements, counts = torch.unique(v, return_counts=True)
-        by_channel = (
-            v.movedim(channel_axis, 0).reshape(v.shape[channel_axis], -1).cpu() if channel_axis is not None else None
-        )
-        return cls(float(low), float(high), counts.to("cpu", torch.int32), elements.cpu(), *ranges, by_channel)
+        return cls(float(low), float(high), counts.to("cpu", torch.int32), elements.cpu(), least, most, channels)
 
     def channels(self) -> list[Distribution]:
         """The distribution of each channel; none of an activation and of a tensor of more than 2^16 elements."""
