@@ -24,6 +24,7 @@ class Distribution:
     A small tensor (a weight) keeps all its `elements`, sorted and each once, so that errors are exact. A large one (an
     activation) keeps 2^16 equal bins over its range, and its values are their centres. `channel_minimum` and
     `channel_maximum`, of shape (C,), are the exact ranges per channel if the site has channels.
+    A small tensor keeps its elements by channel too, (C, n).
     """
 
     minimum: float
@@ -32,17 +33,25 @@ class Distribution:
     elements: Tensor | None = None
     channel_minimum: Tensor | None = None
     channel_maximum: Tensor | None = None
+    channel_elements: Tensor | None = None
 
     @classmethod
     def of_tensor(cls, v: Tensor, channel_axis: int | None = None) -> Distribution:
         """Keep what is needed of `v` (any shape, at least one element)."""
         v = v.detach()
         low, high = v.aminmax()
-        ranges = [end.cpu() for end in channel_range(v, channel_axis)] if channel_axis is not None else []
+        least, most = None, None
+        if channel_axis is not None:
+            least, most = (end.cpu() for end in channel_range(v, channel_axis))
         if v.numel() > BINS:
-            return cls(float(low), float(high), histogram(v, low, high).cpu(), None, *ranges)
+            return cls(float(low), float(high), histogram(v, low, high).cpu(), None, least, most)
         elements, counts = torch.unique(v, return_counts=True)
-        return cls(float(low), float(high), counts.to("cpu", torch.int32), elements.cpu(), *ranges)
+        channels = None if channel_axis is None else v.movedim(channel_axis, 0).flatten(1).cpu()
+        return cls(float(low), float(high), counts.to("cpu", torch.int32), elements.cpu(), least, most, channels)
+
+    def channels(self) -> list[Distribution]:
+        """The distribution of each channel; none of an activation and of a tensor of more than 2^16 elements."""
+        return [] if self.channel_elements is None else [Distribution.of_tensor(v) for v in self.channel_elements]
 
     @property
     def is_histogram(self) -> bool:
