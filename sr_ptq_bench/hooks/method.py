@@ -12,12 +12,14 @@ from .checks import (
     check_bits,
     check_bounds,
     check_enabled,
+    check_finite,
     check_outputs,
     check_quantizer,
     check_student,
     checked_log,
     shapes,
 )  # fmt: skip
+from .guard import guarded
 from .options import option_values
 
 if TYPE_CHECKING:
@@ -124,10 +126,21 @@ class Method:
             self.initializer, "srq_init_bounds", site=site, distribution=distribution, bits=bits
         )
         if bounds is None:
-            raise SrqError(f"method '{self.name}' gives no bounds for site {site.name}")
+            expected = "expected Bounds(lower, upper) for every site; is a `return` missing?"
+            raise SrqError(f"plugin '{self.initializer}', site {site.name}: srq_init_bounds returns None; {expected}")
         with blame_plugin(self.initializer, site.name):
             check_bounds(bounds, distribution)
         return bounds
+
+    def initialize(self, quantizer: Quantizer, distribution: Distribution) -> None:
+        """Set the bounds of a quantizer, and what else it has, from the distribution of its site."""
+        quantizer.set_bounds(self.init_bounds(quantizer.site, distribution, quantizer.bits))
+        plugin, site = quantizer.maker.plugin if quantizer.maker else self.initializer, quantizer.site.name
+        with guarded(f"plugin '{plugin}' fails in fit, site {site}"):
+            quantizer.fit(distribution)
+        with blame_plugin(plugin, site):
+            check_finite(quantizer)
+            quantizer.bounds.tensors()
 
     def calibrate(
         self, student: Student, teacher: Teacher, batches: Batches, progress: Progress, checkpoint: Checkpoint
