@@ -36,6 +36,7 @@ IN_ONE_MODULE = {
     "ray": "sweep/ray.py",
     "rich": "cli/display.py",
     "matplotlib": "plots/canvas.py",
+    "jinja2": "report/pages.py",
     "pluggy": None,
 }
 TYPED = {"matplotlib"}  # its types stand in the signatures of other modules
@@ -266,6 +267,8 @@ SLOW = (
     "pooch",
     "requests",
     "matplotlib",
+    "jinja2",
+    "itables",
 )
 
 
@@ -297,6 +300,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
         "plot bounds",
         "plot crops",
         "plot errors",
+        "report",
         "analyze",
         "methods",
         "data",

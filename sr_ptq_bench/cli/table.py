@@ -85,7 +85,7 @@ def table(
         raise click.UsageError(f"--check is of the Markdown files; leave out --format {as_format}")
     if check and skip_bad:
         raise click.UsageError("--check is of all records; leave out --skip-bad")
-    records = _records(results or out / "results", suite, _say_left_out if skip_bad else None)
+    records = suite_records(results or out / "results", suite, say_left_out if skip_bad else None)
     pages = _published(records, out) if published else _pages(records)
     if as_format != "markdown":
         click.echo(render(pages.values(), as_format), nl=False)
@@ -100,11 +100,12 @@ def table(
         click.echo(f"{path}\n\n{text}")
 
 
-def _say_left_out(why: str) -> None:
+def say_left_out(why: str) -> None:
+    """Name a record that is left out, and why."""
     click.echo(f"srq: left out: {why}", err=True)
 
 
-def _records(results: Path, suite: str | None, skip: Say | None) -> list[Record]:
+def suite_records(results: Path, suite: str | None, skip: Say | None) -> list[Record]:
     """The records of one suite or of all; raises SrqError for none, or for one in the wrong folder.
 
     Damaged ones raise SrqError too, or are left out where `skip` is told.
