@@ -61,10 +61,11 @@ def _panel(panel: Axes, series: dict[str, list[Row]], bits: Sequence[Bits], data
     for index, (name, rows) in enumerate(series.items()):
         line = sorted(rows, key=lambda row: bits.index(row.bits))
         scores = [row.scores[dataset]["psnr"] for row in line]
+        spread = [0 if math.isnan(score.std) else score.std for score in scores]
         panel.errorbar(
             [bits.index(row.bits) for row in line],
             [score.mean for score in scores],
-            [0 if math.isnan(score.std) else score.std for score in scores],
+            spread if any(spread) else None,
             color=colour(index),
             marker=marker(index),
             capsize=2,

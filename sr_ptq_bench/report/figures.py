@@ -28,7 +28,7 @@ MOST = 8
 """Lines of a figure: as many as there are colours."""
 ENLARGED = 1.3
 """How much wider than on paper a figure may become."""
-STEPS = 30
+STEPS = 15
 """Steps of a loss that the table below its figure shows; the file beside it has all."""
 Series = dict[str, list[tuple["Row", "Sequence[Record]"]]]
 
@@ -82,7 +82,7 @@ def loss_csv(table: Table) -> str:
     found = _losses(dict(list(_series(table).items())[:MOST]))
     columns = {f"{name} {bits}": values for bits, losses in found.items() for name, values in losses.items()}
     steps = zip_longest(*columns.values())
-    lines = [[str(step), *("" if v is None else f"{v:.5g}" for v in values)] for step, values in enumerate(steps, 1)]
+    lines = [[str(step), *("" if v is None else f"{v:.4g}" for v in values)] for step, values in enumerate(steps, 1)]
     head = ["step", *map(_csv, columns)]
     return "\n".join([*map(",".join, [head, *lines]), ""]) if lines else ""
 
@@ -163,9 +163,12 @@ def _steps(losses: Mapping[str, Sequence[float]]) -> tuple[list[str], list[list[
 
 
 _SVG = "{http://www.w3.org/2000/svg}"
+_XLINK = "{http://www.w3.org/1999/xlink}href"
 _COLOURS = {"#ffffff": "none", "#000000": "currentColor", "#262626": "currentColor", "#4d4d4d": "currentColor"}
 _COLOUR = re.compile("|".join(_COLOURS))
-_FONT = re.compile(r"font-family: [^;]*;? ?")
+_LEFT_OUT = re.compile(r"(font-family|stroke-linecap|stroke-linejoin): [^;]*;? ?")
+_LINES = re.compile(r"[-\d. MLz]*")
+"""A path of straight lines: what follows a place is a line to it, if nothing else is said."""
 _DECIMALS = re.compile(r"(?<=\.\d)\d+")
 
 
@@ -198,12 +201,15 @@ def _strip(element: Element) -> None:
 
 
 def _shorten(element: Element) -> None:
+    if _XLINK in element.attrib:
+        element.attrib["href"] = element.attrib.pop(_XLINK)
     for name, value in element.attrib.items():
         if name == "style":
-            coloured = _COLOUR.sub(lambda found: _COLOURS[found[0]], _FONT.sub("", value))
+            coloured = _COLOUR.sub(lambda found: _COLOURS[found[0]], _LEFT_OUT.sub("", value))
             element.attrib[name] = coloured.replace("#e3e3e3", "var(--line)").replace(": ", ":").replace("; ", ";")
         elif name in ("d", "x", "y", "transform"):
-            element.attrib[name] = " ".join(_DECIMALS.sub("", value).split())
+            short = " ".join(_DECIMALS.sub("", value).split())
+            element.attrib[name] = short.replace(" L ", " ") if _LINES.fullmatch(short) else short
     if element.attrib.get("transform", "").startswith("rotate(-0 "):
         del element.attrib["transform"]
 
@@ -211,5 +217,4 @@ def _shorten(element: Element) -> None:
 def html(svg: Element) -> str:
     """The element as text that stands within HTML, which knows the names of SVG by themselves."""
     register_namespace("", _SVG[1:-1])
-    register_namespace("xlink", "http://www.w3.org/1999/xlink")
     return tostring(svg, encoding="unicode").replace(' xmlns="http://www.w3.org/2000/svg"', "", 1)

@@ -10,7 +10,7 @@ from ..tables import cells
 from ..tables.formats import Bold
 from .entries import MEASURED
 from .figures import html
-from .provenance import sections, shared_facts
+from .provenance import common, sections, shared_facts
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -70,7 +70,8 @@ def table(of: Table, figures: Iterable[Figure], losses: str, *, live: bool) -> s
     """The page of one table: figures, notes, and where each record comes from; `losses` is the name of a file."""
     template = _environment().get_template("table.html")
     own, software = sections(of)
+    shared = common(own)
     return template.render(
-        table=of, figures=list(figures), sections=own, software=software, shared=shared_facts(of.records[0]),
+        table=of, figures=list(figures), sections=own, software=software, shared=shared_facts(of.records[0]) | shared,
         losses=losses, root="../", live=live,
     )  # fmt: skip

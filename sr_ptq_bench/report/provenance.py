@@ -51,6 +51,12 @@ def sections(table: Table) -> tuple[list[Section], list[Software]]:
     return found, list(software.values())
 
 
+def common(sections: Sequence[Section]) -> dict[str, str]:
+    """The facts that are the same for all sections, unless there is but one."""
+    first, *others = (section.facts for section in sections)
+    return {k: v for k, v in first.items() if all(of.get(k) == v for of in others)} if others else {}
+
+
 def command(record: Record) -> str:
     """The command that repeats the run; a suite or a plugin from a file must be given as that file."""
     spec = record.spec

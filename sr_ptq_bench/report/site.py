@@ -71,7 +71,7 @@ def _json(entries: Sequence[Entry]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has neither NaN nor infinity, and no reader needs more than nine digits."""
+    """JSON has neither NaN nor infinity, and no reader needs more than seven digits."""
     if isinstance(value, float):
-        return None if math.isnan(value) else float(f"{value:.9g}") if math.isfinite(value) else str(value)
+        return None if math.isnan(value) else float(f"{value:.7g}") if math.isfinite(value) else str(value)
     return printable(value) if isinstance(value, str) else value
