@@ -35,6 +35,7 @@ IN_ONE_MODULE = {
     "ray": "sweep/ray.py",
     "rich": "cli/display.py",
     "matplotlib": "plots/canvas.py",
+    "jinja2": "report/pages.py",
     "pluggy": None,
 }
 OF_PHOTOS = {"data/images/header.py", "upscaling/picture.py"}
@@ -272,6 +273,8 @@ SLOW = (
     "pooch",
     "requests",
     "matplotlib",
+    "jinja2",
+    "itables",
 )
 
 
@@ -304,6 +307,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
         "plot bounds",
         "plot crops",
         "plot errors",
+        "report",
         "analyze",
         "methods",
         "data",

@@ -23,6 +23,7 @@ COMMANDS = {
     "ablate": "Vary one thing of 2DQuant, as the paper's Table 4 does.",
     "table": "Turn records into tables, or compare them with published scores.",
     "plot": "Draw figures of records and runs.",
+    "report": "Make a site of all records, for a browser.",
     "analyze": "Rank sites by what their quantization costs.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",

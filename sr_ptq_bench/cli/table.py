@@ -91,7 +91,7 @@ def table(
     if check and skip_bad:
         raise click.UsageError("--check is of all records; leave out --skip-bad")
     left_out: dict[str, str] = {}
-    records = _records(results or out / "results", suite, _say_left_out if skip_bad else None, left_out)
+    records = suite_records(results or out / "results", suite, say_left_out if skip_bad else None, left_out)
     pages = _published(records, out, left_out) if published else _pages(records, left_out)
     if not pages:
         raise SrqError("; ".join(left_out.values()))
@@ -112,7 +112,7 @@ def table(
         else:
             for path, text in texts.items():
                 click.echo(f"{path}\n\n{text}")
-    _tell(left_out, skip_bad)
+    tell_left_out(left_out, skip_bad)
 
 
 def _texts(pages: Mapping[str, Page], out: Path, published: bool) -> dict[Path, str]:
@@ -128,12 +128,12 @@ def _is_left_out(path: Path, out: Path, left_out: Mapping[str, str]) -> bool:
     return name in left_out or path.parent.name in left_out
 
 
-def _tell(left_out: Mapping[str, str], skip_bad: bool) -> None:
+def tell_left_out(left_out: Mapping[str, str], skip_bad: bool) -> None:
     """Say which tables were left out and why: as an error, or as a line each with --skip-bad."""
     if not skip_bad and left_out:
         raise SrqError(f"left out: {'; '.join(left_out.values())}")
     for why in left_out.values():
-        _say_left_out(why)
+        say_left_out(why)
 
 
 def _show(pages: Mapping[str, Page], texts: Mapping[Path, str]) -> None:
@@ -146,11 +146,12 @@ def _show(pages: Mapping[str, Page], texts: Mapping[Path, str]) -> None:
         click.echo(f"\n{path}\n")
 
 
-def _say_left_out(why: str) -> None:
+def say_left_out(why: str) -> None:
+    """Name a record that is left out, and why."""
     click.echo(f"srq: left out: {why}", err=True)
 
 
-def _records(results: Path, suite: str | None, skip: Say | None, left_out: dict[str, str]) -> list[Record]:
+def suite_records(results: Path, suite: str | None, skip: Say | None, left_out: dict[str, str]) -> list[Record]:
     """The records of one suite or of all; raises SrqError if there are none.
 
     A suite with a damaged record, or with one of another suite, is left out, and `left_out` says why. With `skip`

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from functools import wraps
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from ..errors import SrqError
+from ..errors import SrqError, printable
 from ..storage.files import write_atomically
 
 _backend = os.environ.pop("MPLBACKEND", None)  # a notebook's backend may not exist here; figures are drawn by Agg alone
@@ -111,12 +112,18 @@ def picture(axes: Axes) -> None:
         spine.set(visible=True, linewidth=0.5, color=NEUTRAL)
 
 
+def literal(text: str) -> str:
+    """Text from anybody, which matplotlib would read as a formula between two `$`."""
+    return printable(text).replace("$", r"\$")
+
+
 def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
     """Give the figure a title and the legend of one of its panels: on the right, or below if its texts are long."""
-    figure.suptitle(title)
+    figure.suptitle("\n".join(map(literal, title.splitlines())))
     if legend is None:
         return
     handles, labels = legend.get_legend_handles_labels()
+    labels = [literal(label) for label in labels]
     if max(map(len, labels), default=0) <= LONG:
         figure.legend(handles, labels, loc="outside right center")
         return
@@ -128,8 +135,13 @@ def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, PDF or SVG, by the suffix; the file is there as a whole or not at all."""
     check_suffix(path)
-    suffix = path.suffix.lower()
-    content = BytesIO()
-    with mpl.rc_context(_LOOK):
-        figure.savefig(content, format=suffix[1:], metadata=_DATELESS[suffix])
-    write_atomically(path, content.getvalue())
+    write_atomically(path, content(figure, path.suffix.lower()))
+
+
+def content(figure: Figure, suffix: str) -> bytes:
+    """The figure as the content of a file with this suffix, one of SUFFIXES."""
+    file = BytesIO()
+    with mpl.rc_context(_LOOK), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of names in scripts that the font lacks
+        figure.savefig(file, format=suffix[1:], metadata=_DATELESS[suffix])
+    return file.getvalue()

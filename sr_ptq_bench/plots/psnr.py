@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..tables.labels import REFERENCES
-from .canvas import FAINT, NEUTRAL, colour, head, marker, panels, styled
+from .canvas import FAINT, NEUTRAL, colour, head, literal, marker, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
         for name, line, dashes in (("fp", NEUTRAL, "-"), ("bicubic", FAINT, "--")):
             psnr = getattr(references, name)[dataset].mean.get("psnr", math.nan)
             panel.axhline(psnr, color=line, linestyle=dashes, linewidth=1.2, label=REFERENCES[name], zorder=1)
-        panel.set(title=dataset, xlabel="bits of weights / activations", ylabel="PSNR (dB)")
+        panel.set(title=literal(dataset), xlabel="bits of weights / activations", ylabel="PSNR (dB)")
         panel.set_xlim(-0.3, len(bits) - 0.7)
         if lowest is not None:
             panel.set_ylim(bottom=lowest)
@@ -61,10 +61,11 @@ def _panel(panel: Axes, series: dict[str, list[Row]], bits: Sequence[Bits], data
     for index, (name, rows) in enumerate(series.items()):
         line = sorted(rows, key=lambda row: bits.index(row.bits))
         scores = [row.scores[dataset]["psnr"] for row in line]
+        spread = [0 if math.isnan(score.std) else score.std for score in scores]
         panel.errorbar(
             [bits.index(row.bits) for row in line],
             [score.mean for score in scores],
-            [0 if math.isnan(score.std) else score.std for score in scores],
+            spread if any(spread) else None,
             color=colour(index),
             marker=marker(index),
             capsize=2,

@@ -59,16 +59,16 @@ def prepare_recorded(record: Record, suite: Suite, session: Session) -> Prepared
     Plugins of its method may be missing: the state says what the student is.
     """
     spec = spec_of(record, suite)
-    known = session.plugins.plugins
-    missing = [name for name in (*record.spec.parts, *record.spec.method.split("+")) if name not in known]
-    run = prepare(spec, session, _recorded_method(record, session.plugins) if missing else None)
+    run = prepare(spec, session, _recorded_method(record, session.plugins))
     check_same(run, record)
     return run
 
 
-def _recorded_method(record: Record, plugins: Plugins) -> RecordedMethod:
-    """The method of a record with the plugins of it that are available, each with the options of the record."""
+def _recorded_method(record: Record, plugins: Plugins) -> RecordedMethod | None:
+    """The method of a record if some of its plugins are missing: the others, each with the options of the record."""
     spec = record.spec
+    if all(name in plugins.plugins for name in (*spec.parts, *spec.method.split("+"))):
+        return None
     given: dict[str, dict[str, Any]] = {
         part: {key: value for key, value in spec.options.get(part, {}).items() if value is not None}
         for part in spec.parts
@@ -122,7 +122,7 @@ def restore_recorded(result: RunResult, suite: Suite, session: Session) -> Stude
     record = result.record
     spec = spec_of(record, suite)
     teacher, _, _ = load_network(spec, session)
-    method = _recorded_method(record, session) or resolve_method(
+    method = _recorded_method(record, session.plugins) or resolve_method(
         session.plugins, spec.method, spec.options, suite.options
     )
     with prefix_error(f"state of {name_of(record)}"):

@@ -1,0 +1,36 @@
+"""The files beside the pages: our style and script, and DataTables, which the package itables carries."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..errors import SrqError
+from ..storage.text import read_text
+
+LARGEST_BUNDLE = 2**23
+_EXPORT = re.compile(r"export\s*\{[^{}]*?\b(\w+) as default\b[^{}]*\};?")
+
+
+def assets() -> dict[str, str]:
+    """The contents by their names; raises SrqError if itables is missing or is of an unknown kind."""
+    ours = resources.files(__package__) / "static"
+    return {
+        "report.css": (ours / "report.css").read_text(encoding="utf-8"),
+        "report.js": (ours / "report.js").read_text(encoding="utf-8"),
+        "datatables.js": _datatables(),
+    }
+
+
+def _datatables() -> str:
+    """DataTables as a classic script that sets `DataTable`: from a file, browsers load no modules."""
+    spec = find_spec("itables")  # importing it would load IPython
+    if spec is None or not spec.submodule_search_locations:
+        raise SrqError('a report needs itables; install it with `pip install "sr_ptq_bench[report]"`')
+    bundle = read_text(Path(spec.submodule_search_locations[0]) / "html" / "dt_bundle.js", LARGEST_BUNDLE)
+    script, found = _EXPORT.subn(r"window.DataTable = \1;", bundle)
+    if found != 1:
+        raise SrqError("this version of itables holds DataTables in an unknown form; install itables 2")
+    return f"(() => {{\n{script}\n}})();\n"

@@ -1,0 +1,77 @@
+"""Pages from templates. All that comes from records is escaped; the one module of jinja2."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SrqError, printable
+from ..tables import cells
+from ..tables.formats import Bold
+from .entries import MEASURED
+from .figures import html
+from .provenance import common, sections, shared_facts
+
+try:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+except ImportError as missing:
+    raise SrqError('a report needs jinja2; install it with `pip install "sr_ptq_bench[report]"`') from missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ..tables.rows import Difference
+    from .entries import Entry, Table
+    from .figures import Figure
+
+
+def _finalize(value: Any) -> Any:
+    """What is no markup of ours is one line without invisible characters, such as those that turn a text round."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, finalize=_finalize,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters |= {
+        "score": cells.number, "difference": _difference, "digits": _digits, "svg": lambda svg: Markup(html(svg)),
+        "megabytes": lambda size: _digits(size / 1e6), "gibibytes": lambda size: _digits(size / 2**30),
+    }  # fmt: skip
+    return made
+
+
+def _digits(value: float) -> str:
+    """Three digits of a number."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _difference(difference: Difference | None) -> Markup:
+    """A difference with its interval, bold where the interval leaves out zero."""
+    cell = cells.difference(difference)
+    parts = (cell,) if isinstance(cell, str) else cell
+    return Markup("").join(Markup("<b>{}</b>").format(p) if isinstance(p, Bold) else Markup.escape(p) for p in parts)
+
+
+def board(entries: Sequence[Entry], tables: Iterable[Table], command: str, *, live: bool) -> str:
+    """The first page: all entries, and links to the pages of the tables."""
+    template = _environment().get_template("board.html")
+    measured = sum(entry.kind == MEASURED for entry in entries)
+    return template.render(
+        entries=entries, tables=list(tables), root="", command=command, live=live, measured=measured
+    )  # fmt: skip
+
+
+def table(of: Table, figures: Iterable[Figure], losses: str, *, live: bool) -> str:
+    """The page of one table: figures, notes, and where each record comes from; `losses` is the name of a file."""
+    template = _environment().get_template("table.html")
+    own, software = sections(of)
+    shared = common(own)
+    return template.render(
+        table=of, figures=list(figures), sections=own, software=software, shared=shared_facts(of.records[0]) | shared,
+        losses=losses, root="../", live=live,
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""Where a record comes from: what it shares with others, what is its own, and the command that repeats it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .entries import record_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ..records.record import Record
+    from .entries import Table
+
+LONGEST_FIGURE = 8
+"""Numbers of a figure that are printed; of more, such as losses, their count."""
+
+
+@dataclass(frozen=True)
+class Software:
+    """Versions and machine, which many records share."""
+
+    anchor: str
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A record's own part of the page."""
+
+    anchor: str
+    title: str
+    command: str
+    software: Software
+    facts: Mapping[str, str]
+
+
+def sections(table: Table) -> tuple[list[Section], list[Software]]:
+    """A section per record, in the order of the rows, and the software that they name."""
+    software: dict[str, Software] = {}
+    found = []
+    for record in (record for records in table.of_row for record in records):
+        facts = _software(record)
+        known = software.setdefault(repr(facts), Software(f"software-{len(software) + 1}", facts))
+        spec = record.spec
+        title = f"{table.labels[record.key]} {spec.bits}, seed {spec.seed}, {record.scope.short}"
+        found.append(Section(record_id(record), title, command(record), known, dict(_facts(record))))
+    return found, list(software.values())
+
+
+def common(sections: Sequence[Section]) -> dict[str, str]:
+    """The facts that are the same for all sections, unless there is but one."""
+    first, *others = (section.facts for section in sections)
+    return {k: v for k, v in first.items() if all(of.get(k) == v for of in others)} if others else {}
+
+
+def command(record: Record) -> str:
+    """The command that repeats the run; a suite or a plugin from a file must be given as that file."""
+    spec = record.spec
+    suite = spec.suite.removesuffix(f"-tile{spec.tiles.size}-{spec.tiles.overlap}") if spec.tiles else spec.suite
+    words = ["srq", "run", "--suite", suite, "--model", spec.model, "--method", spec.method, "--bits", str(spec.bits)]
+    words += ["--scale", str(spec.scale), "--scope", spec.scope]
+    words += ["--seed", str(spec.seed)] if spec.seed else []
+    if spec.tiles:
+        words += ["--tile", str(spec.tiles.size), "--tile-overlap", str(spec.tiles.overlap)]
+    for part, values in spec.options.items():
+        for key, value in values.items():
+            if isinstance(value, bool | int | float | str):  # None stands for an option that was not given
+                words += ["-o", f"{part}.{key}={_text(value)}"]
+    return shlex.join(words)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _software(record: Record) -> dict[str, str]:
+    environment = record.environment
+    machine = {
+        "device": environment.device, "threads": str(environment.threads), "platform": environment.platform,
+        "cpu": environment.cpu,
+    }  # fmt: skip
+    code = {f"code of {name}": sha256 for name, sha256 in record.code.items()}
+    return {**environment.versions, **machine, **code}
+
+
+def shared_facts(record: Record) -> dict[str, str]:
+    """What all records of a table share."""
+    spec, hashes = record.spec, record.hashes
+    tests = {f"test set {name}, sha256": sha256 for name, sha256 in hashes.test.items()}
+    tiles = {"tiles": f"{spec.tiles.size}, overlap {spec.tiles.overlap}"} if spec.tiles else {}
+    return {
+        "suite": spec.suite, "network": f"{spec.model} x{spec.scale}", "weights, sha256": hashes.weights, **tests,
+        "calibration": f"{spec.calibration.patches} patches of {spec.calibration.size} LR pixels",
+        "padding": spec.padding, **tiles,
+    }  # fmt: skip
+
+
+def _facts(record: Record) -> Iterator[tuple[str, str]]:
+    if "+".join(record.spec.parts) != record.spec.method:
+        yield "parts", "+".join(record.spec.parts)
+    yield "fingerprint", record.key
+    yield "state, sha256", record.state_sha256
+    yield "calibration patches, sha256", record.hashes.calibration
+    yield from ((f"plugin {name}, sha256", sha256) for name, sha256 in record.hashes.plugins.items())
+    yield "made", record.created.isoformat()
+    if record.stamp:
+        yield "verified again", record.stamp.created.isoformat()
+    yield "seconds", ", ".join(f"{stage} {seconds:.3g}" for stage, seconds in record.timings.items())
+    yield "peak memory", f"{record.peak_memory_bytes / 2**20:,.0f} MiB"
+    if record.site_bits:
+        yield "sites with other bits", str(len(record.site_bits))
+    if record.not_scored:
+        yield "not scored", ", ".join(record.not_scored)
+    if record.calibrated_on:
+        yield (
+            "test images also calibrated on",
+            ", ".join(f"{k}: {', '.join(v)}" for k, v in record.calibrated_on.items()),
+        )
+    for name, value in record.figures.items():
+        yield name, _figure(value)
+
+
+def _figure(value: bool | float | str | Sequence[float]) -> str:
+    if isinstance(value, tuple | list):
+        return f"{len(value)} numbers" if len(value) > LONGEST_FIGURE else ", ".join(f"{each:.4g}" for each in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,77 @@
+"""The files of a site, and writing them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import printable
+from ..storage.files import write_atomically
+from ..tables.formats import Page, render
+from ..tables.leaderboard import groups
+from . import pages
+from .assets import assets
+from .entries import measured_entries, published_entries, table_of
+from .figures import figures, loss_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from ..records.record import Record
+    from ..tables.published_scores import Published
+    from .entries import Entry
+
+VERSION = "version.txt"
+"""Of a site that is shown while it is made again: a file that changes with any other."""
+
+
+def build(
+    records: Iterable[Record], published: Iterable[Published], command: str, *, live: bool = False
+) -> dict[str, str]:
+    """The contents of all files by their paths below the site; the same for the same records.
+
+    `command` is said to have made the site. Raises SrqError for records that do not compare, or for a missing library.
+    """
+    tables = [table_of(path, of) for path, of in groups(records).items()]
+    entries = [*(entry for table in tables for entry in measured_entries(table)), *published_entries(published)]
+    site = {f"assets/{name}": text for name, text in assets().items()}
+    site["index.html"] = pages.board(entries, tables, command, live=live)
+    site["leaderboard.csv"] = _csv(entries)
+    site["leaderboard.json"] = _json(entries)
+    for table in tables:
+        losses = loss_csv(table)
+        name = f"{table.path}-loss.csv"
+        site[f"{table.path}.html"] = pages.table(table, figures(table), name.rpartition("/")[2], live=live)
+        site |= {name: losses} if losses else {}
+    if live:
+        site[VERSION] = hashlib.sha256("".join(site.values()).encode()).hexdigest()
+    return site
+
+
+def write(site: dict[str, str], folder: Path) -> None:
+    """Write what differs from what is there, the version last; raises SrqError if the system refuses."""
+    for name in sorted(site, key=lambda name: name == VERSION):
+        path, content = folder / name, site[name].encode()
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomically(path, content)
+
+
+def _csv(entries: Sequence[Entry]) -> str:
+    return render([Page("", "", [], [], [entry.values() for entry in entries])], "csv")
+
+
+def _json(entries: Sequence[Entry]) -> str:
+    """Columns once, then rows: a third of the size of a list of objects."""
+    lines = [{key: _plain(value) for key, value in entry.values().items()} for entry in entries]
+    rows = ",\n".join(json.dumps(list(line.values()), ensure_ascii=False, allow_nan=False) for line in lines)
+    return f'{{"columns": {json.dumps(list(lines[0]))}, "rows": [\n{rows}\n]}}\n'
+
+
+def _plain(value: Any) -> Any:
+    """JSON has neither NaN nor infinity, and no reader needs more than seven digits."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(f"{value:.7g}") if math.isfinite(value) else str(value)
+    return printable(value) if isinstance(value, str) else value

@@ -1,0 +1,55 @@
+"""A headless Chromium, if it is installed, and the rules of axe-core."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WIDTHS = {"phone": 390, "tablet": 768, "desk": 1280}
+AXE = "SRQ_TEST_AXE"
+"""The environment variable that names axe.min.js of the npm package axe-core."""
+
+
+@contextmanager
+def running(*, javascript: bool = True) -> Iterator[Any]:
+    """A driver; the test is skipped by name where selenium, Chromium or its driver is missing."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    from selenium.webdriver.chrome.service import Service
+
+    chromium, program = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and program):
+        pytest.skip("needs chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"):
+        options.add_argument(word)
+    if not javascript:
+        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(program))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def look(driver: Any, width: int, *, dark: bool = False) -> None:
+    """Give the window a width, and light or dark colours."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def axe() -> str:
+    """The script of axe-core; the test is skipped by name without it."""
+    path = os.environ.get(AXE, "")
+    if not Path(path).is_file():
+        pytest.skip(f"{AXE} names no axe.min.js")
+    return Path(path).read_text(encoding="utf-8")

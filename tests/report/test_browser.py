@@ -1,0 +1,229 @@
+"""The site in a real browser, from files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from browser import WIDTHS, axe, look, running
+from made_records import like, record, scored
+
+pytest.importorskip("jinja2")
+pytest.importorskip("itables")
+pytest.importorskip("matplotlib")
+
+from sr_ptq_bench.report.site import build, write
+
+pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+HOSTILE = '<img src=x onerror="document.title=1">'
+PSNR = 2  # the column
+
+
+def many() -> list[Any]:
+    made = []
+    for scale in (2, 4):
+        for bits in ("4", "2"):
+            for index, method in enumerate(("minmax", "dobi", "dobi+dqc", "percentile")):
+                figures = {"losses": tuple(1 / (step + 1) for step in range(40))} if "dqc" in method else {}
+                made.append(record(method, 30.0 + index + int(bits), bits, scale=scale, figures=figures))
+    names = (HOSTILE, "Set5")
+    scores = scored(31.0, names=names)
+    references = {name: like(scores, 33.0) for name in ("fp", "bicubic", "bilinear")}
+    return [*made, record("minmax", suite="other", scores=scores, references=references)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    write(build(many(), [], "srq report"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Any]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture
+def board(driver: Any, site: Path) -> Iterator[Any]:
+    """The first page; afterwards no error was said, and nothing was asked for outside of the site."""
+    driver.get("about:blank")
+    driver.get_log("browser"), driver.get_log("performance")  # of earlier tests
+    look(driver, WIDTHS["desk"])
+    driver.get((site / "index.html").as_uri())
+    yield driver
+    assert driver.get_log("browser") == []
+    assert driver.title == "PTQ of super-resolution: leaderboard"
+    sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    urls = [of["params"]["request"]["url"] for of in sent if of["method"] == "Network.requestWillBeSent"]
+    assert urls
+    assert {urlsplit(url).scheme for url in urls} <= {"file", "data"}
+    assert all(Path(urlsplit(url).path).is_relative_to(site) for url in urls if url.startswith("file"))
+
+
+def cells(driver: Any, column: int) -> list[str]:
+    """What is shown in a column."""
+    script = "return [...document.querySelectorAll('#board tbody tr')].map(row => row.cells[arguments[0]]?.innerText)"
+    return driver.execute_script(script, column)
+
+
+def choose(driver: Any, name: str, value: str) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    Select(driver.find_element("name", name)).select_by_visible_text(value)
+
+
+def address(driver: Any) -> str:
+    return urlsplit(driver.current_url).fragment
+
+
+def until(driver: Any, holds: Any) -> None:
+    """Wait for what the page does a moment after a key or a click."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 5).until(lambda _: holds())
+
+
+def press(driver: Any, *keys: str) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(driver).send_keys(*keys).perform()
+
+
+def test_a_head_sorts_and_the_address_says_so(board):
+    head = board.find_elements("css selector", "#board thead th")[PSNR]
+    head.click()
+    until(board, lambda: address(board) == f"sort={PSNR}-asc")
+    first = [float(cell) for cell in cells(board, PSNR)]
+    head.click()
+    until(board, lambda: address(board) == f"sort={PSNR}-desc")
+    second = [float(cell) for cell in cells(board, PSNR)]
+    assert (first, second) == (sorted(first), sorted(second, reverse=True))
+    assert first != second
+
+
+def test_a_filter_leaves_what_fits_and_the_address_says_so(board):
+    choose(board, "scale", "x4")
+    choose(board, "bits", "2/2")
+    assert set(cells(board, 5)) == {"x4"}
+    assert set(cells(board, 1)) == {"2/2"}
+    assert len(cells(board, 0)) == 4
+    assert board.find_element("id", "found").text.startswith("4 of ")
+    assert sorted(address(board).split("&")) == ["bits=2%2F2", "scale=x4"]
+
+
+def test_a_part_of_a_name(board):
+    board.find_element("name", "method").send_keys("DQC")
+    assert len(cells(board, 0)) == 4
+    assert all(cell.startswith("dobi+dqc") for cell in cells(board, 0))
+
+
+def test_an_address_gives_its_state_back(board, site):
+    board.get("about:blank")
+    board.get(f"{(site / 'index.html').as_uri()}#scale=x2&bits=4%2F4&method=dobi&sort={PSNR}-asc")
+    until(board, lambda: [cell.split()[0] for cell in cells(board, 0)] == ["dobi", "dobi+dqc"])
+    assert board.find_element("name", "bits").get_attribute("value") == "4/4"
+
+
+def test_an_address_of_a_row_marks_it_and_brings_it_into_view(board, site):
+    line = board.find_elements("css selector", "#board tbody tr")[-1].get_attribute("id")
+    board.get("about:blank")
+    board.get(f"{(site / 'index.html').as_uri()}#{line}")
+    row = board.find_element("css selector", "#board tr.target")
+    assert row.get_attribute("id") == line
+    assert board.execute_script("return document.activeElement === arguments[0]", row)
+    top = board.execute_script("return arguments[0].getBoundingClientRect().top", row)
+    assert 0 <= top < 900
+
+
+@pytest.mark.parametrize("after", ["sort=99-asc", "sort=x", "scale=%E0%A4%A", "nothing", "=&&=", "bits=", "sort=2-up"])
+def test_a_broken_address_is_no_error(board, site, after):
+    board.get("about:blank")
+    board.get(f"{(site / 'index.html').as_uri()}#{after}")
+    assert board.find_element("id", "choice").is_displayed()
+
+
+def test_with_the_keyboard_alone(board):
+    from selenium.webdriver.common.keys import Keys
+
+    board.find_element("tag name", "body").click()
+    board.execute_script("document.querySelector('#board thead th').focus()")
+    for _ in range(60):
+        press(board, Keys.TAB)
+        text = board.execute_script("return document.activeElement.closest('th')?.innerText || ''")
+        if text.startswith("PSNR"):
+            break
+    press(board, Keys.ENTER)
+    until(board, lambda: address(board) == f"sort={PSNR}-asc")
+    board.find_element("name", "scale").send_keys("x4")
+    assert "scale=x4" in address(board)
+
+
+def test_names_are_shown_as_they_are(board):
+    assert HOSTILE in cells(board, 6)
+    choose(board, "test", HOSTILE)
+    assert set(cells(board, 6)) == {HOSTILE}
+    assert board.find_elements("css selector", "#board img, form img") == []
+
+
+def test_a_record_is_one_click_away(board):
+    board.find_element("name", "method").send_keys("percentile")
+    board.find_element("css selector", "#board tbody th a").click()
+    section = board.find_element("css selector", "section:target")
+    assert "srq run --suite sample --model swinir-light --method percentile" in section.text
+    assert "fingerprint" in section.text
+    board.back()
+    assert "method=percentile" in address(board)
+
+
+@pytest.mark.parametrize("page", ["index.html", "sample/swinir-light-x2.html"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_no_violation_of_axe_and_nothing_wider_than_the_window(driver, site, page, dark, width):
+    rules = axe()
+    look(driver, width, dark=dark)
+    driver.get((site / page).as_uri())
+    driver.execute_script("document.querySelectorAll('details').forEach(of => of.open = true)")
+    driver.execute_script(rules)
+    found = driver.execute_async_script("axe.run().then(of => arguments[0](of.violations))")
+    assert [(of["id"], of["nodes"][0]["html"]) for of in found] == []
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_without_javascript_all_rows_are_a_plain_table(site):
+    with running(javascript=False) as driver:
+        driver.get((site / "index.html").as_uri())
+        rows = driver.find_elements("css selector", "#board tbody tr")
+        assert len(rows) == (3 + 8) * 2 + (3 + 1) * 2
+        assert rows[-1].is_displayed()
+        assert not driver.find_element("id", "choice").is_displayed()
+
+
+def test_a_thousand_records_are_small_and_fast(driver, tmp_path):
+    made = [
+        record("dobi", 30 + index / 100, bits, scale=scale, model=model, options={"dobi": {"K": index}},
+            figures={"losses": tuple(1 / (step + index + 1) for step in range(150))})
+        for index in range(42) for bits in ("4", "3", "2") for scale in (2, 4)
+        for model in ("swinir-light", "edsr", "edsr-baseline", "dat-light")
+    ]  # fmt: skip
+    assert len(made) >= 1000
+    site = build(made, [], "srq report")
+    assert sum(len(text.encode()) for text in site.values()) <= 3_000_000
+    write(site, tmp_path)
+    look(driver, WIDTHS["desk"])
+    driver.get((tmp_path / "index.html").as_uri())
+    ready = driver.execute_script(
+        "return performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart"
+    )
+    start = time.perf_counter()
+    driver.find_element("name", "method").send_keys("K=41")
+    assert len(cells(driver, 0)) == 24
+    print(f"ready after {ready} ms, filtered after {time.perf_counter() - start:.2f} s")
+    assert ready < 2000
