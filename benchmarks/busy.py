@@ -1,4 +1,4 @@
-"""A run beside another busy process: OpenMP's waiting threads must not take the processor from both."""
+"""A run next to another busy process: OpenMP's waiting threads must not slow both down."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 COMMAND = ("run", "--method", "2dquant", "--bits", "2", "--scale", "4", "-o", "dqc.iterations=40")
-LIBGOMP_DEFAULT = "300000"  # GOMP_SPINCOUNT, where neither it nor OMP_WAIT_POLICY is set
+LIBGOMP_DEFAULT = "300000"  # the value of GOMP_SPINCOUNT if neither it nor OMP_WAIT_POLICY is set
 NEIGHBOUR = """
 import torch
 torch.set_num_threads(2)
@@ -31,7 +31,7 @@ REPEATS = 2
 
 
 def rows() -> list[Row]:
-    """Seconds of one short run, alone and beside a torch process with two threads."""
+    """Seconds of one short run, alone and next to a torch process with two threads."""
     default: dict[str, str] = {}
     spinning, alone, beside = [], [], []
     for _ in range(REPEATS):

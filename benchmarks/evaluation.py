@@ -1,4 +1,4 @@
-"""Scoring: a student whose weights are quantized once against the full-precision network, and the cache of scores."""
+"""Scoring: a student with its weights quantized once, and the full-precision network; and the cache of scores."""
 
 from __future__ import annotations
 

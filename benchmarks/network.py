@@ -34,7 +34,7 @@ def patches(count: int, size: int = 64) -> torch.Tensor:
 
 
 def student(model: SRModel, naive: bool = False, bits: str = "2") -> Student:
-    """The quantized twin with DOBI's bounds from four patches."""
+    """The student with DOBI's bounds from four patches."""
     made = quantize(model, Bits.parse(bits), NaiveQuantizer if naive else None)
     distributions = observe(made, partial(patches(4).split, 4))
     method = resolve_method(Plugins(), "dobi", {})

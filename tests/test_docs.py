@@ -224,8 +224,8 @@ def test_the_options_of_the_hooks_page(tmp_path: Path) -> None:
 
 def test_the_bits_of_the_hooks_page(tmp_path: Path) -> None:
     (example,) = blocks(hook_sections()["srq_choose_bits"], "python")
-    (tmp_path / "mixed.py").write_text(example, encoding="utf-8")
-    method = resolve_method(Plugins([tmp_path / "mixed.py"]), "minmax+mixed", {})
+    (tmp_path / "by_size.py").write_text(example, encoding="utf-8")
+    method = resolve_method(Plugins([tmp_path / "by_size.py"]), "minmax+by_size", {})
     _, student = teacher_and_student("4")
     chosen = method.choose_bits(student, supply(), Bits.parse("4"))  # raises if the mean is too large
     assert {3, 5} == set(chosen.values())

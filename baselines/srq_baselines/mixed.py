@@ -4,9 +4,9 @@ The output error that site s causes at b bits is estimated by one backward pass 
 
     error(s, b) = 1/P sum_v sum_i (g_i d_i)^2,   g = d(v . network(lr)) / d(tensor of s),   d = its error at b bits
 
-This is E ||J d||^2, with J the Jacobian of the output and errors d_i that do not depend on each other. An integer
-program then chooses one bit-width for every site: least total error, and a mean over the numbers of all weights, and of
-all activations, that is not above the bits of the run.
+This is E ||J d||^2 for independent errors d_i; J is the Jacobian of the output. An integer
+program then chooses one bit-width for every site: the least total error at which neither the mean over the numbers of
+all weights nor the mean over those of all activations is above the bits of the run.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def output_errors(student: Student, batches: Batches, options: Options) -> dict[
 def _squared_gradients(
     student: Student, lr: Tensor, vectors: int, generator: torch.Generator
 ) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """Of every site the tensors of an FP forward pass, with the mean square of the gradients of v . output."""
+    """The tensors of every site in an FP forward pass, with the mean squared gradient of v . output."""
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in student.quantizers}
 
     def watch(name: str) -> Callable[[nn.Module, object, Tensor], Tensor]:

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -25,7 +26,7 @@ COMMANDS = {
     "analyze": "Rank sites by what their quantization costs.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
-    "verify": "Score the state beside a record again, and compare.",
+    "verify": "Score the state of a record again, and compare.",
     "doctor": "Say what is wrong with this installation or machine.",
     "cache": "Show what is kept under SRQ_HOME, or remove it.",
 }
@@ -39,14 +40,18 @@ SPIN_COUNT = "10000"
 """How long a thread of OpenMP spins while it waits for the others, unless the user says otherwise. By default it spins
 for so long that two processes on one machine slow each other down several times (docs/speed.md)."""
 _HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""What a group without a command raises from click 8.2 on."""
+"""The exception of a group without a command, from click 8.2 on."""
+
+
+class PipeClosedError(Exception):
+    """The reader of a pipe, such as head, has seen enough. Of a BrokenPipeError click itself makes status 1."""
 
 
 class LazyGroup(click.Group):
     """Imports a command's module when the command is called, so that `srq --help` needs neither torch nor pandas."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of a newcomer's need."""
+        """Names in the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -60,6 +65,14 @@ class LazyGroup(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Call the command; raises OSError where the working folder is gone, PipeClosedError where a pipe is."""
+        Path.cwd()
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeClosedError from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -97,7 +110,7 @@ def main() -> None:
         again = ", and the same run continues where it was" * (sys.argv[1:2] in CONTINUING)
         click.echo(f"srq: interrupted; no file is left half-written{again}", err=True)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except (PipeClosedError, BrokenPipeError):
         close_stdout()
         sys.exit(PIPE_CLOSED)
     except OSError as error:

@@ -40,7 +40,7 @@ TITLES = {
 
 
 UNLIMITED = 1000
-"""Columns of output that is no terminal."""
+"""Columns of output that does not go to a terminal."""
 WIDEST_NUMBER = 6
 GAP = 1
 STAGE, BAR, TIME = 27, 20, 7
@@ -190,7 +190,7 @@ class Display:
         yield f"Too narrow for: {hidden}; widen the terminal, or see the file." if hidden else ""
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Rows of text on stdout; where that is no terminal, no cell is cut."""
+        """Rows of text on stdout; if stdout is no terminal, no cell is cut."""
         table = Table()
         for title in header:
             table.add_column(title)
@@ -271,7 +271,7 @@ class SweepLines:
         self._tasks: dict[int, TaskID] = {}
 
     def running(self, index: int, cell: str, stage: str, done: int, total: int) -> None:
-        """Show where a cell is."""
+        """Show the stage of a cell."""
         if index not in self._tasks:
             self._tasks[index] = self._live.add_task(cell, note="")
         self._live.update(self._tasks[index], completed=done, total=total or None, note=TITLES.get(stage, stage))

@@ -1,4 +1,4 @@
-"""`srq methods`: what can stand after `--method`."""
+"""`srq methods`: what `--method` accepts."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _table_command(suite: str, out: Path) -> str:
 
 
 def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
-    """The suite with the user's own test sets in place of its own, under a name that no table mixes with it."""
+    """The suite with the user's test sets instead of its own, under a name that keeps it out of the suite's tables."""
     from ..errors import SrqError
     from ..protocol.suite import DataSource
     from ..storage.home import expanded

@@ -113,7 +113,7 @@ def sweep(
             with display.sweep(sum(not each.done for each in planned)) as lines:
                 failures = measure_all(planned, engine, timings, lines, replace)
     except KeyboardInterrupt:
-        click.echo("srq: interrupted; finished records stay, and the same call goes on from here", err=True)
+        click.echo("srq: interrupted; finished records stay, and the same call continues from here", err=True)
         sys.exit(INTERRUPTED)
     done = sum(each.done for each in planned)
     counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"
@@ -128,7 +128,7 @@ def sweep(
 def _cells(
     file: Path | None, grid: dict[str, Any], plugin_files: tuple[Path, ...]
 ) -> tuple[list[Cell], tuple[Path, ...]]:
-    """The cells of the file or of the words beside it, and the plugin files as absolute paths."""
+    """The cells of the file or of the options, and the plugin files as absolute paths."""
     from ..protocol.run_spec import parse_options
     from ..sweep.grid import GridFields, SweepFile, unfold
 
@@ -192,7 +192,7 @@ def _plan(
 
 
 def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, display: Display) -> None:
-    """The grid, what is done, and the time that the rest will take."""
+    """The grid, the finished cells, and the time that the others will take."""
     from ..sweep.estimate import in_words
 
     missing = [each for each in planned if not each.done]

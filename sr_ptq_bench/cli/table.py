@@ -27,7 +27,7 @@ PUBLISHED = "-published"
 
 @contextmanager
 def _no_search_for_cycles() -> Iterator[None]:
-    """Of 10,000 records, which have none, the search for them took a quarter of the command's time."""
+    """Without Python's search for reference cycles: 10,000 records have none, and it took a quarter of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -56,7 +56,7 @@ def _no_search_for_cycles() -> Iterator[None]:
     help="Measured beside published scores (OUT/published.csv, else srq's own), in MODEL-xSCALE-published.md.",
 )
 @declared.table_format("All but Markdown is printed and not written; CSV and JSON are one table of all suites.")
-@click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is not what the records say.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is out of date.")
 @click.option(
     "--skip-bad",
     is_flag=True,
@@ -75,8 +75,8 @@ def table(
     """Turn records into tables: Markdown to files, and the same to the screen, or another format.
 
     Every `srq run` leaves a record, a JSON file with the scores of one method. This command gathers the
-    records of a suite into one table per network and scale, with the full-precision (FP) network and plain
-    interpolation beside them. Tables are not edited by hand: add a record and make them again.
+    records of a suite into one table per network and scale, together with the full-precision (FP) network and
+    plain interpolation. Tables are not edited by hand: add a record and make them again.
 
     \b
     srq run --method minmax --bits 4 --scale 2
@@ -129,7 +129,7 @@ def _is_left_out(path: Path, out: Path, left_out: Mapping[str, str]) -> bool:
 
 
 def _tell(left_out: Mapping[str, str], skip_bad: bool) -> None:
-    """Say which tables were left out and why: as an error, or by a line each where the user allows it."""
+    """Say which tables were left out and why: as an error, or as a line each with --skip-bad."""
     if not skip_bad and left_out:
         raise SrqError(f"left out: {'; '.join(left_out.values())}")
     for why in left_out.values():
@@ -153,8 +153,8 @@ def _say_left_out(why: str) -> None:
 def _records(results: Path, suite: str | None, skip: Say | None, left_out: dict[str, str]) -> list[Record]:
     """The records of one suite or of all; raises SrqError if there are none.
 
-    A suite with a damaged record, or with one of another suite, is left out, and `left_out` says why; where `skip` is
-    given it is told of each damaged record, and the others stay.
+    A suite with a damaged record, or with one of another suite, is left out, and `left_out` says why. With `skip`
+    only the damaged records are left out and reported to it.
     """
     folders = [results / suite] if suite else sorted(filter(_is_folder, results.glob("*")))
     records: list[Record] = []
@@ -192,7 +192,7 @@ def _pages(records: list[Record], left_out: dict[str, str]) -> dict[str, Page]:
 
 
 def _published(records: list[Record], out: Path, left_out: dict[str, str]) -> dict[str, Page]:
-    """The same beside published scores, if there are any; raises SrqError if there are none at all."""
+    """The tables with published scores, if there are any; raises SrqError if there are none at all."""
     from ..tables.published import page
     from ..tables.published_scores import published_file, read_published
 
@@ -232,14 +232,14 @@ def _command(suite: str | None, results: Path | None, out: Path, published: bool
 
 
 def _found(out: Path, suite: str | None, published: bool) -> dict[Path, str]:
-    """The texts of the tables of one kind that are there."""
+    """The texts of the existing tables of one kind."""
     found = (path for path in sorted(out.glob("*/*.md")) if not path.name.startswith("."))
     paths = [path for path in found if path.stem.endswith(PUBLISHED) == published]
     return {path: _content(path) for path in paths if suite in (None, path.parent.name)}
 
 
 def _check(texts: Mapping[Path, str], found: Mapping[Path, str], renew: str) -> None:
-    """Raise SrqError naming every file that is not as the records say."""
+    """Raise SrqError that names every file that is out of date."""
     from ..tables.leaderboard import MARK
 
     missing = [f"{path} is missing" for path in texts if path not in found]
@@ -252,7 +252,7 @@ def _check(texts: Mapping[Path, str], found: Mapping[Path, str], renew: str) -> 
 
 
 def _content(path: Path) -> str:
-    """The text of a table, with the ends of lines that git writes on Windows (core.autocrlf) as they were committed."""
+    """The text of a table with the line ends as committed; git may change them on Windows (core.autocrlf)."""
     try:
         return path.read_bytes().decode(errors="replace").replace("\r\n", "\n")
     except OSError as error:

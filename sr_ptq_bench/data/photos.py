@@ -1,6 +1,6 @@
-"""Sample photographs that come inside the scikit-image wheel: real images without any download.
+"""Sample photographs from the installed scikit-image: real images without any download.
 
-Their checksums are part of the protocol, since a score is comparable on the same pixels only.
+Their checksums are part of the protocol, because scores compare only on the same pixels.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def photo_names() -> list[str]:
 
 
 def photo_path(name: str) -> Path:
-    """The file of a sample photo; raises SrqError if it is missing or its checksum is another."""
+    """The file of a sample photo; raises SrqError if it is missing or has another checksum."""
     if name not in _FILES:
         raise unknown("photo", name, _FILES)
     path = _folder() / _FILES[name]

@@ -1,4 +1,4 @@
-"""All plugins of one process, and asking them."""
+"""All plugins of one process, and the calls of their hooks."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Plugins:
         self.plugins[plugin.name] = plugin
 
     def _check_functions(self, plugin: Plugin) -> None:
-        """Raise SrqError for what bears a hook's name and would never be called."""
+        """Raise SrqError for an attribute that is named like a hook and would never be called."""
         found = {caller.name for caller in self.manager.get_hookcallers(plugin.module) or ()}
         marked = plugin.hooks()
         for name in dir(plugin.module):
@@ -95,7 +95,7 @@ class Plugins:
             return options_class.parse(values) if options_class else None
 
     def hook(self, name: str) -> Any:
-        """The hooks of one plugin; what it raises becomes a PluginError that names both, unless it is an SrqError."""
+        """The hooks of one plugin; other exceptions than SrqError become a PluginError that names both."""
         return _Hooks(self, name)
 
     def load_model(self, name: str, scale: int, weights: Path) -> tuple[SRModel, str]:

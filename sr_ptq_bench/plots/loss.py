@@ -21,7 +21,7 @@ MANY = 3
 
 @styled
 def draw(losses: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Losses by the name of their run; the scale is logarithmic where all are positive."""
+    """Losses by the name of their run; the scale is logarithmic if all are positive."""
     figure, (axes,) = panels(1, 1, 6.4, 3.6)
     for index, (name, values) in enumerate(losses.items()):
         steps = np.arange(1, len(values) + 1)

@@ -1,7 +1,7 @@
 """What a calibration pass keeps of a tensor: its exact range and a fine histogram.
 
-From it the quantization error of any bounds is known without the tensor, so that every search over bounds takes
-milliseconds and is the same for ten patches and ten thousand.
+The distribution gives the quantization error of any bounds without the tensor, so a search over bounds takes
+milliseconds, for ten patches as for ten thousand.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _BLOCK = 2**20  # elements that are counted at once: many more than there are bi
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """What is known of a tensor: `counts[i]` of its elements are at `values[i]`, which ascend.
+    """The distribution of a tensor: `counts[i]` of its elements are at `values[i]`; values ascend.
 
     A small tensor (a weight) keeps all its `elements`, sorted and each once, so that errors are exact. A large one (an
     activation) keeps 2^16 equal bins over its range, and its values are their centres. `channel_minimum` and
-    `channel_maximum`, of shape (C,), are the exact ranges per channel where the site has channels.
+    `channel_maximum`, of shape (C,), are the exact ranges per channel if the site has channels.
     """
 
     minimum: float
@@ -70,8 +70,8 @@ class Distribution:
     def squared_error(self, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
         """||v - v_q||_2^2 for K candidate bounds at once: (K,) and (K,) -> (K,), float64.
 
-        Elements that round to one level form an interval of values; its share of the error is
-        S_2 - 2 q S_1 + q^2 S_0 with the interval's sums of squares, values and counts. Clipped elements belong to
+        Elements that round to one level q form an interval of values; it adds S_2 - 2 q S_1 + q^2 S_0 to the error,
+        with the interval's sums of squares, values and counts. Clipped elements belong to
         the first and the last interval.
         """
         values, sums = _prefix_sums(self)
@@ -89,7 +89,7 @@ class Distribution:
         return error
 
     def quantile(self, fraction: float) -> float:
-        """The least value with at least `fraction` (0 to 1) of the elements at or below it."""
+        """The smallest value with at least `fraction` (0 to 1) of the elements at or below it."""
         values, sums = _prefix_sums(self)
         cumulative = sums[0, 1:]
         index = torch.searchsorted(cumulative, fraction * cumulative[-1])
@@ -110,7 +110,7 @@ def channel_range(v: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     last_first = v.detach().movedim(axis, -1)
     channels = last_first.shape[-1]
     rows = last_first.reshape(-1, channels)
-    # The CPU reduces along a long axis slowly, and takes the lesser of two wide rows quickly: fold first.
+    # The CPU reduces slowly along a long axis, and compares two wide rows quickly: fold first.
     wide = max(1, _PIECE // channels)
     folded = rows[: len(rows) // wide * wide].reshape(-1, wide * channels)
     low, high = rows[:1].repeat(wide, 1).view(-1), rows[:1].repeat(wide, 1).view(-1)

@@ -93,7 +93,7 @@ class _Quantizers:
         return self.quantizers[site.name]
 
     def of_weight(self, site: Site, weight: Tensor) -> Quantizer:
-        """The quantizer of a weight; a weight that several layers read has one."""
+        """The quantizer of a weight; a weight that several layers read has only one."""
         for name, known in self.weights.items():
             if known is weight:
                 return self.quantizers[name]
@@ -113,7 +113,7 @@ def _quantized_layer(model: SRModel, name: str, layer: nn.Linear | nn.Conv2d, ma
 def _quantized_product(
     network: nn.Module, parameters: Mapping[str, Tensor], name: str, product: Product, made: _Quantizers
 ) -> QuantizedProduct:
-    """The quantizers of a product, as a module where the product is made; raises SrqError if the name is taken."""
+    """The quantizers of a product, as a submodule of the module that makes it; raises SrqError if the name is taken."""
     layer: Layer | None = "linear" if product.is_linear else None
     quantizers = []
     for key, operand, axis in (("a", product.a, -1), ("b", product.b, 0)):
@@ -133,7 +133,7 @@ def _quantized_product(
 
 
 def _follow(network: nn.Module, products: Mapping[str, QuantizedProduct]) -> None:
-    """Let the products be quantized wherever the network, or a part of it, runs."""
+    """Quantize the products whenever the network, or a part of it, runs."""
     mode = QuantizedProducts(products)
     makers = {module_of(name) for name in products}
     inner: set[nn.Module] = set()
@@ -148,7 +148,7 @@ def _follow(network: nn.Module, products: Mapping[str, QuantizedProduct]) -> Non
 
 
 def _is_simple(module: nn.Module) -> bool:
-    """Whether it is a module of torch's own without modules inside, such as a LayerNorm, which makes no product."""
+    """Whether it is one of torch's modules without modules inside, such as LayerNorm; these make no product."""
     return type(module).__module__.startswith("torch.nn.") and next(module.children(), None) is None
 
 

@@ -1,4 +1,4 @@
-"""The quantized copy of a network, with its quantizers on or off, and its quantized weights held or not."""
+"""The quantized copy of a network, and ways to run it: quantizers off, quantized weights held."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Student:
-    """The quantized copy of a teacher: `model` is a network of its own, in which every site has a quantizer.
+    """The quantized copy of a teacher: `model` is a copy of the network in which every site has a quantizer.
 
     `quantizers` are by site name, in network order. `weights` are the full-precision weights of the quantized layers
-    and products, by the names of their sites; a layer reads its weight from here, so a change in place changes the
+    and products, by the names of their sites; layers read these tensors, so a change in place changes the
     network. Layers that share one weight share its site, which has the name of the first.
     """
 
@@ -52,7 +52,7 @@ class Student:
         return [end for quantizer in self.quantizers.values() for end in (quantizer.lower, quantizer.upper)]
 
     def fix_crossed_bounds(self) -> None:
-        """Raise every upper bound that a training step left below its lower bound to that lower bound."""
+        """Set every upper bound that is below its lower bound after a training step to that lower bound."""
         with torch.no_grad():
             for quantizer in self.quantizers.values():
                 torch.maximum(quantizer.lower, quantizer.upper, out=quantizer.upper)
@@ -73,7 +73,7 @@ def quantizers_off(student: Student) -> Iterator[None]:
 
 @contextmanager
 def cached_quantized_weights(student: Student) -> Iterator[None]:
-    """Hold the quantized weights for many forward passes, instead of quantizing them in each."""
+    """Quantize the weights once for many forward passes."""
     try:
         with torch.no_grad():
             for name, weight in student.weights.items():

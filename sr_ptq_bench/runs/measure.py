@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def measure_or_reuse(run: PreparedRun, session: Session, force: bool = False) -> RunResult:
     """The result of a run: this machine's earlier one, or a new one, which is then remembered.
 
-    Another process that makes the same run is waited for.
+    Waits for another process that makes the same run.
     """
     with session.cache.locked(run.record_name, "makes the same run"):
         earlier = None if force else session.cache.result(run.record_name)
@@ -54,7 +54,7 @@ def deliver(
 
 
 def is_current(record: Record, run: PreparedRun, device: str | None) -> bool:
-    """Whether the software that is installed here made or verified the record on this device, or on any for None.
+    """Whether the installed software made or verified the record on this device (None: on any device).
 
     Processor and threads may differ; the record names them.
     """

@@ -1,4 +1,4 @@
-"""Everything before a run: its data is read, its method resolved, and all that a user can get wrong is checked."""
+"""Everything before a run: data are read, the method is resolved, and all that a user can get wrong is checked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _NAME: TypeAdapter[str] = TypeAdapter(Text)
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that has passed all checks: its data is read, its method resolved, its record's name known."""
+    """A run that has passed all checks: data are read, the method is resolved, the record's name is known."""
 
     spec: RunSpec
     plugins: Plugins
@@ -122,7 +122,7 @@ def load_network(spec: RunSpec, session: Session) -> tuple[SRModel, str, Path]:
 
 
 def overlap(calibration: Dataset, tests: Mapping[str, Dataset]) -> dict[str, tuple[str, ...]]:
-    """The test images whose LR pixels are those of a calibration image; images of other sizes are not read."""
+    """The test images with the LR pixels of a calibration image; images of other sizes are not read."""
     places: dict[Size, list[int]] = {}
     for index, size in enumerate(calibration.lr_sizes):
         places.setdefault(size, []).append(index)
@@ -139,7 +139,7 @@ def overlap(calibration: Dataset, tests: Mapping[str, Dataset]) -> dict[str, tup
 
 
 def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
-    """What `prepare` gives for a run of the same suite, scale, scope and seed, without a second reading of images.
+    """A prepared run of the same suite, scale, scope and seed, without reading images again.
 
     Method, options and bits may differ from those of `run`; raises SrqError if they are unusable.
     """
@@ -149,7 +149,7 @@ def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
 
 
 def _foreign(plugins: Plugins, method: Method, loader: str) -> dict[str, str]:
-    """The code of plugins of other distributions: no version says what it is, so it is part of the record's name."""
+    """The code of plugins of other distributions: no version identifies it, so it is part of the record's name."""
     code = plugins.code([*method.components, loader])
     return {name: sha256 for name, sha256 in code.items() if not plugins.plugins[name].is_built_in()}
 

@@ -1,4 +1,4 @@
-"""An earlier run again: its spec from its record, its student from the state beside the record."""
+"""Restores an earlier run: its spec from the record, its student from the state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def spec_of(record: Record, suite: Suite) -> RunSpec:
-    """The run that a record is of, under the suite that it names; raises SrqError for another suite."""
+    """The run of a record under the suite that it names; raises SrqError for another suite."""
     spec = record.spec
     if spec.tiles and not suite.tiles:
         suite = suite.with_tiles(spec.tiles)
@@ -39,7 +39,7 @@ def spec_of(record: Record, suite: Suite) -> RunSpec:
         f"{plugin}.{key}": value
         for plugin, values in spec.options.items()
         for key, value in values.items()
-        if isinstance(value, bool | int | float | str)  # None stands for an option that was not given
+        if isinstance(value, bool | int | float | str)  # None is an option that was not given
     }
     return RunSpec(
         method=spec.method,
@@ -71,7 +71,7 @@ def _recorded_method(record: Record, session: Session) -> RecordedMethod | None:
 
 
 def suite_of(record: Record) -> str:
-    """The name of the suite without what tiles add to it."""
+    """The name of the suite without the suffix of tiles."""
     tiles = record.spec.tiles
     return record.spec.suite.removesuffix(f"-tile{tiles.size}-{tiles.overlap}") if tiles else record.spec.suite
 
@@ -104,7 +104,7 @@ def _leaves(value: object, key: str = "") -> dict[str, object]:
 
 
 def restore_student(run: PreparedRun, result: RunResult) -> Student:
-    """The student that was scored; the run needs its method only for kinds of quantizers of its own."""
+    """The student that was scored; the method is needed only for its own classes of quantizers."""
     with prefix_error(f"state of {run.record_name}"):
         return load_state(result.state, run.teacher, run.method.make_quantizer)
 
@@ -136,7 +136,7 @@ def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Stud
 
 
 def _stored(path: Path) -> RunResult | None:
-    """The result whose record is at `path`; None if there is no record, or no state beside it."""
+    """The result with the record at `path`; None if record or state is missing."""
     if path.is_file() and state_path(path, read_record(path)).is_file():
         return read_result(path)
     return None

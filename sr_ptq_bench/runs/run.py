@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from .session import Session
 
 FP_SEED = 0
-"""Of what the FP network may draw: runs of all seeds share its scores."""
+"""Seed of the FP network, if it draws random numbers: runs of all seeds share its scores."""
 
 
 def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResult:
     """Do one run; the same spec on the same machine gives the same result apart from times and memory.
 
-    A killed run continues from its last checkpoint, to the same result. What is scored is what is stored: the student
-    that `load_state` makes of the state. With `fresh` nothing that earlier runs have computed is used.
+    A killed run continues from its last checkpoint, to the same result. The student that is scored is restored from
+    the stored state. With `fresh` no result of earlier runs is used.
     """
     start = time.perf_counter()
     stage = TimedStages(session.reporter)
@@ -98,7 +98,7 @@ def score_references(run: PreparedRun, cache: Cache, stage: TimedStages, fresh: 
 def calibrate_student(
     run: PreparedRun, cache: Cache, stage: TimedStages, resume: ResumeState, fresh: bool
 ) -> Calibrated:
-    """Quantize the network and let the method choose and train what it wants; the state is kept for a killed run."""
+    """Quantize the network and let the method choose bounds and train; the state is kept for a killed run."""
     seed_generators(run.spec.seed)
     student = build_student(run, stage)
     seen = observe_distributions(run, student, cache, stage, fresh)
@@ -118,7 +118,7 @@ def calibrate_student(
 
 
 def build_student(run: PreparedRun, stage: TimedStages) -> Student:
-    """The quantized copy of the network, its weights changed if the method does so, its bounds not yet set."""
+    """The quantized copy of the network, with the weights that the method changed, without bounds."""
     bits, method = run.spec.bits, run.method
     chosen: dict[str, int] = {}
     if method.chooses_bits:
@@ -134,7 +134,7 @@ def build_student(run: PreparedRun, stage: TimedStages) -> Student:
 def observe_distributions(
     run: PreparedRun, student: Student, cache: Cache, stage: TimedStages, fresh: bool
 ) -> dict[str, Distribution]:
-    """What the calibration pass keeps of every site, by name.
+    """The distribution of every site, by name.
 
     Shared by all methods and bit-widths, unless a method changed tensors of the network.
     """

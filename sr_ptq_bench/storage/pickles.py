@@ -1,4 +1,4 @@
-"""What `torch.save` wrote, read without running anything of it."""
+"""Reads files of `torch.save` without running any code in them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FOREIGN = {
 
 
 def read_pickled(path: Path, start: bytes, limit: int) -> Any:
-    """What a file of `torch.save` holds, which begins with `start`; raises SrqError for anything but plain data."""
+    """The content of a file of `torch.save` that begins with `start`; raises SrqError for anything but plain data."""
     foreign = next((what for mark, what in _FOREIGN.items() if start.lstrip().startswith(mark)), None)
     if foreign:
         raise SrqError(f"cannot read weights {path}: it is {foreign}; {EXPECTED}")
@@ -50,7 +50,7 @@ def read_pickled(path: Path, start: bytes, limit: int) -> Any:
 
 
 def _check_zip(path: Path, limit: int) -> None:
-    """Raise SrqError for a zip file that `torch.save` did not write, or that unpacks to more than weights have."""
+    """Raise SrqError for a zip file that `torch.save` did not write, or that unpacks to too many bytes."""
     try:
         with path.open("rb") as file, open_zip(file) as archive:
             names = archive.namelist()
@@ -81,7 +81,7 @@ class NumPyValue:
 
 
 def _harmless_classes() -> AbstractContextManager[Any]:
-    """Lets plain data stand beside the tensors: NumPy's numbers and arrays, and argparse's options."""
+    """Allows plain data next to the tensors: NumPy's numbers and arrays, and argparse's options."""
     if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # before torch 2.6
         return nullcontext()
     core = ("numpy.core.multiarray", "numpy._core.multiarray")  # of NumPy 1 and 2
@@ -91,7 +91,7 @@ def _harmless_classes() -> AbstractContextManager[Any]:
 
 
 def _classes(path: Path) -> str:
-    """Says which classes a pickle asks for that are not read; empty where they are not known."""
+    """Names the refused classes that a pickle asks for; empty if they are not known."""
     try:
         with warnings.catch_warnings(), _harmless_classes():
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""The sweep itself: an engine measures what is not done, every record is written as it comes."""
+"""The sweep itself: an engine measures the missing cells, and every record is written when it arrives."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SweepProgress(Protocol):
         """Tell a line."""
 
     def running(self, index: int, cell: str, stage: str, done: int, total: int) -> None:
-        """A cell is in `stage`; `total` is 0 where its length is not known."""
+        """A cell is in `stage`; `total` is 0 if its length is not known."""
 
     def ended(self, index: int, line: str, left: str) -> None:
         """A cell has ended as `line` says; `left` is what is left of the sweep."""

@@ -23,13 +23,13 @@ OFFICIAL_WEIGHTS = {
     "6b8caad151c99e43dff633f2b2d1a697c47cff7abc96e04a1ea2ac68d9542a21": "dat_light_x3.safetensors",
     "9e7324d98137cd5af16b6368c6edd94bb728ef8e342cbd99a16b9b8813ae9253": "dat_light_x4.safetensors",
 }
-"""Checkpoints that published scores belong to, by their SHA-256: those whose hash is known, and the package's own."""
+"""Checkpoints that published scores belong to, by their SHA-256: those with a known hash, and those of the package."""
 
 
 class Published(BaseModel):
-    """A mean over a test set, as it is printed in `source`, and the row and scope of our tables that it stands beside.
+    """A mean over a test set, as printed in `source`, and the row and scope of our tables that it is compared with.
 
-    `backbone` and `method` are the source's words, `model` and `row` ours. `bits` are of weights and activations alike.
+    `backbone` and `method` are the source's words, `model` and `row` ours. Weights and activations have `bits` each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,7 +55,7 @@ def published_file(folder: Path) -> Path:
 
 
 def read_published(path: Path) -> list[Published]:
-    """Read a CSV file, a score a line; raises SrqError that names the file and the first thing wrong with it."""
+    """Read a CSV file, a score per line; raises SrqError that names the file and its first fault."""
     try:
         lines = read_table(path, LARGEST_FILE)
     except OSError as error:

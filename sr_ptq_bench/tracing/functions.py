@@ -31,13 +31,13 @@ PASSES_ON = {
     "roll", "rot90", "split", "squeeze", "swapaxes", "t", "to", "transpose", "type", "type_as", "unbind", "unflatten",
     "unfold", "unsqueeze", "view",
 }  # fmt: skip
-"""Functions that move values, or average a few neighbours, and make none of another kind."""
+"""Functions that move values, or average a few neighbours, and do not change their kind."""
 SUMS = {"add", "iadd", "isub", "radd", "rsub", "sub"}
 JOINS = {"cat", "concat", "stack"}
 SCALINGS = {"div", "imul", "itruediv", "mul", "rmul", "truediv"}
 PRODUCTS = {"einsum", *ARGUMENTS} - {"linear"}
 ENDS = PRODUCTS | {"linear", "conv2d", "softmax", FUSED}
-"""Functions behind which a tensor is no longer the scores that a product has made for a softmax."""
+"""Functions whose results are no longer the scores that a product made for a softmax."""
 VIEWS = {"detach", "get", "permute", "reshape", "squeeze", "t", "transpose", "unsqueeze", "view"}
 """Functions that may give all numbers of a parameter in another shape."""
 ASKS = {"dim", "is_contiguous", "len", "numel", "size", "stride"}

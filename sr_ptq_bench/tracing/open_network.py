@@ -1,4 +1,4 @@
-"""Makes an `SRModel` of any network: layers and products become sites, and nothing of it is rewritten."""
+"""Makes an `SRModel` of any network: layers and products become sites; the network is not rewritten."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def open_network(
 ) -> SRModel:
     """Make an SRModel of any network that upscales (N, 3, H, W), from passes of it over two small images of noise.
 
-    Its layers and products become sites; nothing of it is rewritten. Raises SrqError that names a product which images
-    of different sizes need differently often.
+    Its layers and products become sites; it is not rewritten. Raises SrqError that names a product if images of
+    different sizes need it a different number of times.
     """
     network.eval().requires_grad_(False)
     model = SRModel(name, scale, network, {}, (), size_multiple=size_multiple, min_side=min_side, scope=scope)

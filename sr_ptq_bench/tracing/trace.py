@@ -1,7 +1,7 @@
-"""Learns from forward passes what a backbone plugin must say of a network: layers, products, inputs, blocks.
+"""Learns from forward passes what a backbone plugin must tell about a network: layers, products, inputs, blocks.
 
 No layer is known by its name. A Linear or Conv2d layer can be quantized if the pass calls it, under one name, and
-touches its parameters nowhere else. A product of two tensors can be quantized if every pass makes it equally often.
+uses its parameters nowhere else. A product of two tensors can be quantized if every pass makes it equally often.
 Other products are reported, with the modules that compute them.
 """
 
@@ -35,7 +35,7 @@ class Trace:
     products: dict[str, Product]
     features: tuple[str, ...]
     unquantized_ops: str
-    """The products of other modules, in words, `*` for any number in a name; empty where there is none."""
+    """The products of other modules, in words, `*` for any number in a name; empty if there are none."""
     output: object
 
 
@@ -79,7 +79,7 @@ def _size(lr: Tensor) -> str:
 
 
 def _blocks(network: nn.Module, watch: Watch) -> tuple[str, ...]:
-    """The outermost modules that stand in a row: of one class, in one parent, called once, each with one output.
+    """The outermost blocks: modules of one class, in one parent, each called once with one output.
 
     Outputs are tokens (N, L, C) or maps (N, C, H, W). Empty if there are none.
     """

@@ -49,26 +49,26 @@ class Watch(Follow):
             for parameter in layer.parameters():
                 self._owners[id(parameter)].add(name)
         self._parameters: dict[int, tuple[str, Tensor]] = {id(p): (name, p) for name, p in network.named_parameters()}
-        """Names of parameters, and of their views, by identity; the tensor itself keeps that from reuse."""
+        """Names of parameters, and of their views, by `id`; the tensor is kept so that its `id` is not reused."""
         self._made: dict[int, tuple[InputKind, Tensor]] = {}
-        """What made each tensor, likewise."""
+        """What made each tensor, by `id` too."""
         self._scores: dict[int, frozenset[str]] = {}
         """The products that a tensor comes from without another product or a softmax in between."""
         self._operands: dict[int, tuple[str, int, Tensor]] = {}
-        """The product that reads a tensor, and on which side, by the memory of the tensor, which its views share."""
+        """The product that reads a tensor, and on which side, by the tensor's memory, which its views share."""
         self._handed_on: dict[int, Tensor] = {}
-        """What modules with layers or parameters take and give, by its memory: whoever has a hook there may keep it."""
+        """Inputs and outputs of modules with layers or parameters, by memory: a hook may keep these tensors."""
         self.inputs: dict[str, InputKind] = {}
         self.touched: set[str] = set()
         """Layers whose parameters are used outside of their own call."""
         self._used: set[str] = set()
-        """Parameters that something else than a layer or a product of two tensors uses."""
+        """Parameters that are used by something else than a layer or a product of two tensors."""
         self.outputs: dict[str, list[object]] = defaultdict(list)
         self.products: dict[str, SeenProduct] = {}
         self.macs = 0
         self.others: Counter[str] = Counter()
         self.macs_of_others: Counter[str] = Counter()
-        """Calls with products that are none of two tensors, and their multiply-accumulates, by the innermost module."""
+        """Calls with products that are not of two tensors, and their multiply-accumulates, by the innermost module."""
 
     def begin(self, name: str, args: tuple[Any, ...]) -> None:
         """Note what made the input of a layer; the input of the network is the image."""
@@ -96,7 +96,7 @@ class Watch(Follow):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch; note what it makes, the products in it and whose parameters it takes."""
+        """Call a function of torch; note what it makes, its products, and the layers of its parameters."""
         name, kwargs, here = function_name(func), kwargs or {}, self.running.name or ""
         given = list(tensors_in([*args, *kwargs.values()]))
         if name not in ASKS | {"get"}:
@@ -157,13 +157,13 @@ class Watch(Follow):
         return name
 
     def note_reads(self, tensors: Iterable[Tensor]) -> None:
-        """Nothing may overwrite an operand that is read after its product."""
+        """An operand that is read after its product must not be overwritten."""
         for memory in {memory_of(v) for v in tensors} & self._operands.keys():
             product, side, _ = self._operands[memory]
             self.products[product].inplace[side] = False
 
     def _note_operands(self, name: str, seen: SeenProduct, operands: Operands) -> None:
-        """An operand may be overwritten if it was made of the image, and for this product alone."""
+        """An operand may be overwritten if it depends on the image and only this product reads it."""
         shared = memory_of(operands.a) == memory_of(operands.b)
         for side, operand in enumerate(operands):
             if shared or self._of(operand) is None:
@@ -182,7 +182,7 @@ class Watch(Follow):
         return True
 
     def _note_uses(self, given: Sequence[Tensor], here: str, is_product: bool) -> None:
-        """Note whose parameters a function takes."""
+        """Note the layers of the parameters that a function takes."""
         for v in given:
             owners = self._owners_of(v)
             if owners and here not in owners:
@@ -196,7 +196,7 @@ class Watch(Follow):
         return self._owners.get(id(self.network.get_parameter(self._parameters[id(v)][0])), set())
 
     def product(self, name: str) -> Product:
-        """What a product is of; for a softmax its mate is the value, and what leads to one is of query and key."""
+        """The operands of a product: softmax and value; query and key, if a softmax follows; else what made them."""
         seen = self.products[name]
         a, b = seen.kinds
         if "softmax" in seen.kinds:
@@ -217,7 +217,7 @@ def _operand(kind: InputKind, parameter: str | None, inplace: bool) -> ProductOp
 
 
 def _plain_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The Linear and Conv2d layers of one name each; what derives from them, such as a shift of the mean, is none."""
+    """The Linear and Conv2d layers with one name; derived classes, such as a shift of the mean, are left out."""
     names: dict[int, list[str]] = defaultdict(list)
     for name, module in network.named_modules(remove_duplicate=False):
         names[id(module)].append(name)

@@ -145,7 +145,7 @@ def test_a_plugin_that_fails_to_import_is_named_with_its_distribution(installed,
     module("foreign_broken", text)
     installed(mine="foreign_broken")
     assert error_of(Plugins) == (
-        f"plugin 'mine' of foreign 2.0 fails to import: {reason}; mend it, or block it with SRQ_DISABLE=mine"
+        f"plugin 'mine' of foreign 2.0 fails to import: {reason}; repair it, or block it with SRQ_DISABLE=mine"
     )
 
 

@@ -419,7 +419,7 @@ def test_another_scope_is_refused(whole):
     teacher, state = whole
     narrow = replace(teacher, scope="linear")
     assert error_of(load_state, state, narrow) == (
-        "the state has the site conv.input, which the network lacks; is the scope another?"
+        "the state has the site conv.input, which the network lacks; it may be of another scope"
     )
     of_narrow = save_state(bounded(narrow, "4", images(1, 16)), narrow)
     message = error_of(load_state, of_narrow, teacher)
@@ -485,7 +485,7 @@ def edited(state: bytes, change) -> bytes:
         ),
         (
             lambda header, _: header["sites"].update(more={"kind": "uniform", "bits": 4}),
-            "the state has the site more, which the network lacks; is the scope another?",
+            "the state has the site more, which the network lacks; it may be of another scope",
         ),
         (
             lambda header, _: header["sites"]["mark"].update(kind="log3"),

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder by name, hidden ones left out.
+    """The image files of a folder by name, without hidden files.
 
-    Raises SrqError if there is none, or where an image is of a format that is not read: none is left out silently.
+    Raises SrqError if there is none, or if an image has a format that is not read: no image is left out silently.
     """
     try:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -34,7 +34,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def _holds_image(path: Path) -> bool:
-    """Whether a file that does not end as an image should is one all the same, by its name or its first bytes."""
+    """Whether a file is an image, by its suffix or its first bytes, though its suffix is not one of SUFFIXES."""
     if path.is_file() and path.suffix.lower() not in NOT_READ:
         with suppress(OSError), path.open("rb") as file:
             return kind_of(file.read(12)) in IMAGE_KINDS
@@ -42,5 +42,5 @@ def _holds_image(path: Path) -> bool:
 
 
 def name_of(path: Path) -> str:
-    """The name of an image: its file's without the suffix, with accents as one character each (NFC) on every system."""
+    """The name of an image: its file's name without suffix, with each accented letter as one character (NFC)."""
     return unicodedata.normalize("NFC", path.stem)

@@ -18,7 +18,7 @@ NOT_READ = frozenset(
     ".jpc .jpf .jpg2 .jpm .jpx .jxl .jxr .mpo .nef .orf .pam .pbm .pcx .pfm .psd .qoi .raf .ras .rw2 .sgi .svg .tga "
     ".wdp .xcf".split()
 )
-"""How files end that hold images of other formats."""
+"""Suffixes of other image formats."""
 
 IMAGE_KINDS = ("PNG", "JPEG", "GIF", "WebP", "TIFF", "JPEG 2000", "JPEG XL", "Photoshop", "OpenEXR", "Radiance HDR")
 
@@ -46,7 +46,7 @@ _SIGNATURES = {
 
 
 def kind_of(start: bytes) -> str | None:
-    """The format of a file by its first bytes; None for one that has no signature here."""
+    """The format of a file by its first bytes; None if they match no known signature."""
     if start.startswith(b"RIFF"):  # as sounds and films do
         return "WebP" if start[8:12] == b"WEBP" else None
     return next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)

@@ -84,7 +84,7 @@ class _Header(NamedTuple):
 
 
 def inspect(source: Path | bytes, name: str, *, whole: bool) -> _Header:
-    """The header of an image file, or of its bytes; `whole` proves the whole file. Raises SrqError for a refused image."""
+    """The header of an image file, or its bytes; `whole` proves the whole file. Raises SrqError for a refused one."""
     import PIL.Image
 
     with warnings.catch_warnings():

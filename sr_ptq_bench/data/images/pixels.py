@@ -28,7 +28,7 @@ def size_of(image: Image) -> Size:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of an image file, unless they are more than an image has; raises SrqError."""
+    """The bytes of an image file; raises SrqError if there are more than LARGEST_FILE."""
     try:
         return read_whole(path, LARGEST_FILE)
     except OSError as error:
@@ -48,7 +48,7 @@ def decode(data: bytes, name: str) -> Image:
     header = inspect(data, name, whole=True)
     content = without_metadata(BytesIO(data)) if has_metadata(data) else data
     try:
-        # OpenCV turns by any value that stands where an orientation may be; here a valid one turns.
+        # OpenCV applies any value in the place of an orientation; here only a valid one is applied.
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
         raise unreadable(name, error) from error

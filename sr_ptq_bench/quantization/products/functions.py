@@ -31,7 +31,7 @@ ARGUMENTS: dict[str, tuple[tuple[int, str], tuple[int, str]]] = {
     "baddbmm": ((1, "batch1"), (2, "batch2")),
     "linear": ((0, "input"), (1, "weight")),
 }
-"""Where each function takes the operands of its product: position and keyword, by its name without underscores."""
+"""Position and keyword of the two operands of each function; the function's name is without underscores at the ends."""
 
 FUNCTIONS = {*ARGUMENTS, "einsum", FUSED}
 """All functions that may be products of two tensors."""
@@ -51,7 +51,7 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def operands_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Operands | None:
-    """The operands of a call of the function of this name; None if it is no product of two tensors."""
+    """The operands of a call of the function `name`; None if it is no product of two tensors."""
     if name == "einsum":
         found = _einsum_operands(args)
     elif name in ARGUMENTS:

@@ -1,4 +1,4 @@
-"""What is known of a product, and its name: the module that makes it, and its number in a call of that module."""
+"""A product: its operands, and its name, made of its module and its number in a call of that module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProductOperand:
-    """What is known of one operand: what makes it, or the name of the parameter that it is.
+    """One operand: what makes it, or the name of its parameter.
 
     `inplace` promises that nothing else reads the tensor, so that its quantizer may overwrite it.
     """
@@ -23,7 +23,7 @@ class ProductOperand:
 
 @dataclass(frozen=True)
 class Product:
-    """A product of two tensors; `is_linear` where the code calls the function of a Linear layer."""
+    """A product of two tensors; `is_linear` if the code calls the function of a Linear layer."""
 
     a: ProductOperand
     b: ProductOperand
@@ -31,7 +31,7 @@ class Product:
 
 
 class RunningModules:
-    """Knows, from hooks, which module of a network is running, and how many products its present call has made."""
+    """Knows from hooks which module of a network is running, and how many products its present call has made."""
 
     def __init__(self) -> None:
         self._calls: list[tuple[str | None, int]] = []
@@ -41,7 +41,7 @@ class RunningModules:
 
     @property
     def name(self) -> str | None:
-        """The innermost running module; empty for the network itself, None for a module that is not looked into."""
+        """The innermost running module; empty for the network itself, None in a module whose products are ignored."""
         return self._calls[-1][0] if self._calls else ""
 
     def next_product(self) -> str:

@@ -1,4 +1,4 @@
-"""Products whose operands pass through quantizers, in a network whose code stays as it is."""
+"""Quantizes the operands of products in a network without a change of its code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class QuantizedProduct(nn.Module):
 class QuantizedProducts(TorchFunctionMode):
     """Quantizes the operands of all products that a network makes while it, or a module of it, runs.
 
-    Raises SrqError from a pass that makes other products than there are quantizers for.
+    Raises SrqError from a pass that makes a product without quantizers, or lacks one with quantizers.
     """
 
     def __init__(self, products: Mapping[str, QuantizedProduct]) -> None:
@@ -48,7 +48,7 @@ class QuantizedProducts(TorchFunctionMode):
         self._paused = False
 
     def follow(self, module: nn.Module, name: str | None) -> None:
-        """Be at work while this module runs; without a name, leave alone what it does."""
+        """Quantize products while this module runs; without a name, leave its products as they are."""
         module.register_forward_pre_hook(_Enter(self, name))
         module.register_forward_hook(_Leave(self, name), always_call=True)
 
@@ -57,7 +57,7 @@ class QuantizedProducts(TorchFunctionMode):
         if not self._running:
             self._push()
         self._running.enter(name)
-        # A quantized layer makes hundreds of calls; it is not looked into unless another mode was entered since.
+        # A quantized layer makes hundreds of calls; its products are ignored unless another mode was entered since.
         self._paused = name is None and _get_current_function_mode() is self
         if self._paused:
             self._pop()
@@ -82,7 +82,7 @@ class QuantizedProducts(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch, with quantized operands where it is a product."""
+        """Call a function of torch; with quantized operands if it is a product."""
         name, module, kwargs = function_name(func), self._running.name, kwargs or {}
         if module is None or name not in FUNCTIONS:
             return func(*args, **kwargs)
@@ -95,7 +95,7 @@ class QuantizedProducts(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def _attend(self, func: Callable[..., Any], attention: FusedAttention) -> Any:
-        """By two products where one is quantized or watched; else as the network does, to the last bit."""
+        """Two products if one of them is quantized or watched; else the network's own call, to the last bit."""
         first, second = self._next(), self._next()
         if first.is_used or second.is_used:
             return attention.compute(first, second)
@@ -109,7 +109,7 @@ class QuantizedProducts(TorchFunctionMode):
 
 
 class _Enter:
-    """The hook for the begin of a module; an object and no closure, so that a copied network has hooks of its own."""
+    """The hook for the start of a module; an object and no closure, so that a copied network has its own hooks."""
 
     def __init__(self, mode: QuantizedProducts, name: str | None) -> None:
         self._mode, self._name = mode, name

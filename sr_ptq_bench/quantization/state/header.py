@@ -29,7 +29,7 @@ class SiteHeader(_Header):
 
 
 class StateHeader(_Header):
-    """What a state is of."""
+    """The teacher and the sites of a state."""
 
     format: Literal["srq student"] = "srq student"
     version: Literal[1] = 1
@@ -38,7 +38,7 @@ class StateHeader(_Header):
 
 
 def read_header(data: bytes) -> StateHeader:
-    """The header of a state; raises SrqError if the bytes are none, or are of a later srq."""
+    """The header of a state; raises SrqError if the bytes are no state, or the state of a later srq."""
     try:
         length = int.from_bytes(data[:8], "little")
         text = json.loads(data[8 : 8 + length])["__metadata__"][METADATA]

@@ -1,4 +1,4 @@
-"""Saves the state of a student as one safetensors file, and makes the student from it again."""
+"""Saves the state of a student as one safetensors file, and restores the student from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, type[Quantizer]] = {"uniform": Quantizer}
 """The kinds of quantizers that are restored without the code of any method."""
 
-_NOMINAL = Bits(weight=8, activation=8)  # every site of a state has bits of its own
+_NOMINAL = Bits(weight=8, activation=8)  # every site of a state has its own bits
 
 
 def save_state(student: Student, teacher: SRModel) -> bytes:
@@ -69,7 +69,7 @@ def load_state(
     student = quantize(teacher, _NOMINAL, make, {name: site.bits for name, site in header.sites.items()})
     superfluous = sorted(header.sites.keys() - student.quantizers.keys())
     if superfluous:
-        raise SrqError(f"the state has the site {superfluous[0]}, which the network lacks; is the scope another?")
+        raise SrqError(f"the state has the site {superfluous[0]}, which the network lacks; it may be of another scope")
     of_sites, of_network = _sorted_by_owner(tensors, student)
     for site, quantizer in student.quantizers.items():
         with prefix_error(f"site {site}"):
@@ -145,7 +145,7 @@ def _make(
 
 
 def _fill(quantizer: Quantizer, stored: Mapping[str, Tensor]) -> None:
-    """Give a quantizer its tensors; their shapes may differ from those of a new quantizer, as those of bounds do."""
+    """Give a quantizer its tensors; shapes, such as those of bounds, may differ from a new quantizer's."""
     places = _quantizer_tensors(quantizer)
     if places.keys() != stored.keys():
         odd = sorted(places.keys() ^ stored.keys())[0]
