@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..errors import SrqError
 from ..records.compare import compare
 from ..records.record import Stamp
 from . import identity
@@ -13,6 +14,7 @@ from .restore import restore_student
 from .run import score_student
 
 if TYPE_CHECKING:
+    from ..quantization.student import Student
     from ..records.compare import Comparison
     from ..records.files import RunResult
     from ..records.record import Record
@@ -21,10 +23,22 @@ if TYPE_CHECKING:
 
 
 def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Comparison]:
-    """Score the student of a result again, and compare the scores with those of the record; raises SrqError."""
+    """Score the student of a result again, and compare the scores with those of the record; raises SrqError.
+
+    A state with other bits at a site than the record says is refused.
+    """
     student = restore_student(run, result)
+    check_bits(result.record, student)
     with session.reporter.stage("evaluate") as progress:
         return compare(result.record.scores, score_student(run, student, progress))
+
+
+def check_bits(record: Record, student: Student) -> None:
+    """Raise SrqError for the first site whose bits, and so whose number of levels, are not those of the record."""
+    for name, quantizer in student.quantizers.items():
+        said = record.site_bits.get(name, record.spec.bits.of(quantizer.site.role))
+        if quantizer.bits != said:
+            raise SrqError(f"site {name} has {quantizer.bits} bits in the state and {said} in the record")
 
 
 def stamped(run: PreparedRun, record: Record) -> Record:
