@@ -35,7 +35,8 @@ import PIL.Image
 import torch
 from safetensors.torch import save
 
-from sr_ptq_bench.data.images import Size, decode, portable
+from sr_ptq_bench.data.images.header import Size
+from sr_ptq_bench.data.images.pixels import decode, portable
 from sr_ptq_bench.data.lmdb import check_lmdb, pack
 from sr_ptq_bench.errors import LONGEST, SrqError
 from sr_ptq_bench.library.archives import unpack

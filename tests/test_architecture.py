@@ -24,7 +24,6 @@ IN_ONE_MODULE = {
     "basicsr": "basicsr_compat.py",
     "torchvision": "basicsr_compat.py",
     "cv2": "data/images/pixels.py",
-    "PIL": "data/images/header.py",
     "lmdb": "data/lmdb.py",
     "pandas": "tables/formats.py",
     "tabulate": "tables/formats.py",
@@ -38,6 +37,8 @@ IN_ONE_MODULE = {
     "matplotlib": "plots/canvas.py",
     "pluggy": None,
 }
+OF_PHOTOS = {"data/images/header.py", "upscaling/picture.py"}
+"""Pillow reads what is scored, and the photos of people, which are more kinds."""
 TYPED = {"matplotlib"}  # its types stand in the signatures of other modules
 
 
@@ -215,6 +216,11 @@ def test_a_method_needs_no_library_of_the_host(library):
         assert library not in {name.split(".")[0] for level, name in imports(tree_of(path)) if level == 0}
 
 
+def test_pillow_is_imported_by_two_modules():
+    users = {path.relative_to(HOST).as_posix() for path in HOST_FILES if "PIL" in str(imports(tree_of(path)))}
+    assert users == OF_PHOTOS
+
+
 def test_pluggy_stays_with_the_manager():
     users = {part_of(path) for path in HOST_FILES if (0, "pluggy") in imports(tree_of(path))}
     assert users == {"hooks"}
@@ -287,6 +293,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
     [
         "",
         "run",
+        "upscale",
         "sweep",
         "ablate",
         "table",
@@ -305,6 +312,9 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
         "data lmdb",
         "data lr",
         "verify",
+        "doctor",
+        "cache",
+        "cache prune",
     ],
 )
 def test_help_loads_nothing_slow(command):

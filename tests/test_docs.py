@@ -172,9 +172,9 @@ def test_the_suite_example_loads(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text(marked("suite"), encoding="utf-8")
     suite = Suite.load(str(path))
-    assert suite.weights[2] == tmp_path / "weights/swinir_light_x2.safetensors"
-    assert suite.networks["edsr-baseline"][2] == tmp_path / "weights/edsr_baseline_x2.safetensors"
-    assert suite.test["set5"].lr == str(tmp_path / "Set5/LR_bicubic/X{scale}")
+    assert suite.weights[2] == Path(sr_ptq_bench.__file__).parent / "weights/swinir_light_x2.safetensors"
+    assert suite.networks["edsr-baseline"][2] == suite.weights[2].with_name("edsr_baseline_x2.safetensors")  # type: ignore[union-attr]
+    assert suite.test["cats"].photos == ("chelsea",)
     assert resolve_method(Plugins(), "2dquant", {}, suite.options).options["dqc"].iterations == 300  # type: ignore[union-attr]
 
 
@@ -224,8 +224,8 @@ def test_the_options_of_the_hooks_page(tmp_path: Path) -> None:
 
 def test_the_bits_of_the_hooks_page(tmp_path: Path) -> None:
     (example,) = blocks(hook_sections()["srq_choose_bits"], "python")
-    (tmp_path / "mixed.py").write_text(example, encoding="utf-8")
-    method = resolve_method(Plugins([tmp_path / "mixed.py"]), "minmax+mixed", {})
+    (tmp_path / "by_size.py").write_text(example, encoding="utf-8")
+    method = resolve_method(Plugins([tmp_path / "by_size.py"]), "minmax+by_size", {})
     _, student = teacher_and_student("4")
     chosen = method.choose_bits(student, supply(), Bits.parse("4"))  # raises if the mean is too large
     assert {3, 5} == set(chosen.values())

@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -17,6 +18,7 @@ from .last_resort import close_stdout, describe_os_error, prepare_streams, repor
 
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
+    "upscale": "Upscale photos by a quantized network.",
     "sweep": "Measure a grid of methods, bits and scales.",
     "ablate": "Vary one thing of 2DQuant, as the paper's Table 4 does.",
     "table": "Turn records into tables, or compare them with published scores.",
@@ -25,7 +27,11 @@ COMMANDS = {
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
     "verify": "Score the state of a record again, and compare.",
+    "doctor": "Say what is wrong with this installation or machine.",
+    "cache": "Show what is kept under SRQ_HOME, or remove it.",
 }
+CONTINUING = (["run"], ["ablate"])
+"""Commands that an interrupted user can call again and lose nothing."""
 EXPECTED_FAILURE = 2
 DEFECT = 70
 INTERRUPTED = 130
@@ -35,6 +41,10 @@ SPIN_COUNT = "10000"
 for so long that two processes on one machine slow each other down several times (docs/speed.md)."""
 _HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """The exception of a group without a command, from click 8.2 on."""
+
+
+class PipeClosedError(Exception):
+    """The reader of a pipe, such as head, has seen enough. Of a BrokenPipeError click itself makes status 1."""
 
 
 class LazyGroup(click.Group):
@@ -56,6 +66,14 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Call the command; raises OSError where the working folder is gone, PipeClosedError where a pipe is."""
+        Path.cwd()
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeClosedError from error
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="sr_ptq_bench")
@@ -66,6 +84,7 @@ def srq() -> None:
     Start here:
       srq run --method 2dquant --bits 2 --scale 2    quantize SwinIR-light to 2 bits and score it
       srq table                                      turn all records into tables
+      srq upscale photo.jpg                          upscale a photo by DAT-light at 4 bits
       srq methods                                    list the methods for --method
 
     The default suite `sample` works offline: its weights and photographs are installed with srq.
@@ -88,9 +107,10 @@ def main() -> None:
             sys.exit(EXPECTED_FAILURE)
         _fail(error.format_message() + _next_step(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("srq: interrupted; no file is left half-written, and the same run continues where it was", err=True)
+        again = ", and the same run continues where it was" * (sys.argv[1:2] in CONTINUING)
+        click.echo(f"srq: interrupted; no file is left half-written{again}", err=True)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except (PipeClosedError, BrokenPipeError):
         close_stdout()
         sys.exit(PIPE_CLOSED)
     except OSError as error:

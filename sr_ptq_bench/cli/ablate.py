@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 @click.option("--scale", "-s", default=2, show_default=True, type=int, metavar="SCALE", help="2, 3 or 4.")
 @declared.suite
 @declared.model
+@declared.option("An option of those methods that have it, such as dqc.iterations=500.")
 @declared.seed
 @declared.plugin_files
 @declared.out
 @declared.device
+@declared.force
+@declared.replace
 @declared.table_format()
 def ablate(
     what: Name,
@@ -35,10 +38,13 @@ def ablate(
     scale: int,
     suite: str,
     model: str | None,
+    options: tuple[str, ...],
     seed: int,
     plugin_files: tuple[Path, ...],
     out: Path,
     device: str,
+    force: bool,
+    replace: bool,
     as_format: Format,
 ) -> None:
     """Vary one thing of 2DQuant and print a table like the paper's Table 4.
@@ -53,10 +59,10 @@ def ablate(
 
     \b
     srq ablate stages --bits 2 --scale 4
-    srq ablate lr --values 3e-2,1e-2,3e-3
+    srq ablate lr --values 3e-2,1e-2,3e-3 -o dqc.iterations=500
     """
     from ..protocol.bits import Bits
-    from ..protocol.run_spec import RunSpec
+    from ..protocol.run_spec import RunSpec, parse_options
     from ..protocol.suite import Suite
     from ..protocol.types import parse_scale
 
@@ -68,27 +74,32 @@ def ablate(
         suite=protocol.with_model(model or protocol.model),
         seed=seed,
     )
+    given = parse_options(options)
     folder = out / "results" / shown.suite.name
     check_writable(folder)
 
-    from ..hooks.resolve import resolve_method
-    from ..runs.measure import deliver
-    from ..runs.prepare import prepare
-    from ..runs.session import Session
-    from ..tables.ablation import page, settings
-    from ..tables.formats import render
     from .display import Display
 
-    specs = {
-        cell.label: shown.model_copy(update={"method": cell.method, "options": dict(cell.options)})
-        for cell in settings(what, values)
-    }
     display = Display()
-    session = Session.open(display, plugin_files, device)
+    with display.preparing():
+        from ..hooks.resolve import options_by_method, resolve_method
+        from ..runs.measure import deliver
+        from ..runs.prepare import prepare
+        from ..runs.session import Session
+        from ..tables.ablation import page, settings
+        from ..tables.formats import render
+
+        cells = settings(what, values)
+        session = Session.open(display, plugin_files, device)
+    owned = options_by_method(session.plugins, (cell.method for cell in cells), given)
+    specs = {
+        cell.label: shown.model_copy(update={"method": cell.method, "options": {**owned[cell.method], **cell.options}})
+        for cell in cells
+    }
     for spec in specs.values():  # a value that is impossible is refused before the first cell is measured
         resolve_method(session.plugins, spec.method, spec.options, spec.suite.options)
     records = {}
     for number, (label, spec) in enumerate(specs.items(), 1):
         display.say(f"{what} {label}: {number} of {len(specs)}")
-        records[label], _ = deliver(prepare(spec, session), session, folder)
+        records[label], _ = deliver(prepare(spec, session), session, folder, force, replace)
     click.echo(render([page(what, records)], as_format), nl=False)

@@ -64,6 +64,11 @@ seed = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all randomness."
 )
 force = click.option("--force", is_flag=True, help="Measure again even if there is a result.")
+replace = click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace a record of the same run that is there; default: it stays and is compared.",
+)
 
 
 def option(help_text: str) -> Decorator:

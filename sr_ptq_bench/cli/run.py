@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @declared.device
 @declared.threads
 @declared.force
+@declared.replace
 def run(
     method: str,
     bits: str,
@@ -61,6 +63,7 @@ def run(
     device: str,
     threads: int | None,
     force: bool,
+    replace: bool,
 ) -> None:
     """Measure one method at one bit-width and scale, and write a record.
 
@@ -73,9 +76,9 @@ def run(
     srq run --method 2dquant --bits 2 --scale 2 --seeds 3
     srq run --method minmax --bits 4 --scale 4 --test large=~/4k --tile 96
 
-    The method quantizes the network, chooses its bounds and calibrates them. The quantized network, the full-precision
-    (FP) network and bicubic are scored. Results already on this machine are reused; a run that was interrupted
-    continues.
+    The method quantizes the network, chooses its bounds and calibrates them. The quantized network is scored beside the
+    full-precision (FP) network and bicubic. Results already on this machine are reused; a run that was interrupted
+    continues. A record of the same run that is there already stays: srq says whether the result equals it.
     """
     if seed + seeds - 1 > LARGEST_SEED:
         raise click.BadParameter(f"the last of {seeds} seeds is larger than {LARGEST_SEED}", param_hint="--seeds")
@@ -103,16 +106,24 @@ def run(
     folder = out / "results" / spec.suite.name
     check_writable(folder)
 
-    from ..runs.measure import deliver
-    from ..runs.prepare import prepare
-    from ..runs.session import Session
     from .display import Display
 
     display = Display()
-    session = Session.open(display, plugin_files, device, threads)
+    with display.preparing():
+        from ..runs.measure import deliver
+        from ..runs.prepare import prepare
+        from ..runs.session import Session
+
+        session = Session.open(display, plugin_files, device, threads)
     for each in range(seed, seed + seeds):
-        prepared = prepare(spec.model_copy(update={"seed": each}), session)
-        display.record(*deliver(prepared, session, folder, force))
+        with display.preparing():
+            prepared = prepare(spec.model_copy(update={"seed": each}), session)
+        display.record(*deliver(prepared, session, folder, force, replace), options)
+    click.echo(f"next: {_table_command(spec.suite.name, out)}")
+
+
+def _table_command(suite: str, out: Path) -> str:
+    return shlex.join(["srq", "table", "--suite", suite, *(["--out", str(out)] if out != Path("leaderboards") else [])])
 
 
 def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shlex
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,7 @@ def _no_search_for_cycles() -> Iterator[None]:
 @click.option(
     "--published",
     is_flag=True,
-    help="Compare with the published scores in OUT/published.csv; Markdown goes to MODEL-xSCALE-published.md.",
+    help="Measured beside published scores (OUT/published.csv, else srq's own), in MODEL-xSCALE-published.md.",
 )
 @declared.table_format("All but Markdown is printed and not written; CSV and JSON are one table of all suites.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is out of date.")
@@ -71,7 +72,7 @@ def table(
     check: bool,
     skip_bad: bool,
 ) -> None:
-    """Turn records into tables: Markdown to files and to the screen, or another format.
+    """Turn records into tables: Markdown to files, and the same to the screen, or another format.
 
     Every `srq run` leaves a record, a JSON file with the scores of one method. This command gathers the
     records of a suite into one table per network and scale, together with the full-precision (FP) network and
@@ -106,8 +107,11 @@ def table(
         texts = _texts(pages, out, published)
         for path, text in texts.items():
             write_atomically(path, text)
-        for path, text in texts.items():
-            click.echo(f"{path}\n\n{text}")
+        if sys.stdout.isatty():
+            _show(pages, texts)
+        else:
+            for path, text in texts.items():
+                click.echo(f"{path}\n\n{text}")
     _tell(left_out, skip_bad)
 
 
@@ -130,6 +134,16 @@ def _tell(left_out: Mapping[str, str], skip_bad: bool) -> None:
         raise SrqError(f"left out: {'; '.join(left_out.values())}")
     for why in left_out.values():
         _say_left_out(why)
+
+
+def _show(pages: Mapping[str, Page], texts: Mapping[Path, str]) -> None:
+    """Tables for this terminal; those in files are for other readers."""
+    from .display import Display
+
+    display = Display()
+    for page, path in zip(pages.values(), texts, strict=True):
+        display.page(page)
+        click.echo(f"\n{path}\n")
 
 
 def _say_left_out(why: str) -> None:
@@ -180,9 +194,9 @@ def _pages(records: list[Record], left_out: dict[str, str]) -> dict[str, Page]:
 def _published(records: list[Record], out: Path, left_out: dict[str, str]) -> dict[str, Page]:
     """The tables with published scores, if there are any; raises SrqError if there are none at all."""
     from ..tables.published import page
-    from ..tables.published_scores import read_published
+    from ..tables.published_scores import published_file, read_published
 
-    known = read_published(out / "published.csv")
+    known = read_published(published_file(out))
     compared = _made(records, lambda of: page(of, known), left_out)
     if not compared and not left_out:
         sets = ", ".join(dict.fromkeys(row.dataset for row in known)) or "none"

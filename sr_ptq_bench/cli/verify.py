@@ -12,7 +12,7 @@ from ..errors import printable
 from . import options as declared
 
 if TYPE_CHECKING:
-    from ..runs.verify import Comparison
+    from ..records.compare import Comparison
 
 DIFFERS = 1
 
@@ -45,15 +45,18 @@ def verify(
     from ..errors import prefix_error
     from ..protocol.suite import Suite
     from ..records.files import read_result, write_record
-    from ..runs.restore import prepare_recorded, suite_of
-    from ..runs.session import Session
-    from ..runs.verify import stamped
-    from ..runs.verify import verify as compare
     from .display import Display
     from .run import with_tests
 
     results = {path: read_result(path) for path in records}
-    session, failed = Session.open(Display(), plugin_files, device), False
+    display = Display()
+    with display.preparing():
+        from ..runs.restore import prepare_recorded, suite_of
+        from ..runs.session import Session
+        from ..runs.verify import stamped
+        from ..runs.verify import verify as compare
+
+        session, failed = Session.open(display, plugin_files, device), False
     for path, result in results.items():
         with prefix_error(str(path)):
             protocol = with_tests(Suite.load(suite or suite_of(result.record)), tests)

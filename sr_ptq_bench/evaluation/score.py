@@ -41,8 +41,10 @@ Upscaler = Callable[[np.ndarray], np.ndarray]
 """From LR to SR: (H, W, 3) uint8 -> (sH, sW, 3) uint8."""
 
 
-def network_upscaler(model: SRModel, tiles: Tiles | None, seed: int) -> Upscaler:
-    """The upscaler that a network is; it sees an image in tiles or whole.
+def network_upscaler(
+    model: SRModel, tiles: Tiles | None, seed: int, after_tile: Callable[[], None] = lambda: None
+) -> Upscaler:
+    """The upscaler that a network is; it sees an image in tiles or whole, and calls `after_tile` after each.
 
     A network that draws random numbers draws the same ones for every image.
     Raises SrqError if the network's output has another shape or is not finite.
@@ -69,6 +71,7 @@ def network_upscaler(model: SRModel, tiles: Tiles | None, seed: int) -> Upscaler
                 sr[_times(rows, scale), _times(columns, scale)] = seen[
                     _times(rows, scale, top), _times(columns, scale, left)
                 ]
+                after_tile()
         return sr
 
     see = tiled if tiles else whole

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MOST_PIXELS = 2**31
 """Pixels of all calibration patches together: 6 GiB."""
 SUITES = Path(__file__).parent / "suites"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 class Download(Frozen):
@@ -81,7 +82,19 @@ class Tiles(Frozen):
 
 
 def _scales(table: Any) -> Any:
-    return {int(k) if str(k).isdigit() else k: v for k, v in table.items()} if isinstance(table, dict) else table
+    if not isinstance(table, dict):
+        return table
+    return {int(k) if str(k).isdigit() else k: _built_in(v) for k, v in table.items()}
+
+
+def _built_in(file: Any) -> Any:
+    """`built_in = "swinir-light-x2"` means the file of that name which comes with srq."""
+    if not isinstance(file, dict) or file.keys() != {"built_in"}:
+        return file
+    known = {path.stem.replace("_", "-"): path for path in WEIGHTS.glob("*.safetensors")}
+    if file["built_in"] not in known:
+        raise unknown("built-in weights", str(file["built_in"]), known)
+    return known[file["built_in"]]
 
 
 def _flat(table: Any) -> Any:

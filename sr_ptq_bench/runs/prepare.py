@@ -23,6 +23,7 @@ from ..storage.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ..data.datasets import Dataset
     from ..data.images.header import Size
@@ -75,9 +76,7 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
     plugins, library, device = session.plugins, session.library, session.device
     method = method or resolve_method(plugins, spec.method, spec.options, spec.suite.options)
     not_scored = _absent(spec, library)
-    weights = library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
-    loaded, loader = plugins.load_model(spec.suite.model, spec.scale, weights)
-    model = with_scope(with_padding(loaded, spec.suite.padding), spec.scope)
+    model, loader, weights = load_network(spec, session)
     resolved = _resolved(spec, method, model)
     tests = {
         name: load_dataset(name, source, spec.scale, library.images)
@@ -113,6 +112,13 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
         loader,
         overlap(images, tests),
     )
+
+
+def load_network(spec: RunSpec, session: Session) -> tuple[SRModel, str, Path]:
+    """The FP network of a run on the CPU, the plugin that loads it, and the file of its weights; raises SrqError."""
+    weights = session.library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
+    loaded, loader = session.plugins.load_model(spec.suite.model, spec.scale, weights)
+    return with_scope(with_padding(loaded, spec.suite.padding), spec.scope), loader, weights
 
 
 def overlap(calibration: Dataset, tests: Mapping[str, Dataset]) -> dict[str, tuple[str, ...]]:

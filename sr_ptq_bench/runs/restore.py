@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrqError, prefix_error
 from ..hooks.method import RecordedMethod
+from ..hooks.resolve import resolve_method
 from ..progress import TimedStages
 from ..protocol.run_spec import RunSpec
 from ..quantization.state.save_load import load_state
-from ..records.files import read_record, read_result, state_path
+from ..records.files import name_of, read_record, read_result, state_path
 from . import identity
-from .prepare import prepare
+from .prepare import load_network, prepare
 from .run import calibrate_student
 
 if TYPE_CHECKING:
@@ -57,11 +58,16 @@ def prepare_recorded(record: Record, suite: Suite, session: Session) -> Prepared
     Plugins of its method may be missing: the state says what the student is.
     """
     spec = spec_of(record, suite)
-    missing = [name for name in record.spec.parts if name not in session.plugins.plugins]
-    method = RecordedMethod(record.spec.method, record.spec.parts, session.plugins, values=record.spec.options)
-    run = prepare(spec, session, method if missing else None)
+    run = prepare(spec, session, _recorded_method(record, session))
     check_same(run, record)
     return run
+
+
+def _recorded_method(record: Record, session: Session) -> RecordedMethod | None:
+    """The method of a record some of whose plugins are missing here."""
+    if all(name in session.plugins.plugins for name in record.spec.parts):
+        return None
+    return RecordedMethod(record.spec.method, record.spec.parts, session.plugins, values=record.spec.options)
 
 
 def suite_of(record: Record) -> str:
@@ -101,6 +107,18 @@ def restore_student(run: PreparedRun, result: RunResult) -> Student:
     """The student that was scored; the method is needed only for its own classes of quantizers."""
     with prefix_error(f"state of {run.record_name}"):
         return load_state(result.state, run.teacher, run.method.make_quantizer)
+
+
+def restore_recorded(result: RunResult, suite: Suite, session: Session) -> Student:
+    """The student of a result on the session's device, without the images of its suite; raises SrqError."""
+    record = result.record
+    spec = spec_of(record, suite)
+    teacher, _, _ = load_network(spec, session)
+    method = _recorded_method(record, session) or resolve_method(
+        session.plugins, spec.method, spec.options, suite.options
+    )
+    with prefix_error(f"state of {name_of(record)}"):
+        return load_state(result.state, teacher.to(session.device), method.make_quantizer)
 
 
 def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Student:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -13,9 +14,6 @@ from ..protocol.types import Scale
 from ..records.complaint import complaint
 from ..records.complexity import FULL_PRECISION
 from ..storage.text import read_table
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LARGEST_FILE = 2**24
 OFFICIAL_WEIGHTS = {
@@ -47,6 +45,13 @@ class Published(BaseModel):
     model: str = Field(min_length=1)
     scope: str
     row: str = Field(min_length=1)
+
+
+def published_file(folder: Path) -> Path:
+    """The published scores of a folder of tables, or else those that come with srq."""
+    checkout = Path(__file__).parents[2] / "leaderboards"
+    places = [place / "published.csv" for place in (folder, Path(__file__).parent, checkout)]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def read_published(path: Path) -> list[Published]:

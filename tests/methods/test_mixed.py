@@ -10,14 +10,12 @@ import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from srq_baselines import mixed
 from srq_baselines.mixed import WIDTHS, Options, allocate, output_errors, quantized
 from torch import nn
 
 from sr_ptq_bench import Batches, Bits, SRModel
-from sr_ptq_bench.quantization.student import quantize, site_elements
-
-PLUGIN = tiny.plugin("mixed", options=Options, choose_bits=mixed.srq_choose_bits)
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.student import site_elements
 
 
 @settings(max_examples=60, deadline=None)
@@ -106,7 +104,7 @@ def test_quantized_is_the_best_of_narrowing_bounds():
 
 @pytest.mark.parametrize("bits", ["3", "w3a5", "w2a4", "8"])
 def test_a_run_keeps_the_mean(tiny_suite, bits):
-    record = tiny.run(tiny_suite, PLUGIN, method="mixed+minmax", bits=bits, patch=8)
+    record = tiny.run(tiny_suite, method="mixed+minmax", bits=bits, patch=8)
     nominal = Bits.parse(bits)
     prepared = tiny.prepare(tiny_suite.spec(bits=bits))
     student = quantize(prepared.teacher, nominal)
@@ -119,11 +117,11 @@ def test_a_run_keeps_the_mean(tiny_suite, bits):
 
 
 def test_two_bits_leave_no_choice(tiny_suite):
-    record = tiny.run(tiny_suite, PLUGIN, method="mixed+minmax", bits="2")
+    record = tiny.run(tiny_suite, method="mixed+minmax", bits="2")
     assert record.site_bits == {}
     assert record.scores == tiny.run(tiny_suite, bits="2").scores
 
 
 def test_the_same_seed_gives_the_same_bits(tiny_suite):
-    runs = [tiny.run(tiny_suite, PLUGIN, method="mixed+minmax", bits="3", patch=8) for _ in range(2)]
+    runs = [tiny.run(tiny_suite, method="mixed+minmax", bits="3", patch=8) for _ in range(2)]
     assert runs[0].site_bits == runs[1].site_bits != {}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 2**26
 
 LARGEST_FILE = 2**28
-"""Bytes of an image file; MAX_PIXELS take less in any of the formats."""
+"""Bytes of an image file: more than MAX_PIXELS take in any of the formats."""
 
 _KINDS = {
     "1": "a 1-bit image",
@@ -71,7 +71,7 @@ def check_bytes(source: Path | bytes, name: str) -> Size:
 
 
 def verify(source: Path | bytes, name: str) -> Size:
-    """Like `check_bytes`, for the whole file: raises SrqError also if it is truncated or damaged."""
+    """Like `check_bytes`, for the whole file: raises SrqError as well where it is truncated or damaged."""
     return inspect(source, name, whole=True).size
 
 
@@ -84,7 +84,7 @@ class _Header(NamedTuple):
 
 
 def inspect(source: Path | bytes, name: str, *, whole: bool) -> _Header:
-    """The header of an image file or of its bytes; with `whole` its pixels are checked too. Raises SrqError."""
+    """The header of an image file, or its bytes; `whole` proves the whole file. Raises SrqError for a refused one."""
     import PIL.Image
 
     with warnings.catch_warnings():
@@ -112,7 +112,7 @@ def inspect(source: Path | bytes, name: str, *, whole: bool) -> _Header:
 
 
 def _for_pillow(file: BinaryIO, start: bytes, whole: bool) -> BinaryIO:
-    """The file for Pillow, without the texts and profiles on which Pillow may give up."""
+    """The file as Pillow gets it, which gives up on some texts and profiles that have nothing to do with the pixels."""
     return BytesIO(without_metadata(file, whole, keep_exif=True)) if has_metadata(start) else file
 
 
@@ -130,7 +130,7 @@ def unreadable(name: str, error: Exception, start: bytes = b"") -> SrqError:
 
 
 def _accept(image: ImageFile, name: str) -> _Header:
-    """The header of an opened image; raises SrqError if the image is refused."""
+    """What the header of an opened image says, where the image is one that is read."""
     size = Size(image.height, image.width)
     if image.width * image.height > MAX_PIXELS:
         raise SrqError(f"{name}: {size} is more than {MAX_PIXELS} pixels; cut it into smaller images")
@@ -143,7 +143,7 @@ def _accept(image: ImageFile, name: str) -> _Header:
 
 
 def _refused(image: ImageFile) -> str | None:
-    """The kind of an image that is neither 8-bit RGB nor 8-bit grey, else None; the mode alone does not tell."""
+    """What an image is that is neither 8-bit RGB nor 8-bit grey; the mode alone does not tell."""
     raw = " ".join(str(tile[3]) for tile in image.tile)  # how samples are stored, such as RGB;16B
     if ";16" in raw or image.mode.startswith("I;16"):
         return "a 16-bit image"
@@ -159,7 +159,7 @@ def _refused(image: ImageFile) -> str | None:
 def _orientation(image: ImageFile) -> int:
     """The EXIF orientation, 1 (upright) unless it is an integer from 1 to 8 in EXIF data that can be read.
 
-    Pillow and OpenCV turn a TIFF file by themselves. `getexif()` would decode a whole PNG to look for it.
+    Pillow and OpenCV turn a TIFF file by themselves. `getexif()` would decode the whole of a PNG to look for it.
     """
     import PIL.Image
 
@@ -167,6 +167,6 @@ def _orientation(image: ImageFile) -> int:
     try:
         exif.load(image.info.get("exif", b""))
         value = exif.get(_EXIF_ORIENTATION, UPRIGHT)
-    except Exception:  # broken EXIF data do not affect the pixels
+    except Exception:  # what a camera or an editor has broken says nothing of the pixels
         return UPRIGHT
     return value if type(value) is int and value in range(1, 9) else UPRIGHT
