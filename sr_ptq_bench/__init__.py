@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .protocol.suite import Suite
     from .quantization.distribution import Distribution
     from .quantization.fake_quantize import fake_quantize
+    from .quantization.kinds import LogSqrt2Quantizer, TwinUniformQuantizer
     from .quantization.network import Operand, SRModel, Teacher
     from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
@@ -34,6 +35,7 @@ _HOME = {
     "CalibrationLog": "quantization.training",
     "Checkpoint": "quantization.training",
     "Distribution": "quantization.distribution",
+    "LogSqrt2Quantizer": "quantization.kinds",
     "Operand": "quantization.network",
     "PluginOptions": "hooks.options",
     "Product": "quantization.products.product",
@@ -48,6 +50,7 @@ _HOME = {
     "Suite": "protocol.suite",
     "Teacher": "quantization.network",
     "Training": "quantization.training",
+    "TwinUniformQuantizer": "quantization.kinds",
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
@@ -64,6 +67,7 @@ __all__ = [
     "CalibrationLog",
     "Checkpoint",
     "Distribution",
+    "LogSqrt2Quantizer",
     "Operand",
     "PluginOptions",
     "Product",
@@ -78,6 +82,7 @@ __all__ = [
     "Suite",
     "Teacher",
     "Training",
+    "TwinUniformQuantizer",
     "fake_quantize",
     "fill",
     "hookimpl",

@@ -15,7 +15,7 @@ import pytest
 import sr_ptq_bench
 
 HOST = Path(sr_ptq_bench.__file__).parent
-METHODS = ("srq_2dquant", "srq_baselines")
+METHODS = ("srq_2dquant", "srq_cotrain", "srq_baselines")
 
 ROOMS = sorted(path.parent for path in HOST.glob("*/__init__.py"))
 LARGEST_ROOM = 13

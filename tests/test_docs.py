@@ -205,7 +205,7 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
     assert torch.equal(student.weights["0.weight"], weights["0.weight"].clamp(-limit, limit))
     for name, distribution in observe(student, batches.fixed).items():
         quantizer = student.quantizers[name]
-        quantizer.set_bounds(method.init_bounds(quantizer.site, distribution, quantizer.bits))
+        method.initialize(quantizer, distribution)
     assert student.quantizers["0.weight"].lower.shape == (12,)
     figures = method.calibrate(student, teacher, batches, lambda *_: None, Forgetful())
     assert figures["checkpoint"] == "last"
@@ -240,8 +240,10 @@ def test_the_logarithmic_quantizer_of_the_hooks_page(tmp_path: Path) -> None:
     quantizer = method.make_quantizer(site, 2)
     assert quantizer is not None
     values = torch.tensor([0.0, 0.1, 0.3, 0.6, 1.0])
-    quantizer.set_bounds(method.init_bounds(site, Distribution.of_tensor(values), 2))
+    method.initialize(quantizer, Distribution.of_tensor(values))
     assert quantizer(values).tolist() == pytest.approx([0.125, 0.125, 0.25, 0.5, 1.0])
+    method.initialize(quantizer, Distribution.of_tensor(torch.tensor([0.512, 0.64, 1.0])))
+    assert quantizer(torch.tensor([0.5, 0.85, 1.0])).tolist() == pytest.approx([0.512, 0.8, 1.0])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

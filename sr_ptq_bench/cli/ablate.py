@@ -1,4 +1,4 @@
-"""`srq ablate`: vary one thing of 2DQuant, as the paper's Table 4 does."""
+"""`srq ablate`: vary one thing of 2DQuant, as the paper's Table 4 does, or leave out the parts of a method."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", metavar="lr|batch|stages", type=click.Choice(["lr", "batch", "stages"]))
+@click.argument("what", metavar="lr|batch|stages|parts", type=click.Choice(["lr", "batch", "stages", "parts"]))
 @click.option("--values", metavar="V,V,...", help="Learning rates or batch sizes; default: the paper's four.")
+@click.option("--method", default="cotrain", show_default=True, help="Of `parts`: whose parts are left out.")
 @click.option("--bits", "-b", default="2", show_default=True, metavar="BITS", help="Bits, as for `srq run`.")
 @click.option("--scale", "-s", default=2, show_default=True, type=int, metavar="SCALE", help="2, 3 or 4.")
 @declared.suite
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 def ablate(
     what: Name,
     values: str | None,
+    method: str,
     bits: str,
     scale: int,
     suite: str,
@@ -47,12 +49,13 @@ def ablate(
     replace: bool,
     as_format: Format,
 ) -> None:
-    """Vary one thing of 2DQuant and print a table like the paper's Table 4.
+    """Vary one thing of 2DQuant and print a table like the paper's Table 4, or leave out each part of a method.
 
     \b
     lr      DQC's learning rate
     batch   DQC's batch size
     stages  neither DOBI nor DQC, one of them, or both
+    parts   each part that the plugins of --method name
 
     Each cell is a run that leaves its record, as `srq run` does. Results already on this machine are reused, so an
     ablation that was interrupted continues.
@@ -60,6 +63,7 @@ def ablate(
     \b
     srq ablate stages --bits 2 --scale 4
     srq ablate lr --values 3e-2,1e-2,3e-3 -o dqc.iterations=500
+    srq ablate parts --scale 4
     """
     from ..protocol.bits import Bits
     from ..protocol.run_spec import RunSpec, parse_options
@@ -68,7 +72,7 @@ def ablate(
 
     protocol = Suite.load(suite)
     shown = RunSpec(
-        method="2dquant",
+        method=method if what == "parts" else "2dquant",
         bits=Bits.parse(bits),
         scale=parse_scale(scale),
         suite=protocol.with_model(model or protocol.model),
@@ -86,11 +90,14 @@ def ablate(
         from ..runs.measure import deliver
         from ..runs.prepare import prepare
         from ..runs.session import Session
-        from ..tables.ablation import page, settings
+        from ..tables.ablation import page, settings, without_parts
         from ..tables.formats import render
 
-        cells = settings(what, values)
         session = Session.open(display, plugin_files, device)
+        if what == "parts":
+            cells = without_parts(method, resolve_method(session.plugins, method, {}).parts())
+        else:
+            cells = settings(what, values)
     owned = options_by_method(session.plugins, (cell.method for cell in cells), given)
     specs = {
         cell.label: shown.model_copy(update={"method": cell.method, "options": {**owned[cell.method], **cell.options}})

@@ -101,7 +101,8 @@ def check_finite(network: nn.Module) -> None:
     """Raise SrqError unless all parameters are finite."""
     for name, parameter in network.named_parameters():
         if not torch.isfinite(parameter).all():
-            raise SrqError(f"the network's {name} has values that are not finite")
+            whose = "quantizer" if isinstance(network, Quantizer) else "network"
+            raise SrqError(f"the {whose}'s {name} has values that are not finite")
 
 
 def check_quantizer(quantizer: object, site: Site) -> None:

@@ -19,6 +19,7 @@ class PluginOptions(BaseModel):
 
     A subclass may name `presets`, sets of values. It then has an option `preset` that chooses one of them; values that
     are given too replace those of the preset.
+    It may name `parts`, which an ablation leaves out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,6 +27,11 @@ class PluginOptions(BaseModel):
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, OptionValue]]:
         """Named sets of values; none by default."""
+        return {}
+
+    @classmethod
+    def parts(cls) -> Mapping[str, Mapping[str, OptionValue]]:
+        """The parts that `srq ablate parts` leaves out, each with the values that do so; none by default."""
         return {}
 
     @classmethod

@@ -48,6 +48,8 @@ class Plugin:
     version: str
     module: object
     code: str
+    is_file: bool = False
+    """Whether it was given as a file."""
 
     def hooks(self) -> list[str]:
         """Names of the hooks that the plugin implements."""
@@ -96,7 +98,7 @@ def of_file(path: Path) -> Plugin:
     """A plugin given as a file, with the name of the file; raises SrqError that names it."""
     module = _imported(path)
     code = code_sha256(module.__name__, path.resolve())
-    return Plugin(path.stem, path.name, f"sha256 {code[:12]}", module, code)
+    return Plugin(path.stem, path.name, f"sha256 {code[:12]}", module, code, is_file=True)
 
 
 def _code_of(module: object, version: str) -> str:

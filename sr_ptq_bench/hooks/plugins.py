@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,16 @@ class Plugins:
         """Register a plugin; raises SrqError for a name that is taken or a hook with unknown arguments."""
         if plugin.name in self.plugins:
             other = self.plugins[plugin.name]
-            raise SrqError(f"two plugins are called '{plugin.name}': {other.distribution} and {plugin.distribution}")
+            both = f"{other.distribution} and {plugin.distribution}"
+            raise SrqError(
+                f"two plugins are called '{plugin.name}': {both}; rename one"
+                + ("" if other.is_file else f", or block the installed one with {BLOCKED}={plugin.name}")
+            )
         try:
             self.manager.register(plugin.module, plugin.name)
         except pluggy.PluginValidationError as error:
-            raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {_one_line(error)}") from error
+            reason = self._unknown_argument(plugin) or " ".join(str(error).split())
+            raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {reason}") from error
         except ValueError as error:
             other = next(p for p in self.plugins.values() if p.module is plugin.module)
             raise SrqError(f"plugins '{other.name}' and '{plugin.name}' are the same module; keep one") from error
@@ -70,6 +76,17 @@ class Plugins:
                 raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} is no function")
             if hasattr(hookspecs, name) and name.startswith(f"{GROUP}_"):
                 raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} lacks @hookimpl")
+
+    def _unknown_argument(self, plugin: Plugin) -> str:
+        """The first argument that a function of the plugin asks for and its hook does not have; "" if all exist."""
+        for hook in plugin.hooks():
+            if not hasattr(hookspecs, hook):
+                continue
+            known = signature(getattr(hookspecs, hook)).parameters
+            for argument in signature(getattr(plugin.module, hook)).parameters:
+                if argument not in known:
+                    return f"{hook}: {unknown('argument', argument, known)}"
+        return ""
 
     def _pending(self, error: pluggy.PluginValidationError) -> str:
         """A hook that no specification knows: most likely misspelt."""
@@ -148,7 +165,3 @@ class _Hooks:
                 return call(**arguments)
 
         return call_guarded
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

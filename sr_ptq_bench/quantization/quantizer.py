@@ -14,6 +14,8 @@ from .fake_quantize import fake_quantize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .distribution import Distribution
+
 Role = Literal["weight", "activation"]
 Layer = Literal["linear", "conv"]
 InputKind = Literal[
@@ -105,6 +107,13 @@ class Quantizer(nn.Module):
     def bounds(self) -> Bounds:
         """The present bounds, detached."""
         return Bounds(self.lower.detach().clone(), self.upper.detach().clone())
+
+    def fit(self, distribution: Distribution) -> None:
+        """Set what else the quantizer has from the full-precision distribution of its site; here there is nothing.
+
+        The host calls it once, after the bounds are set and before the calibration; a restored student keeps its
+        tensors. It may change the bounds too, with `set_bounds`.
+        """
 
     def quantize(self, v: Tensor) -> Tensor:
         """Fake-quantize `v` between the bounds."""

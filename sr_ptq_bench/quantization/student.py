@@ -47,9 +47,13 @@ class Student:
         """Where the parameters are."""
         return self.model.device
 
+    def named_bounds(self) -> dict[str, nn.Parameter]:
+        """All bounds as `SITE.lower` and `SITE.upper`, lower before upper, site by site."""
+        return {f"{site}.{end}": getattr(of, end) for site, of in self.quantizers.items() for end in ("lower", "upper")}
+
     def bound_parameters(self) -> list[nn.Parameter]:
-        """All bounds, lower before upper, site by site."""
-        return [end for quantizer in self.quantizers.values() for end in (quantizer.lower, quantizer.upper)]
+        """The values of `named_bounds`, as an optimizer takes them."""
+        return list(self.named_bounds().values())
 
     def fix_crossed_bounds(self) -> None:
         """Set every upper bound that is below its lower bound after a training step to that lower bound."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SrqError, prefix_error
 from ..hooks.method import RecordedMethod
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ..hooks.plugins import Plugins
     from ..protocol.suite import Suite
     from ..quantization.student import Student
     from ..records.files import RunResult
@@ -58,16 +59,23 @@ def prepare_recorded(record: Record, suite: Suite, session: Session) -> Prepared
     Plugins of its method may be missing: the state says what the student is.
     """
     spec = spec_of(record, suite)
-    run = prepare(spec, session, _recorded_method(record, session))
+    known = session.plugins.plugins
+    missing = [name for name in (*record.spec.parts, *record.spec.method.split("+")) if name not in known]
+    run = prepare(spec, session, _recorded_method(record, session.plugins) if missing else None)
     check_same(run, record)
     return run
 
 
-def _recorded_method(record: Record, session: Session) -> RecordedMethod | None:
-    """The method of a record some of whose plugins are missing here."""
-    if all(name in session.plugins.plugins for name in record.spec.parts):
-        return None
-    return RecordedMethod(record.spec.method, record.spec.parts, session.plugins, values=record.spec.options)
+def _recorded_method(record: Record, plugins: Plugins) -> RecordedMethod:
+    """The method of a record with the plugins of it that are available, each with the options of the record."""
+    spec = record.spec
+    given: dict[str, dict[str, Any]] = {
+        part: {key: value for key, value in spec.options.get(part, {}).items() if value is not None}
+        for part in spec.parts
+        if part in plugins.plugins
+    }
+    options = {part: plugins.options(part, values) for part, values in given.items()}
+    return RecordedMethod(spec.method, spec.parts, plugins, options, values=spec.options)
 
 
 def suite_of(record: Record) -> str:

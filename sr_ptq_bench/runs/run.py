@@ -105,7 +105,7 @@ def calibrate_student(
     with stage("bounds") as progress:
         for done, (name, quantizer) in enumerate(student.quantizers.items()):
             progress(done, len(student.quantizers))
-            quantizer.set_bounds(run.method.init_bounds(quantizer.site, seen[name], quantizer.bits))
+            run.method.initialize(quantizer, seen[name])
     teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
     seed_generators(run.spec.seed)
     with stage("calibrate") as progress:

@@ -1,9 +1,10 @@
-"""The ablations of 2DQuant's Table 4: what is varied, and the page of the results."""
+"""Ablations: what is varied, as in 2DQuant's Table 4 or part by part, and the page of what was measured."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrqError
@@ -16,10 +17,11 @@ from .rows import DIGITS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ..protocol.types import OptionValue
     from ..records.record import Record
     from .formats import Cell
 
-Name = Literal["lr", "batch", "stages"]
+Name = Literal["lr", "batch", "stages", "parts"]
 
 OF_DQC = {"lr": "DQC's learning rate", "batch": "DQC's batch size"}
 VALUES = {"lr": ("1e-1", "1e-2", "1e-3", "1e-4"), "batch": ("4", "8", "16", "32")}
@@ -43,7 +45,7 @@ class Setting:
 
     label: str
     method: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 def settings(name: Name, values: str | None = None) -> list[Setting]:
@@ -63,6 +65,16 @@ def settings(name: Name, values: str | None = None) -> list[Setting]:
     ]
 
 
+def without_parts(method: str, parts: Mapping[str, Mapping[str, OptionValue]]) -> list[Setting]:
+    """The method, and the method without each of its parts: `parts` are the options that leave them out.
+
+    Raises SrqError if there are none.
+    """
+    if not parts:
+        raise SrqError(f"the plugins of method '{method}' name no parts that can be left out")
+    return [Setting(method, method), *(Setting(f"without {part}", method, values) for part, values in parts.items())]
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -73,9 +85,9 @@ def _number(text: str) -> float:
 def page(name: Name, records: Mapping[str, Record]) -> Page:
     """The table of an ablation from its records, by the labels of their settings."""
     first = next(iter(records.values()))
-    sheet = _stages(records) if name == "stages" else _varied(name, records)
+    sheet = {"stages": _stages, "parts": _parts}.get(name, partial(_varied, name))(records)
     spec = first.spec
-    what = OF_DQC.get(name, "the stages of 2DQuant")
+    what = {"stages": "the stages of 2DQuant", "parts": f"the parts of {spec.method}"}.get(name) or OF_DQC[name]
     return Page(
         made=f"Made by `srq ablate {name}`",
         title=f"{spec.model} x{spec.scale}, {spec.bits.weight}/{spec.bits.activation} bits, suite {spec.suite}: {what}",
@@ -113,6 +125,15 @@ def _stages(records: Mapping[str, Record]) -> Sheet:
     )
 
 
+def _parts(records: Mapping[str, Record]) -> Sheet:
+    """A row for each setting, with two columns for each test set and the time of the calibration."""
+    scores = {f"{dataset} {metric.upper()}": (dataset, metric) for dataset in _datasets(records) for metric in DIGITS}
+    columns = [Column("Parts"), *(Column(head, "right") for head in scores), Column("Calibration", "right")]
+    made = [_scores(records, dataset, metric) for dataset, metric in scores.values()]
+    times: list[Cell] = [f"{record.timings.get('calibrate', 0):.0f} s" for record in records.values()]
+    return Sheet(columns, [list(row) for row in zip(records, *made, times, strict=True)])
+
+
 def _scores(records: Mapping[str, Record], dataset: str, metric: str) -> list[Cell]:
     """A score of each record, the best bold, judged by the printed digits."""
     texts = [number(record.scores[dataset].mean.get(metric, math.nan), metric) for record in records.values()]
@@ -125,7 +146,7 @@ def _published(name: Name, records: Mapping[str, Record]) -> list[Cell]:
     record = next(iter(records.values()))
     spec = record.spec
     on_its_ground = (spec.model, spec.scale, str(spec.bits), spec.scope) == ("swinir-light", 2, "w4a4", "linear")
-    if not on_its_ground or PUBLISHED_ON not in record.scores:
+    if name not in PUBLISHED or not on_its_ground or PUBLISHED_ON not in record.scores:
         return []
     known = PUBLISHED[name]
     return [number(known[label], "psnr") if label in known else NONE for label in records]

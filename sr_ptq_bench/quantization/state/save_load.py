@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 
 from ...errors import SrqError, prefix_error
 from ...protocol.bits import Bits
+from ..kinds import LogSqrt2Quantizer, TwinUniformQuantizer
 from ..quantize import quantize
 from ..quantizer import Maker, Quantizer
 from .header import METADATA, SiteHeader, StateHeader, read_header
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
     from ..quantizer import Site
     from ..student import Student
 
-KINDS: dict[str, type[Quantizer]] = {"uniform": Quantizer}
+KINDS: dict[str, type[Quantizer]] = {
+    "uniform": Quantizer,
+    "log-sqrt2": LogSqrt2Quantizer,
+    "twin-uniform": TwinUniformQuantizer,
+}
 """The kinds of quantizers that are restored without the code of any method."""
 
 _NOMINAL = Bits(weight=8, activation=8)  # every site of a state has its own bits
