@@ -95,7 +95,7 @@ class Findings:
         """Count what another round has found."""
         self.counts.update(other.counts)
         self.unexpected = other.unexpected | self.unexpected
-        self.slowest = {kind: max(took, self.slowest.get(kind, 0.0)) for kind, took in other.slowest.items()}
+        self.slowest |= {kind: max(took, self.slowest.get(kind, 0.0)) for kind, took in other.slowest.items()}
 
 
 def _bytes_of(write: Callable[[io.BytesIO], object]) -> bytes:

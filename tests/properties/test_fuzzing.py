@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import fuzzing
 import pytest
-from fuzzing import Reader, changed, changed_json, fuzz, make_store, readers
+from fuzzing import Findings, Reader, changed, changed_json, fuzz, make_store, readers
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries, on damaged files
 ROUNDS = 40
@@ -46,3 +47,10 @@ def test_changes_depend_on_the_seed_alone() -> None:
     for change in (changed, changed_json):
         assert change(content, random.Random(3)) == change(content, random.Random(3))
         assert len({change(content, random.Random(seed)) for seed in range(20)}) > 10
+
+
+def test_rounds_add_up() -> None:
+    total = Findings()
+    total.add(Findings(Counter({("a", "read"): 2}), {("a", "x"): b"1"}, {"a": 1.0, "b": 3.0}))
+    total.add(Findings(Counter({("a", "read"): 1}), {("a", "x"): b"2"}, {"a": 2.0}))
+    assert total == Findings(Counter({("a", "read"): 3}), {("a", "x"): b"1"}, {"a": 2.0, "b": 3.0})
