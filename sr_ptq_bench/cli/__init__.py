@@ -22,6 +22,7 @@ COMMANDS = {
     "table": "Turn records into tables, or compare them with published scores.",
     "plot": "Draw figures of records and runs.",
     "analyze": "Rank sites by what their quantization costs.",
+    "new-method": "Write the package of a new method, ready to be installed.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
     "verify": "Score the state beside a record again, and compare.",
@@ -48,7 +49,8 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             raise unknown("command", cmd_name, COMMANDS)
-        command: click.Command = getattr(import_module(f".{cmd_name}", __name__), cmd_name)
+        module = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f".{module}", __name__), module)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
