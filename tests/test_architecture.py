@@ -174,7 +174,14 @@ def test_rooms_form_no_circle():
 @pytest.mark.parametrize("path", HOST_FILES, ids=name_of)
 def test_the_host_imports_neither_a_method_nor_a_test(path):
     roots = {name.split(".")[0] for level, name in imports(tree_of(path)) if level == 0}
-    assert roots.isdisjoint({*METHODS, "tests", "conftest", "tiny", "pytest", "hypothesis"})
+    with_pytest = set() if path.is_relative_to(HOST / "testing") else {"pytest"}
+    assert roots.isdisjoint({*METHODS, "tests", "conftest", "tiny", "hypothesis", *with_pytest})
+
+
+def test_only_the_conformance_suite_imports_pytest_and_no_other_room_imports_the_suite():
+    users = {part_of(path) for path in HOST_FILES if (0, "pytest") in imports(tree_of(path))}
+    assert users == {"testing"}
+    assert not [path for path in HOST_FILES if part_of(path) != "testing" and "testing" in own(path)]
 
 
 @pytest.mark.parametrize("path", METHOD_FILES, ids=name_of)
@@ -310,6 +317,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
         "report",
         "analyze",
         "methods",
+        "new-method",
         "data",
         "data get",
         "data import",

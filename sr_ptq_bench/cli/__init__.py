@@ -25,6 +25,7 @@ COMMANDS = {
     "plot": "Draw figures of records and runs.",
     "report": "Make a site of all records, for a browser.",
     "analyze": "Rank sites by what their quantization costs.",
+    "new-method": "Write the package of a new method, ready to be installed.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
     "verify": "Score the state of a record again, and compare.",
@@ -59,7 +60,8 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             raise unknown("command", cmd_name, COMMANDS)
-        command: click.Command = getattr(import_module(f".{cmd_name}", __name__), cmd_name)
+        module = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f".{module}", __name__), module)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
