@@ -17,7 +17,8 @@ from ..hooks.plugins import Plugins
 from ..hooks.resolve import resolve_method
 from ..quantization.distribution import Distribution
 from ..quantization.quantizer import InputKind, Quantizer, Role, Site
-from ..quantization.state import KINDS, load_state, network_sha256
+from ..quantization.state.network_tensors import network_sha256
+from ..quantization.state.save_load import KINDS, load_state
 from .codes import most_codes
 from .networks import NETWORKS, network, noise
 from .pipeline import Killed, Memory, Weighed, calibrated
@@ -60,7 +61,7 @@ class MethodConformance:
     @pytest.fixture
     def method(self) -> Method:
         """The method with its options."""
-        plugins = _plugins_of(type(self))
+        plugins = _plugins_of(type(self))  # type: ignore[arg-type]  # mypy: a class is hashable
         options = {key: str(value) for key, value in self.options.items()}
         try:
             return resolve_method(plugins, self.plugin, options)

@@ -11,9 +11,10 @@ import torch
 from ..data.patches import Batches
 from ..protocol.bits import Bits
 from ..quantization.observe import observe
+from ..quantization.quantize import quantize
 from ..quantization.randomness import seed_generators
-from ..quantization.state import save_state
-from ..quantization.student import quantize, quantizers_off
+from ..quantization.state.save_load import save_state
+from ..quantization.student import quantizers_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
