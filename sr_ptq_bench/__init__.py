@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from .protocol.bits import Bits
     from .protocol.run_spec import RunSpec
     from .protocol.suite import Suite
+    from .quantization.capture import capture
     from .quantization.distribution import Distribution
     from .quantization.fake_quantize import fake_quantize
     from .quantization.network import Operand, SRModel, Teacher
     from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
-    from .quantization.student import Student, site_elements
+    from .quantization.student import Student, quantizers_off, site_elements
     from .quantization.training import CalibrationLog, Checkpoint, Training
     from .storage.weights import fill, read_weights
     from .tracing.open_network import open_network
@@ -48,10 +49,12 @@ _HOME = {
     "Suite": "protocol.suite",
     "Teacher": "quantization.network",
     "Training": "quantization.training",
+    "capture": "quantization.capture",
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
     "open_network": "tracing.open_network",
+    "quantizers_off": "quantization.student",
     "read_weights": "storage.weights",
     "site_elements": "quantization.student",
 }
@@ -78,10 +81,12 @@ __all__ = [
     "Suite",
     "Teacher",
     "Training",
+    "capture",
     "fake_quantize",
     "fill",
     "hookimpl",
     "open_network",
+    "quantizers_off",
     "read_weights",
     "site_elements",
 ]
