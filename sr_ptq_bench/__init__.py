@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from .protocol.bits import Bits
     from .protocol.run_spec import RunSpec
     from .protocol.suite import Suite
+    from .quantization.capture import capture
     from .quantization.distribution import Distribution
     from .quantization.fake_quantize import fake_quantize
     from .quantization.kinds import LogSqrt2Quantizer, TwinUniformQuantizer
     from .quantization.network import Operand, SRModel, Teacher
     from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
-    from .quantization.student import Student, site_elements
+    from .quantization.student import Student, quantizers_off, site_elements
     from .quantization.training import CalibrationLog, Checkpoint, Training
     from .storage.weights import fill, read_weights
     from .tracing.open_network import open_network
@@ -51,10 +52,12 @@ _HOME = {
     "Teacher": "quantization.network",
     "Training": "quantization.training",
     "TwinUniformQuantizer": "quantization.kinds",
+    "capture": "quantization.capture",
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
     "open_network": "tracing.open_network",
+    "quantizers_off": "quantization.student",
     "read_weights": "storage.weights",
     "site_elements": "quantization.student",
 }
@@ -83,10 +86,12 @@ __all__ = [
     "Teacher",
     "Training",
     "TwinUniformQuantizer",
+    "capture",
     "fake_quantize",
     "fill",
     "hookimpl",
     "open_network",
+    "quantizers_off",
     "read_weights",
     "site_elements",
 ]

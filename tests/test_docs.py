@@ -7,7 +7,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -244,6 +244,21 @@ def test_the_logarithmic_quantizer_of_the_hooks_page(tmp_path: Path) -> None:
     assert quantizer(values).tolist() == pytest.approx([0.125, 0.125, 0.25, 0.5, 1.0])
     method.initialize(quantizer, Distribution.of_tensor(torch.tensor([0.512, 0.64, 1.0])))
     assert quantizer(torch.tensor([0.5, 0.85, 1.0])).tolist() == pytest.approx([0.512, 0.8, 1.0])
+
+
+def test_the_grams_of_the_hooks_page() -> None:
+    (example,) = blocks(HOOKS_PAGE.partition("## What a layer sees")[2].partition("\n## ")[0], "python")
+    scope: dict[str, Any] = {}
+    exec(example, scope)
+    teacher, student = teacher_and_student("4")
+    grams = scope["grams"](student, supply())
+    name = next(name for name in grams if name.endswith("fc1.input"))
+    seen: list[torch.Tensor] = []
+    layer = teacher.network.get_submodule(name.removesuffix(".input"))
+    layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].flatten(0, -2).double()))
+    for lr in supply().fixed():
+        teacher(lr)
+    assert torch.allclose(grams[name], torch.cat(seen).T @ torch.cat(seen), rtol=1e-12)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -22,13 +22,14 @@ from sr_ptq_bench import (
     Student,
     Teacher,
     Training,
+    capture,
     hookimpl,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 HR_PATCH = 192  # pixels; LR patches are of 96, 64 and 48 at x2, x3 and x4
 
@@ -96,16 +97,8 @@ def gradient_scales(student: Student, lr: Tensor) -> dict[str, float]:
     """1/sqrt(numel (2^(b-1) - 1)) of every site; numel counts the whole tensor that `lr` makes there."""
     sizes: dict[str, int] = {}
 
-    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _module, inputs: sizes.__setitem__(name, inputs[0].numel())
-
-    handles = [quantizer.register_forward_pre_hook(note(name)) for name, quantizer in student.quantizers.items()]
-    try:
-        with torch.no_grad():
-            student(lr)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), capture(student, student.quantizers, lambda name, v, _: sizes.__setitem__(name, v.numel())):
+        student(lr)
     return {name: 1 / sqrt(size * (2 ** (student.quantizers[name].bits - 1) - 1)) for name, size in sizes.items()}
 
 

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SrqError, unknown
+from .capture import capture
 from .products.product import Product, module_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ..protocol.types import Padding, ScopeName
     from .quantizer import InputKind
@@ -100,16 +101,8 @@ class SRModel:
     def with_features(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The output and the features of one forward pass, in the order of `features`."""
         kept: dict[str, Tensor] = {}
-
-        def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
-            return lambda _module, _input, output: kept.__setitem__(name, output)
-
-        handles = [self.network.get_submodule(name).register_forward_hook(keep(name)) for name in self.features]
-        try:
+        with capture(self, self.features, lambda name, _, output: kept.__setitem__(name, output)):
             return self(lr), [kept[name] for name in self.features]
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def smallest(self, side: int = 1) -> int:
         """The smallest side of an image that needs no padding and has at least `side` pixels."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import weakref
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import SrqError
+from .capture import capture
 from .distribution import BINS, Distribution, add_to_histogram, channel_range
 from .student import quantizers_off
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from .student import Student
 
@@ -44,25 +44,11 @@ def observe(student: Student, batches: Callable[[], Iterable[Tensor]]) -> dict[s
 
 def _run(student: Student, batches: Iterable[Tensor], update: Callable[[str, Tensor], None]) -> None:
     # Inference mode would hide the versions of tensors.
-    with quantizers_off(student), torch.no_grad(), _watching(student, update):
+    activations = [name for name, quantizer in student.quantizers.items() if quantizer.site.role == "activation"]
+    watching = capture(student, activations, lambda name, v, _: update(name, v))
+    with quantizers_off(student), torch.no_grad(), watching:
         for batch in batches:
             student(batch.to(student.device))
-
-
-@contextmanager
-def _watching(student: Student, update: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Call `update(site name, tensor)` for every activation that reaches a quantizer."""
-
-    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _module, inputs: update(name, inputs[0])
-
-    activations = {name: q for name, q in student.quantizers.items() if q.site.role == "activation"}
-    handles = [quantizer.register_forward_pre_hook(hook(name)) for name, quantizer in activations.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Ranges:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .capture import capture
 from .network import SRModel
 from .quantizer import Quantizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +93,10 @@ def site_elements(student: Student) -> dict[str, int]:
     """How many numbers are quantized at every site in one forward pass of the smallest image, by site name."""
     elements = dict.fromkeys(student.quantizers, 0)
 
-    def count(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _module, inputs: elements.__setitem__(name, elements[name] + inputs[0].numel())
+    def count(name: str, v: Tensor, _: Tensor) -> None:
+        elements[name] += v.numel()
 
     side = student.model.smallest()
-    handles = [quantizer.register_forward_pre_hook(count(name)) for name, quantizer in student.quantizers.items()]
-    try:
-        with torch.no_grad(), quantizers_off(student):
-            student(torch.zeros(1, 3, side, side, device=student.device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), quantizers_off(student), capture(student, student.quantizers, count):
+        student(torch.zeros(1, 3, side, side, device=student.device))
     return elements

@@ -1,0 +1,132 @@
+"""GPTQ (Frantar et al., ICLR 2023): second-order rounding of weights, with bounds from any initializer: `dobi+gptq`.
+
+Column after column of a layer's weights (O, I) is rounded to the levels of its quantizer, and the error is spread over
+the columns that follow so that the layer's output on the calibration patches moves least. With H = XᵀX + damp mean(diag
+XᵀX) I and the upper Cholesky factor U of H^-1, column j is rounded to q_j (eq. 2 and 3 in the paper's factored form):
+
+    e = (w_j - q_j) / U_jj,   W_k <- W_k - e U_jk   for k > j
+
+Differences from the paper: bounds come from the initializer, not from the weights of a group; all layers see inputs of
+one pass, in which no layer has been rounded yet; the paper's blocks of 128 columns give the same result and only save
+trips to memory, which such small layers do not need. A convolution is the matrix that its unfolded patches meet.
+Grouped convolutions and weights that are operands of a product keep their rounding to nearest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import nn
+
+from sr_ptq_bench import (
+    Batches,
+    CalibrationLog,
+    PluginOptions,
+    Progress,
+    Quantizer,
+    Student,
+    capture,
+    hookimpl,
+    quantizers_off,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Options(PluginOptions):
+    """The numbers of the paper."""
+
+    damp: float = Field(0.01, gt=0, description="share of the mean diagonal of H that is added to it")
+    inputs: Literal["quantized", "fp"] = Field("quantized", description="the network whose inputs make H")
+
+
+@hookimpl
+def srq_calibrate(student: Student, batches: Batches, options: Options, progress: Progress) -> CalibrationLog:
+    """Round the weights of all layers; the log has the mean relative output error before and after."""
+    before = after = 0.0
+    grams = input_grams(student, batches, options.inputs)
+    for done, (name, gram) in enumerate(grams.items()):
+        progress(done, len(grams), name)
+        weight, quantizer = student.weights[name], student.quantizers[name]
+        with torch.no_grad():
+            w = weight.detach().double().flatten(1)
+            nearest = quantizer(weight.detach().clone()).double().flatten(1)
+            rounded = second_order(w, gram, quantizer, options.damp)
+            before += output_error(w, nearest, gram)
+            after += output_error(w, rounded, gram)
+            weight.copy_(rounded.view_as(weight))
+    progress(len(grams), len(grams))
+    layers = max(1, len(grams))
+    return {"layers": len(grams), "error_nearest": before / layers, "error_gptq": after / layers}
+
+
+def input_grams(student: Student, batches: Batches, inputs: str) -> dict[str, Tensor]:
+    """XᵀX (I, I) in float64 of every layer, by the name of its weight, from one pass over the patches."""
+    layers = {name: layer_of(student, name) for name in student.weights}
+    sites = {name.removesuffix("weight") + "input": (name, layer) for name, layer in layers.items() if layer}
+    grams: dict[str, Tensor] = {}
+
+    def see(site: str, x: Tensor, x_q: Tensor) -> None:
+        name, layer = sites[site]
+        rows = input_rows(x if inputs == "fp" else x_q, layer).double()
+        gram = rows.T @ rows
+        grams[name] = grams[name] + gram if name in grams else gram
+
+    with torch.no_grad(), capture(student, sites, see):
+        if inputs == "fp":
+            with quantizers_off(student):
+                _run(student, batches)
+        else:
+            _run(student, batches)
+    return grams
+
+
+def _run(student: Student, batches: Batches) -> None:
+    for lr in batches.fixed():
+        student(lr)
+
+
+def layer_of(student: Student, name: str) -> nn.Linear | nn.Conv2d | None:
+    """The layer that a weight belongs to; None for an operand of a product, and for a grouped convolution."""
+    module = dict(student.network.named_modules()).get(name.removesuffix(".weight"))
+    layer = getattr(module, "layer", None)
+    if name.removesuffix("weight") + "input" not in student.quantizers:
+        return None
+    if isinstance(layer, nn.Conv2d):
+        return layer if layer.groups == 1 and not isinstance(layer.padding, str) else None
+    return layer if isinstance(layer, nn.Linear) else None
+
+
+def input_rows(x: Tensor, layer: nn.Linear | nn.Conv2d) -> Tensor:
+    """(..., I), or (N, C, H, W) of a convolution -> (rows, I): every row meets one row of the weights."""
+    if isinstance(layer, nn.Linear):
+        return x.flatten(0, -2)
+    padding = layer._reversed_padding_repeated_twice
+    x = F.pad(x, padding, "constant" if layer.padding_mode == "zeros" else layer.padding_mode)
+    columns = F.unfold(x, layer.kernel_size, layer.dilation, 0, layer.stride)
+    return columns.transpose(1, 2).flatten(0, 1)
+
+
+def second_order(w: Tensor, gram: Tensor, quantizer: Quantizer, damp: float) -> Tensor:
+    """Round (O, I) column by column under XᵀX (I, I), both float64; the levels are float32's."""
+    w, columns = w.clone(), gram.shape[0]
+    h = gram.clone()
+    h.diagonal().add_(damp * gram.diagonal().mean().clamp_min(torch.finfo(gram.dtype).tiny * 2**60))
+    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(h)), upper=True)
+    for j in range(columns):
+        rounded = quantizer(w[:, j : j + 1].float().contiguous()).double()
+        error = (w[:, j : j + 1] - rounded) / factor[j, j]
+        w[:, j + 1 :] -= error * factor[j, j + 1 :]
+        w[:, j : j + 1] = rounded
+    return w
+
+
+def output_error(w: Tensor, rounded: Tensor, gram: Tensor) -> float:
+    """||X (w - rounded)ᵀ||² / ||X wᵀ||², 0 for a layer without output."""
+    d = rounded - w
+    size = float(((w @ gram) * w).sum())
+    return float(((d @ gram) * d).sum()) / size if size > 0 else 0.0
