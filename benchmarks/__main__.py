@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from benchmarks.compare import Row
 
-NAMES = ("startup", "dobi", "observation", "dqc", "evaluation", "floor", "kills", "sweep", "limits")
+NAMES = ("startup", "dobi", "observation", "dqc", "evaluation", "floor", "kills", "sweep", "busy", "limits")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 TITLE = """# Speed
 

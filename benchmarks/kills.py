@@ -25,7 +25,7 @@ from benchmarks.compare import Row, comparable
 from sr_ptq_bench import Batches, basicsr_compat
 from sr_ptq_bench.cache.resume import PeriodicCheckpoint
 from sr_ptq_bench.cli import main
-from sr_ptq_bench.data.images import read_image, write_image
+from sr_ptq_bench.data.images.pixels import read_image, write_image
 from sr_ptq_bench.data.photos import photo_path
 from sr_ptq_bench.progress import no_progress
 from sr_ptq_bench.records.files import read_result

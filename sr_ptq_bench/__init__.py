@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .backbones.tracing import open_network
     from .data.patches import Batches
     from .errors import SrqError
     from .hooks.options import PluginOptions
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
     from .quantization.distribution import Distribution
     from .quantization.fake_quantize import fake_quantize
     from .quantization.network import Operand, SRModel, Teacher
-    from .quantization.products import Product, ProductOperand
+    from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
-    from .quantization.student import Student
+    from .quantization.student import Student, site_elements
     from .quantization.training import CalibrationLog, Checkpoint, Training
     from .storage.weights import fill, read_weights
+    from .tracing.open_network import open_network
 
 _HOME = {
     "Batches": "data.patches",
@@ -36,8 +36,8 @@ _HOME = {
     "Distribution": "quantization.distribution",
     "Operand": "quantization.network",
     "PluginOptions": "hooks.options",
-    "Product": "quantization.products",
-    "ProductOperand": "quantization.products",
+    "Product": "quantization.products.product",
+    "ProductOperand": "quantization.products.product",
     "Progress": "progress",
     "Quantizer": "quantization.quantizer",
     "RunSpec": "protocol.run_spec",
@@ -51,8 +51,9 @@ _HOME = {
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
-    "open_network": "backbones.tracing",
+    "open_network": "tracing.open_network",
     "read_weights": "storage.weights",
+    "site_elements": "quantization.student",
 }
 
 __version__ = "0.1.0"
@@ -82,6 +83,7 @@ __all__ = [
     "hookimpl",
     "open_network",
     "read_weights",
+    "site_elements",
 ]
 
 

@@ -23,8 +23,8 @@ LARGEST_ROOM = 13
 IN_ONE_MODULE = {
     "basicsr": "basicsr_compat.py",
     "torchvision": "basicsr_compat.py",
-    "cv2": "data/images.py",
-    "PIL": "data/images.py",
+    "cv2": "data/images/pixels.py",
+    "PIL": "data/images/header.py",
     "lmdb": "data/lmdb.py",
     "pandas": "tables/formats.py",
     "tabulate": "tables/formats.py",

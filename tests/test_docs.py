@@ -30,7 +30,7 @@ from sr_ptq_bench.library.registry import Registry
 from sr_ptq_bench.protocol.run_spec import parse_options
 from sr_ptq_bench.protocol.suite import suite_names
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.runs.count import count
 
 if TYPE_CHECKING:

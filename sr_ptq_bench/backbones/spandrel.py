@@ -15,7 +15,7 @@ from ..errors import SrqError
 from ..hooks.specs import hookimpl
 from ..quantization.network import SRModel
 from ..storage.weights import fill, read_weights, without_prefix
-from .tracing import TRACED_SIDE, noise, open_network
+from ..tracing.open_network import TRACED_SIDE, noise, open_network
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import SrqError
-from ..quantization.state import state_sha256
+from ..quantization.state.save_load import state_sha256
 from ..storage.files import read_sealed, set_aside, write_sealed
 
 if TYPE_CHECKING:

@@ -137,12 +137,18 @@ class Cache:
 
         self._try(write)
 
-    def resume_state(self, key: Mapping[str, Any], fresh: bool = False) -> ResumeState:
-        """What an earlier run has calibrated, or a killed run has left; nothing if it is to be made `fresh`."""
-        folder = self.folder / "states" / _digest(key)[:32]
-        if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
-        return ResumeState(folder, self._say_unless_failed, self._interval_s)
+    @contextmanager
+    def resume_state(self, key: Mapping[str, Any], fresh: bool = False) -> Iterator[ResumeState]:
+        """What an earlier run has calibrated, or a killed run has left; nothing if it is to be made `fresh`.
+
+        Runs that differ in their test sets alone share it. Inside the context no other process calibrates it.
+        """
+        name = _digest(key)[:32]
+        folder = self.folder / "states" / name
+        with self.locked(f"state-{name}", "calibrates the same student"):
+            if fresh:
+                shutil.rmtree(folder, ignore_errors=True)
+            yield ResumeState(folder, self._say_unless_failed, self._interval_s)
 
     @contextmanager
     def locked(self, name: str, what: str) -> Iterator[None]:

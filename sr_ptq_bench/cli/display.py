@@ -25,6 +25,7 @@ TITLES = {
     "score bicubic": "Score bicubic",
     "score bilinear": "Score bilinear",
     "transform": "Rewrite weights",
+    "choose bits": "Choose bits of sites",
     "observe": "Observe distributions",
     "bounds": "Choose bounds",
     "calibrate": "Calibrate",

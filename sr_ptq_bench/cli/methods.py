@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..hooks.plugins import Plugins
 
 
+KINDS = (("srq_choose_bits", "bits"), ("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator"))
+
+
 @click.command()
 @declared.plugin_files
 def methods(plugin_files: tuple[Path, ...]) -> None:
@@ -35,11 +38,7 @@ def methods(plugin_files: tuple[Path, ...]) -> None:
 def _describe(plugins: Plugins, plugin: Plugin) -> list[str]:
     from ..hooks.options import option_values
 
-    kind = [
-        word
-        for hook, word in (("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator"))
-        if hook in plugin.hooks()
-    ]
+    kind = [word for hook, word in KINDS if hook in plugin.hooks()]
     composed = plugins.hook(plugin.name).srq_compose()
     title = f"= {'+'.join(composed)}" if composed else " and ".join(kind) or "transformer"
     summary = (plugin.module.__doc__ or "").strip().split("\n")[0]

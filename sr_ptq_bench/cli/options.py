@@ -47,6 +47,9 @@ some_methods = click.option(
 bits = click.option(
     "--bits", "-b", required=True, metavar="BITS", help="Bits of weights and activations: 4, or w4a8; 2 to 8."
 )
+mixed = click.option(
+    "--mixed", is_flag=True, help="Choose the bits of each site by its sensitivity, BITS in the mean; is mixed+NAME."
+)
 scale = click.option("--scale", "-s", required=True, type=int, metavar="SCALE", help="Upscaling factor: 2, 3 or 4.")
 scope = click.option(
     "--scope",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @declared.method
 @declared.bits
+@declared.mixed
 @declared.scale
 @declared.scope
 @declared.suite
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 def run(
     method: str,
     bits: str,
+    mixed: bool,
     scale: int,
     scope: ScopeName | None,
     suite: str,
@@ -65,6 +67,7 @@ def run(
     \b
     srq run --method 2dquant --bits 2 --scale 2
     srq run --method percentile --bits w4a8 --scale 4 -o p=1e-4
+    srq run --method dobi --bits 3 --mixed --scale 2
     srq run --method minmax+dqc --bits 3 --scale 2 --test holiday=~/photos
     srq run --method minmax --bits 4 --scale 2 --scope all
     srq run --method 2dquant --bits 2 --scale 2 --seeds 3
@@ -89,7 +92,7 @@ def run(
     chosen = with_tests(protocol.with_model(model or protocol.model), tests)
     overlap = {} if tile_overlap is None else {"overlap": tile_overlap}
     spec = RunSpec(
-        method=method,
+        method=f"mixed+{method}" if mixed else method,
         bits=Bits.parse(bits),
         scale=parse_scale(scale),
         suite=chosen.with_tiles(Tiles(size=tile, **overlap)) if tile else chosen,

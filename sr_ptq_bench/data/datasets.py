@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import SrqError
 from .image_set import list_imported
-from .images import Image, Size, decode, size_of
+from .images.header import Size
+from .images.pixels import Image, decode, size_of
 from .pairs import Listing, list_pairs
 from .photos import photo_path
 from .resize import crop_to_multiple, downscale

@@ -13,18 +13,9 @@ from ..errors import SrqError
 from ..storage.files import too_large
 from ..storage.text import read_text
 from ..storage.working_folder import working_folder
-from .images import (
-    LARGEST_FILE,
-    MAX_PIXELS,
-    Image,
-    Size,
-    check_bytes,
-    check_image,
-    encode_png,
-    list_images,
-    read_image,
-    size_of,
-)
+from .images.folder import list_images
+from .images.header import LARGEST_FILE, MAX_PIXELS, Size, check_bytes, check_image
+from .images.pixels import Image, encode_png, read_image, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

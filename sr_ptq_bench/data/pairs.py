@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import SrqError
-from .images import Image, Size, decode, portable
+from .images.header import Size
+from .images.pixels import Image, decode, portable
 from .names import lr_names
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ..errors import SrqError, unknown
 from ..storage.files import sha256_of
 
 if TYPE_CHECKING:
-    from .images import Image
+    from .images.pixels import Image
 
 PHOTOS = {
     "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
@@ -53,7 +53,7 @@ def photo_path(name: str) -> Path:
 
 def load_photo(name: str) -> Image:
     """A sample photo as (H, W, 3) uint8 RGB; grey ones are read as RGB."""
-    from .images import read_image
+    from .images.pixels import read_image
 
     return read_image(photo_path(name))
 

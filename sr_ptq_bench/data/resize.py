@@ -18,7 +18,7 @@ from ..errors import SrqError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .images import Image, Integers
+    from .images.pixels import Image, Integers
 
 KERNEL_WIDTH = 4
 

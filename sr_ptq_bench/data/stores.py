@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import SrqError
-from .images import Size, check_image, list_images, read_file
+from .images.folder import list_images
+from .images.header import Size, check_image
+from .images.pixels import read_file
 from .lmdb import check_lmdb, is_lmdb, read_entry
 from .names import by_name, keys_by_name, split_pattern
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import SrqError, prefix_error, unknown
 from ..protocol.bits import Bits
 from ..quantization.network import SRModel
-from ..quantization.products import module_of
+from ..quantization.products.product import module_of
 from ..quantization.quantizer import Bounds, Quantizer
 from ..quantization.student import site_elements
 from ..quantization.training import CalibrationLog

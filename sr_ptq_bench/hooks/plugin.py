@@ -27,6 +27,8 @@ BLOCKED = "SRQ_DISABLE"
 """The environment variable that names plugins which are not even imported."""
 OPTIONS = "Options"
 """The attribute of a plugin's module that holds the class of its options."""
+RENAMED = {"Options": "PluginOptions", "Figures": "CalibrationLog"}
+"""Public names of earlier versions, and those of today."""
 METHOD_HOOKS = (
     "srq_compose",
     "srq_init_bounds",
@@ -85,7 +87,7 @@ def installed() -> Iterator[Plugin]:
         except (Exception, SystemExit) as error:
             raise SrqError(
                 f"plugin '{entry.name}' of {distribution} {version} fails to import: "
-                f"{type(error).__name__}: {error}; mend it, or block it with {BLOCKED}={entry.name}"
+                f"{_described(error)}; mend it, or block it with {BLOCKED}={entry.name}"
             ) from error
         yield Plugin(entry.name, distribution, version, module, _code_of(module, version))
 
@@ -123,5 +125,14 @@ def _imported(path: Path) -> ModuleType:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise SrqError(f"plugin file {path} fails to import: {type(error).__name__}: {error}") from error
+        raise SrqError(f"plugin file {path} fails to import: {_described(error)}") from error
     return module
+
+
+def _described(error: BaseException) -> str:
+    """An exception of an import, and today's name where an earlier one was asked for."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, ImportError) and error.name == OWN:
+        renamed = (f"{old} is called {new} now" for old, new in RENAMED.items() if f"'{old}'" in str(error))
+        text = "; ".join([text, *renamed])
+    return text

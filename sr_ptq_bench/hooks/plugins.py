@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..quantization.network import SRModel
     from .options import PluginOptions
 
+REMOVED = {"srq_options": "the hook srq_options is gone; write `class Options(PluginOptions)` in the plugin's module"}
+"""What to do in place of hooks that earlier versions had."""
+
 
 class Plugins:
     """All plugins of one process: those installed and those given as files."""
@@ -73,7 +76,8 @@ class Plugins:
         name = self.manager.get_name(error.plugin) or ""
         known = [hook for hook in dir(hookspecs) if hook.startswith("srq_")]
         misspelt = next(hook for hook in self.plugins[name].hooks() if hook not in known)
-        return f"plugin '{name}' of {self.plugins[name].distribution}: {unknown('hook', misspelt, known)}"
+        remedy = REMOVED.get(misspelt) or unknown("hook", misspelt, known)
+        return f"plugin '{name}' of {self.plugins[name].distribution}: {remedy}"
 
     def code(self, names: Iterable[str]) -> dict[str, str]:
         """The code of these plugins and of all metrics, by name in alphabetical order."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.datasets import Dataset, list_generated
 from ..data.image_set import SCALES, ImportedSet, bytes_of, hr_store, is_imported, list_packed, lr_store
-from ..data.images import SUFFIXES
+from ..data.images.formats import SUFFIXES
 from ..data.lmdb import pack, write_lmdb
 from ..data.pairs import list_pairs
 from ..data.resize import downscale
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ..data.images import Image
+    from ..data.images.pixels import Image
     from ..progress import Progress
     from .registry import ImageSet
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import SrqError, unknown
 
 if TYPE_CHECKING:
-    from ..data.images import Size
+    from ..data.images.header import Size
 
 FILE = Path(__file__).with_name("registry.toml")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from ..data.images import Image
+    from ..data.images.pixels import Image
     from .views import Box, View
 
 

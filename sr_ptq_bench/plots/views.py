@@ -14,7 +14,7 @@ from ..errors import SrqError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..data.images import Image
+    from ..data.images.pixels import Image
 
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
 

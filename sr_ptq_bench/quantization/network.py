@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SrqError, unknown
-from .products import Product, module_of
+from .products.product import Product, module_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import SrqError
 from .randomness import generator_states, restore_generators
-from .state import same_bits
+from .state.network_tensors import same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..quantization.quantize import QuantizedLayer
 from ..quantization.quantizer import Quantizer
-from ..quantization.student import QuantizedLayer, quantizers_off
+from ..quantization.student import quantizers_off
 from ..records.complexity import FULL_PRECISION, Complexity
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..data.datasets import Dataset
-    from ..data.images import Size
+    from ..data.images.header import Size
     from ..hooks.method import Method
     from ..hooks.plugins import Plugins
     from ..library.library import Library

@@ -8,7 +8,7 @@ from ..errors import SrqError, prefix_error
 from ..hooks.method import RecordedMethod
 from ..progress import TimedStages
 from ..protocol.run_spec import RunSpec
-from ..quantization.state import load_state
+from ..quantization.state.save_load import load_state
 from ..records.files import read_record, read_result, state_path
 from . import identity
 from .prepare import prepare
@@ -112,8 +112,8 @@ def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Stud
     if stored:
         return restore_student(run, stored)
     stage = TimedStages(session.reporter)
-    resume = session.cache.resume_state(identity.calibrated_state(run), fresh=False)
-    calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
+    with session.cache.resume_state(identity.calibrated_state(run), fresh=False) as resume:
+        calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
     return load_state(calibrated.state, run.teacher, run.method.make_quantizer)
 
 

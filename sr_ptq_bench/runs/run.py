@@ -14,9 +14,11 @@ from ..errors import SrqError, prefix_error
 from ..evaluation.score import interpolations, network_upscaler, score_datasets
 from ..progress import TimedStages
 from ..quantization.observe import observe
+from ..quantization.quantize import quantize
 from ..quantization.randomness import seed_generators
-from ..quantization.state import changed_tensors, load_state, save_state, state_sha256
-from ..quantization.student import cached_quantized_weights, quantize, quantizers_off
+from ..quantization.state.network_tensors import changed_tensors
+from ..quantization.state.save_load import load_state, save_state, state_sha256
+from ..quantization.student import cached_quantized_weights, quantizers_off
 from ..records.complaint import complaint
 from ..records.fields import SCHEMA_VERSION
 from ..records.files import RunResult
@@ -50,9 +52,9 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
     start = time.perf_counter()
     stage = TimedStages(session.reporter)
     references = score_references(run, session.cache, stage, fresh)
-    resume = session.cache.resume_state(identity.calibrated_state(run), fresh)
-    earlier = resume.calibrated()
-    calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
+    with session.cache.resume_state(identity.calibrated_state(run), fresh) as resume:
+        earlier = resume.calibrated()
+        calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
     student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
         scores = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
@@ -118,7 +120,10 @@ def calibrate_student(
 def build_student(run: PreparedRun, stage: TimedStages) -> Student:
     """The quantized copy of the network, its weights changed if the method does so, its bounds not yet set."""
     bits, method = run.spec.bits, run.method
-    chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits) if method.chooses_bits else {}
+    chosen: dict[str, int] = {}
+    if method.chooses_bits:
+        with stage("choose bits"):
+            chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits)
     student = quantize(run.teacher, bits, method.make_quantizer, chosen)
     if method.transforms:
         with stage("transform"), quantizers_off(student):

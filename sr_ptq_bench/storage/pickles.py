@@ -7,7 +7,6 @@ import warnings
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from ..errors import SrqError
@@ -68,17 +67,27 @@ def _check_zip(path: Path, limit: int) -> None:
         raise SrqError(f"cannot read weights {path}: it is a zip file{inside}, not one of torch; {EXPECTED}")
 
 
+class NumPyValue:
+    """Stands for a number, an array or a data type of NumPy in a pickle; what it holds is not read.
+
+    NumPy sets the state of a data type without a check: one changed byte of a file ended the process.
+    """
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
 def _harmless_classes() -> AbstractContextManager[Any]:
-    """Lets plain data be read that stand beside the tensors: NumPy's numbers and arrays, and argparse's options."""
+    """Lets plain data stand beside the tensors: NumPy's numbers and arrays, and argparse's options."""
     if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # before torch 2.6
         return nullcontext()
-    core = getattr(np, "_core", None) or np.core
-    codes = (*np.typecodes["AllInteger"], *np.typecodes["AllFloat"], "?")
-    classes: list[Any] = [argparse.Namespace, np.dtype, np.ndarray, *{type(np.dtype(code)) for code in codes}]
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # of NumPy 1 and 2
-        classes += [(core.multiarray.scalar, f"{module}.scalar")]
-        classes += [(core.multiarray._reconstruct, f"{module}._reconstruct")]
-    return torch.serialization.safe_globals(classes)
+    core = ("numpy.core.multiarray", "numpy._core.multiarray")  # of NumPy 1 and 2
+    functions = [f"{module}.{name}" for module in core for name in ("scalar", "_reconstruct")]
+    numpy = [(NumPyValue, name) for name in ("numpy.dtype", "numpy.ndarray", *functions)]
+    return torch.serialization.safe_globals([argparse.Namespace, *numpy])
 
 
 def _classes(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,9 @@ class RayEngine:
 
 
 def _connected(address: str) -> ModuleType:
+    # What Ray tells of lost nodes and of tasks that it begins again would stand in the middle of the results. Ray reads
+    # this when it is imported; `log_to_driver` and `logging_level` do not reach these messages.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     try:
         import ray
     except ImportError as error:

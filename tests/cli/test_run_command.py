@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from tiny import FILE, TinySuite, comparable, write_images
 
 from sr_ptq_bench.backbones import edsr
-from sr_ptq_bench.quantization.state import read_header, state_sha256
+from sr_ptq_bench.quantization.state.header import read_header
+from sr_ptq_bench.quantization.state.save_load import state_sha256
 from sr_ptq_bench.records.files import read_record, read_result, state_path
 
 NOISY = """
@@ -214,6 +215,15 @@ def test_methods_and_bits_have_records_of_their_own(run, records):
     assert [path.name.rsplit("-", 1)[0] for path in records()] == [
         "minmax-w4a4-x2-s0", "minmax-w4a8-x2-s0", "percentile-w4a4-x2-s0",
     ]  # fmt: skip
+
+
+def test_mixed_chooses_the_bits_of_sites(run, records):
+    outcome = run("--mixed", "-o", "mixed.patch=8", bits="3")
+    assert outcome.status == 0, outcome.err
+    (path,) = records()
+    record = read_record(path)
+    assert record.spec.method == "mixed+minmax"
+    assert set(record.site_bits.values()) - {3}
 
 
 def test_another_network_and_another_scope(run, records, tiny_suite, tmp_path):

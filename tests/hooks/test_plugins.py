@@ -185,6 +185,20 @@ def test_a_misspelt_hook_is_an_error_that_names_the_nearest(tmp_path, misspelt, 
     )
 
 
+def test_the_removed_hook_for_options_leads_to_the_class(tmp_path):
+    (tmp_path / "mine.py").write_text(METHOD + "\n@hookimpl\ndef srq_options(): pass\n")
+    assert error_of(Plugins, [tmp_path / "mine.py"]) == (
+        "plugin 'mine' of mine.py: the hook srq_options is gone; "
+        "write `class Options(PluginOptions)` in the plugin's module"
+    )
+
+
+@pytest.mark.parametrize(("old", "new"), [("Options", "PluginOptions"), ("Figures", "CalibrationLog")])
+def test_an_earlier_name_leads_to_that_of_today(tmp_path, old, new):
+    (tmp_path / "mine.py").write_text(f"from sr_ptq_bench import {old}, hookimpl\n")
+    assert error_of(Plugins, [tmp_path / "mine.py"]).endswith(f"; {old} is called {new} now")
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -14,17 +14,12 @@ from torch import Tensor, nn
 from training import convolutional_teacher, teacher_and_student
 
 from sr_ptq_bench import Bits, Bounds, Quantizer, SrqError
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.quantizer import Maker
-from sr_ptq_bench.quantization.state import (
-    changed_tensors,
-    load_state,
-    network_sha256,
-    read_header,
-    same_bits,
-    save_state,
-    state_sha256,
-)
-from sr_ptq_bench.quantization.student import Student, quantize
+from sr_ptq_bench.quantization.state.header import read_header
+from sr_ptq_bench.quantization.state.network_tensors import changed_tensors, network_sha256, same_bits
+from sr_ptq_bench.quantization.state.save_load import load_state, save_state, state_sha256
+from sr_ptq_bench.quantization.student import Student
 
 W4A4 = Bits(weight=4, activation=4)
 

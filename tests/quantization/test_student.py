@@ -15,14 +15,9 @@ from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.quantization.network import SRModel, with_padding
 from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.quantize import QuantizedLayer, quantize
 from sr_ptq_bench.quantization.quantizer import Bounds, Quantizer, Site
-from sr_ptq_bench.quantization.student import (
-    QuantizedLayer,
-    cached_quantized_weights,
-    quantize,
-    quantizers_off,
-    site_elements,
-)
+from sr_ptq_bench.quantization.student import cached_quantized_weights, quantizers_off, site_elements
 
 W4A4 = Bits(weight=4, activation=4)
 BLOCK_SITES = {

@@ -11,7 +11,7 @@ from .. import options as declared
 from .writer import picture_writer
 
 if TYPE_CHECKING:
-    from ...data.images import Image
+    from ...data.images.pixels import Image
     from ...plots.views import Box, View
 
 
