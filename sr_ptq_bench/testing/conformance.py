@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,10 +34,8 @@ DEGENERATE = {
 }
 
 
-@cache
-def _plugins_of(suite: type[MethodConformance]) -> Plugins:
-    """Loaded once for all tests of a class: every file of code is read for its hash."""
-    return suite.plugins()
+_LOADED: dict[type, Plugins] = {}
+"""The plugins of each suite: all code is read for its hash, so once is enough."""
 
 
 class MethodConformance:
@@ -61,7 +58,9 @@ class MethodConformance:
     @pytest.fixture
     def method(self) -> Method:
         """The method with its options."""
-        plugins = _plugins_of(type(self))  # type: ignore[arg-type]  # mypy: a class is hashable
+        if type(self) not in _LOADED:
+            _LOADED[type(self)] = self.plugins()
+        plugins = _LOADED[type(self)]
         options = {key: str(value) for key, value in self.options.items()}
         try:
             return resolve_method(plugins, self.plugin, options)

@@ -53,15 +53,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class Weighed(Batches):
-    """Patches that note how many bytes of tensors there are whenever one of the fixed ones is asked for."""
+    """Patches that note how many bytes of tensors there are at the end of every pass over the fixed ones."""
 
     bytes_seen: list[int] = field(default_factory=list)
 
     def fixed(self, batch: int = 4) -> Iterator[Tensor]:
         """As `Batches`, one patch at a time at most, so that the number of patches is the number of batches."""
-        for patches in super().fixed(min(batch, 1)):
-            self.bytes_seen.append(_bytes_of_tensors())
-            yield patches
+        yield from super().fixed(min(batch, 1))
         self.bytes_seen.append(_bytes_of_tensors())
 
 

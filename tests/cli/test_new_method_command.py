@@ -12,15 +12,16 @@ KINDS = ("bounds", "weights", "quantizer")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_method_runs(srq, tiny_suite, tmp_path, kind):
-    assert srq("new-method", "mine", "--kind", kind, "--out", tmp_path).status == 0
-    files = {path.name for path in (tmp_path / "mine").iterdir()}
-    assert files == {"mine.py", "test_mine.py", "pyproject.toml", "README.md"}
-    project = tomllib.loads((tmp_path / "mine/pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["srq"] == {"mine": "mine"}
-    given = ["--plugin", FILE, "--plugin", tmp_path / "mine/mine.py", "--suite", tiny_suite.path]
-    done = srq("run", "--method", "mine", "--bits", 2, "--scale", 2, *given, "--out", tmp_path / "out")
+    name = f"new_{kind}"  # a plugin file stays importable in this process
+    assert srq("new-method", name, "--kind", kind, "--out", tmp_path).status == 0
+    files = {path.name for path in (tmp_path / name).iterdir()}
+    assert files == {f"{name}.py", f"test_{name}.py", "pyproject.toml", "README.md"}
+    project = tomllib.loads((tmp_path / name / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["srq"] == {name: name}
+    given = ["--plugin", FILE, "--plugin", tmp_path / name / f"{name}.py", "--suite", tiny_suite.path]
+    done = srq("run", "--method", name, "--bits", 2, "--scale", 2, *given, "--out", tmp_path / "out")
     assert done.status == 0, done.err
-    assert len(list((tmp_path / "out").rglob("mine-w2a2-x2-*.json"))) == 1
+    assert len(list((tmp_path / "out").rglob(f"{name}-w2a2-x2-*.json"))) == 1
 
 
 @pytest.mark.parametrize(
