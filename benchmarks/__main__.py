@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from benchmarks.compare import Row
 
-NAMES = ("startup", "dobi", "observation", "dqc", "evaluation", "floor", "kills", "sweep", "limits")
+NAMES = ("startup", "dobi", "observation", "dqc", "evaluation", "floor", "kills", "sweep", "busy", "limits")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 TITLE = """# Speed
 
@@ -48,7 +48,7 @@ def read_sections() -> dict[str, str]:
 
 
 def machine() -> str:
-    """What the times belong to."""
+    """The machine and the software of the times."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     name = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()

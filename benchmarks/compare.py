@@ -1,4 +1,4 @@
-"""Timing two ways of one work alternately, and the peak memory of each in a process of its own."""
+"""Times two ways of doing one work in turn, and measures the peak memory of each in its own process."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def alternate(first: Callable[[], object], second: Callable[[], object], repeats
 def peak_memory(prepare: Callable[[], Callable[[], object]], repeats: int = 1) -> float:
     """Bytes that the work which `prepare` returns adds at its peak: the median of fresh processes.
 
-    What an allocator leaves unused between blocks differs from process to process, by half of a small work's need.
+    An allocator leaves gaps between blocks; for a small work they differ from process to process by half of its memory.
     """
     return statistics.median(memory_and_time(prepare)[0] for _ in range(repeats))
 
@@ -83,7 +83,7 @@ def _peak(prepare: Callable[[], Callable[[], object]], queue: Any) -> None:
 
 
 def _anonymous() -> int:
-    """Bytes of memory of this process that no file backs: the system drops and reads the others as it likes."""
+    """Bytes of memory of this process without mapped files, which the system may drop and read again."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) * 1024
 

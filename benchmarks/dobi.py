@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BITS = (2, 3, 4)
 ELEMENTS = 50_000_000
-EVERY = 10  # the K passes are timed on every tenth candidate: the whole would take an hour
+EVERY = 10  # the K passes are timed on every tenth candidate; all of them would take an hour
 
 
 def rows() -> list[Row]:

@@ -58,10 +58,10 @@ def _prepare(naive: bool, batch: int) -> Callable[[], float]:
 
 
 def _same_losses() -> list[Row]:
-    """At a rate at which no site's bounds meet: where u = l, eq. 1 has no gradient, and each way has another.
+    """The learning rate keeps bounds from meeting: at u = l eq. 1 has no gradient, and the two ways differ.
 
-    In float32 a rounding may carry an element to another level, and training carries it on; so plain autograd stands
-    beside itself as well, on an input that is one rounding away.
+    In float32 a rounding may move an element to another level, and training amplifies this. So plain autograd is also
+    compared with itself on an input that differs by one rounding.
     """
     made = []
     for dtype in (torch.float64, torch.float32):

@@ -1,4 +1,4 @@
-"""Scoring: a student whose weights are quantized once against the full-precision network, and the cache of scores."""
+"""Scoring: a student with its weights quantized once, and the full-precision network; and the cache of scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.compare import Row, alternate, seconds
 from sr_ptq_bench import SRModel
 from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.data.datasets import Dataset
-from sr_ptq_bench.data.images import size_of
+from sr_ptq_bench.data.images.pixels import size_of
 from sr_ptq_bench.data.patches import to_image
 from sr_ptq_bench.evaluation.score import network_upscaler, score_datasets
 from sr_ptq_bench.hooks.plugins import Plugins

@@ -1,8 +1,8 @@
-"""How far the work is from what the machine allows: operations over its arithmetic rate, bytes over its bandwidth.
+"""How near the work is to the machine's limits: operations over its arithmetic rate, bytes over its bandwidth.
 
 Both rates are measured here, on a large matrix product and a large copy. The operations are those of matrix products
 and convolutions. The bytes are those that fake quantization and the calibration pass cannot avoid: every operand read
-and every result written once, as if all else stayed in the processor's cache.
+and every result written once, as if everything else stayed in the processor's cache.
 """
 
 from __future__ import annotations

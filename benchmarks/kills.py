@@ -1,4 +1,4 @@
-"""`srq run` ended by SIGKILL at random times, again and again, beside the same run left alone; and what it costs."""
+"""`srq run` killed again and again at random times, compared with an undisturbed run; the cost of checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from benchmarks.compare import Row, comparable
 from sr_ptq_bench import Batches, basicsr_compat
 from sr_ptq_bench.cache.resume import PeriodicCheckpoint
 from sr_ptq_bench.cli import main
-from sr_ptq_bench.data.images import read_image, write_image
+from sr_ptq_bench.data.images.pixels import read_image, write_image
 from sr_ptq_bench.data.photos import photo_path
 from sr_ptq_bench.progress import no_progress
 from sr_ptq_bench.records.files import read_result
@@ -37,7 +37,7 @@ METHODS = {
     "minmax+pac": ["-o", "pac.iterations=20", "-o", "pac.batch=1", "-o", "pac.patch=16"],
 }
 KILLS = 30  # of each method
-SHARE = 0.7  # the latest kill, as a share of the time of a run that is left alone
+SHARE = 0.7  # the latest kill, as a share of the time of an undisturbed run
 STEPS = 30
 SUITE = """name = "kills"
 model = "swinir-light"
@@ -48,7 +48,7 @@ test = { crops = { hr = "crops" } }
 
 
 def rows() -> list[Row]:
-    """Whether killed runs end as one that is left alone, and the share of a calibration that checkpoints take."""
+    """Whether killed runs end with the result of an undisturbed run, and the share of time that checkpoints take."""
     with TemporaryDirectory() as name:
         suite = _suite(Path(name))
         return [*(_killed(suite, method) for method in METHODS), _overhead(Path(name))]
@@ -67,7 +67,7 @@ def _suite(folder: Path) -> Path:
 
 
 class Runs:
-    """One run, made in fresh folders, each call in a process of its own that has imported everything already."""
+    """One run in fresh folders; each call is a new process that has imported everything already."""
 
     def __init__(self, suite: Path, method: str) -> None:
         fixed = ["run", "--suite", str(suite), "--method", method, "--bits", "2", "--scale", "2", *METHODS[method]]
@@ -75,7 +75,7 @@ class Runs:
         self.folder = suite.parent
 
     def make(self, name: str, limit: float | None = None) -> str | None:
-        """None where the run ended well, else the stage in which it was killed after `limit` seconds."""
+        """None if the run ended well, else the stage in which it was killed after `limit` seconds."""
         home, told = self.folder / name, self.folder / "told"
         told.write_text("")
         child = os.fork()
@@ -150,7 +150,7 @@ def _killed(suite: Path, method: str) -> Row:
 
 
 def _overhead(folder: Path) -> Row:
-    """Seconds in `save` beside those of the whole calibration; a step of this size is shorter than DQC's own."""
+    """Seconds in `save` and of the whole calibration; a step of this size is shorter than a real step of DQC."""
     model = network.teacher()
     student = network.student(model)
     photo = read_image(photo_path("astronaut"))

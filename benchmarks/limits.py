@@ -1,4 +1,4 @@
-"""What grows with what: memory with size and number of images, whole and in tiles; tables with their records."""
+"""How memory grows with the size and number of images, whole and in tiles; how tables grow with their records."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def write_records(folder: Path, count: int) -> None:
 
 
 def _sizes() -> list[Row]:
-    """The FP network on images up to 4K HR, and the student, whose weights are quantized once."""
+    """The FP network on images up to 4K HR, and the student with its weights quantized once."""
     work = [("FP network", height, width, False) for height, width in SIZES]
     work.append(("student, 2 bits", *SIZES[1], True))
     made = []
@@ -106,7 +106,7 @@ def _sizes() -> list[Row]:
 
 
 def _images() -> Row:
-    """From the second image on: what the first one leaves to the allocator is not all used again."""
+    """Memory from the second image on: not all that the first image leaves to the allocator is used again."""
     few, many = (peak_memory(partial(_prepare, *SIZES[0], count, None), REPEATS) for count in (2, 16))
     height, width = SIZES[0]
     ratio = f"{many / few:.2f}x"

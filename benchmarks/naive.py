@@ -1,4 +1,4 @@
-"""The plain method, as a careful engineer would first write it: the yardstick of every benchmark."""
+"""The plain method, as a careful engineer would first write it; the benchmarks compare with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
-    """2DQuant eq. 1, composed of elementary operations under autograd; round passes its gradient on."""
+    """2DQuant eq. 1 in elementary operations under autograd; rounding passes its gradient through."""
     levels = 2**bits - 1
     clipped = torch.clamp(v, lower, upper)
     scaled = (clipped - lower) / (upper - lower).clamp_min(torch.finfo(v.dtype).tiny) * levels
@@ -33,7 +33,7 @@ class NaiveQuantizer(Quantizer):
 def search(v: Tensor, bits: int, one_sided: bool, k: int = 100, every: int = 1) -> tuple[int, Tensor]:
     """DOBI's Algorithm 1 with a pass over the whole tensor for each of its K + 1 candidates.
 
-    Returns the winner's index and the errors. With `every` > 1 a share of the candidates is tried, to time that share.
+    Returns the winner's index and the errors. With `every` > 1 only each `every`-th candidate is tried.
     """
     low, high = v.min(), v.max()
     step = (high - low) / (2 * k)

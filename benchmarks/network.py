@@ -13,7 +13,7 @@ from sr_ptq_bench import Bits, SRModel, Student
 from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.runs.environment import keep_freed_memory
 
 
@@ -34,7 +34,7 @@ def patches(count: int, size: int = 64) -> torch.Tensor:
 
 
 def student(model: SRModel, naive: bool = False, bits: str = "2") -> Student:
-    """The quantized twin with DOBI's bounds from four patches."""
+    """The student with DOBI's bounds from four patches."""
     made = quantize(model, Bits.parse(bits), NaiveQuantizer if naive else None)
     distributions = observe(made, partial(patches(4).split, 4))
     method = resolve_method(Plugins(), "dobi", {})

@@ -13,7 +13,7 @@ from sr_ptq_bench import Bits, SRModel
 from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
 
 PATCHES = 32
 MANY = 256

@@ -11,7 +11,7 @@ from benchmarks.compare import Row
 
 
 def rows() -> list[Row]:
-    """CPU seconds of three calls, beside those of importing torch and BasicSR."""
+    """CPU seconds of three calls, compared with importing torch and BasicSR."""
     commands = {
         "srq --help": ["--help"],
         "srq methods --help": ["methods", "--help"],

@@ -1,4 +1,4 @@
-"""A whole grid: its time against that of its evaluations alone, two workers against one, and one teacher for all."""
+"""A whole grid: its time compared with its evaluations alone, two workers with one, and one teacher for all cells."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BITS = "4,3,2"
 def rows() -> list[Row]:
     """Suite sample, every sweep with an empty cache and one thread per worker.
 
-    A grid's fixed work is the same at every scale, its evaluations are the shorter the larger the scale: of the two
-    scales x4 is the harder.
+    A grid's fixed work is the same at every scale. Its evaluations are shorter at a larger scale, so x4 is the harder
+    case.
     """
     two_seconds, two = _sweep(scale=4, workers=2)
     one_seconds, one = _sweep(scale=4, workers=1)

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .backbones.tracing import open_network
     from .data.patches import Batches
     from .errors import SrqError
     from .hooks.options import PluginOptions
@@ -20,12 +19,14 @@ if TYPE_CHECKING:
     from .protocol.suite import Suite
     from .quantization.distribution import Distribution
     from .quantization.fake_quantize import fake_quantize
+    from .quantization.kinds import LogSqrt2Quantizer, TwinUniformQuantizer
     from .quantization.network import Operand, SRModel, Teacher
-    from .quantization.products import Product, ProductOperand
+    from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
-    from .quantization.student import Student
+    from .quantization.student import Student, site_elements
     from .quantization.training import CalibrationLog, Checkpoint, Training
     from .storage.weights import fill, read_weights
+    from .tracing.open_network import open_network
 
 _HOME = {
     "Batches": "data.patches",
@@ -34,10 +35,11 @@ _HOME = {
     "CalibrationLog": "quantization.training",
     "Checkpoint": "quantization.training",
     "Distribution": "quantization.distribution",
+    "LogSqrt2Quantizer": "quantization.kinds",
     "Operand": "quantization.network",
     "PluginOptions": "hooks.options",
-    "Product": "quantization.products",
-    "ProductOperand": "quantization.products",
+    "Product": "quantization.products.product",
+    "ProductOperand": "quantization.products.product",
     "Progress": "progress",
     "Quantizer": "quantization.quantizer",
     "RunSpec": "protocol.run_spec",
@@ -48,11 +50,13 @@ _HOME = {
     "Suite": "protocol.suite",
     "Teacher": "quantization.network",
     "Training": "quantization.training",
+    "TwinUniformQuantizer": "quantization.kinds",
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
-    "open_network": "backbones.tracing",
+    "open_network": "tracing.open_network",
     "read_weights": "storage.weights",
+    "site_elements": "quantization.student",
 }
 
 __version__ = "0.1.0"
@@ -63,6 +67,7 @@ __all__ = [
     "CalibrationLog",
     "Checkpoint",
     "Distribution",
+    "LogSqrt2Quantizer",
     "Operand",
     "PluginOptions",
     "Product",
@@ -77,11 +82,13 @@ __all__ = [
     "Suite",
     "Teacher",
     "Training",
+    "TwinUniformQuantizer",
     "fake_quantize",
     "fill",
     "hookimpl",
     "open_network",
     "read_weights",
+    "site_elements",
 ]
 
 

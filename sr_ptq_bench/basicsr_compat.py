@@ -1,8 +1,8 @@
 """The one place that imports BasicSR.
 
 BasicSR 1.4.2 imports `rgb_to_grayscale` from `torchvision.transforms.functional_tensor`, a module that torchvision
-0.17 removed. The name is lent to it for the time of the import and taken back afterwards. BasicSR cannot be built on
-Python 3.13 and newer; there a fork with a wheel takes its place, if the modules that we use are the same.
+0.17 removed. This module supplies the name during the import and removes it afterwards. BasicSR cannot be built on
+Python 3.13 and newer; there a fork with a wheel replaces it, if the modules that we use are the same.
 """
 
 from __future__ import annotations

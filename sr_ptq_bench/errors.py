@@ -1,4 +1,4 @@
-"""The one exception that a user sees as a line of text, and how its lines are worded. Imports nothing of ours."""
+"""The exception that a user sees as one line of text, and helpers that word such lines. Imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEBUG = "SRQ_DEBUG"
 
 
 def printable(text: str) -> str:
-    """The text as one line that no terminal obeys: spaces for white space, escapes for other invisible characters.
+    """The text as one line without control characters: spaces for white space, escapes for other invisible characters.
 
     >>> print(printable("a\\x1b[31m\\tb"))
     a\\x1b[31m b
@@ -42,11 +42,11 @@ class SrqError(Exception):
 
 
 class PluginError(SrqError):
-    """An exception of any kind that came out of a plugin's hook, which is its `__cause__`."""
+    """Any exception that a plugin's hook raised; the original is its `__cause__`."""
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:
-    """Name the unknown value and the nearest allowed one, or all of them where none is near.
+    """Name the unknown value and the nearest allowed one, or all allowed ones if none is near.
 
     >>> print(unknown("method", "minmx", ["minmax", "dobi"]))
     no method 'minmx'; did you mean 'minmax'?
@@ -68,12 +68,12 @@ def prefix_error(what: str) -> Iterator[None]:
 
 
 def _keys(model: type[BaseModel], path: Sequence[int | str]) -> Iterable[str]:
-    """The keys that a table of the model may have, where `path` leads to the table."""
+    """The keys that the table at `path` of the model may have."""
     at: Any = model
     for part in path:
         if not hasattr(at, "model_fields"):
             at = get_args(at)[-1]
-        elif part in at.model_fields:  # else the name of a member of a union, which is available already
+        elif part in at.model_fields:  # else the name of a member of a union, whose model `at` is already
             at = at.model_fields[part].annotation
         at = next((member for member in get_args(at) if hasattr(member, "model_fields")), at) if _is_union(at) else at
     return list(getattr(at, "model_fields", ()))
@@ -84,7 +84,7 @@ def _is_union(annotation: Any) -> bool:
 
 
 def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say the first thing that pydantic found wrong as one line, with the nearest name for an unknown key."""
+    """The first complaint of pydantic as one line, with the nearest name for an unknown key."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

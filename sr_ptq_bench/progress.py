@@ -1,4 +1,4 @@
-"""Everything that tells the user something: lines, and stages of work with their progress. Imports nothing of ours."""
+"""Messages to the user: lines, and stages of work with their progress. Imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Say = Callable[[str], None]
 
 
 class Progress(Protocol):
-    """Tells the user how far a stage is."""
+    """Shows the user the progress of a stage."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Report that `done` of `total` steps are finished; `note` may carry the present loss."""
+        """Report that `done` of `total` steps are finished; `note` may hold the present loss."""
 
 
 class Reporter(Protocol):
@@ -33,7 +33,7 @@ class Reporter(Protocol):
 
 
 class Silent:
-    """A reporter that nobody hears."""
+    """A reporter that shows nothing."""
 
     def say(self, line: str) -> None:
         """Tell nothing."""
@@ -47,7 +47,7 @@ SILENT = Silent()
 
 
 def no_progress(done: int, total: int, note: str = "") -> None:
-    """Progress that nobody sees."""
+    """Progress that is not shown."""
 
 
 @dataclass

@@ -12,8 +12,9 @@ from sr_ptq_bench.backbones.swinir import open_sites
 from sr_ptq_bench.basicsr_compat import EDSR, MSRResNet, SwinIR
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.quantization.network import Operand, SRModel
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.quantizer import Bounds, Site
-from sr_ptq_bench.quantization.student import Student, quantize
+from sr_ptq_bench.quantization.student import Student
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

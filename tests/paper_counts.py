@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from sr_ptq_bench.quantization.student import QuantizedLayer, Student
+from sr_ptq_bench.quantization.quantize import QuantizedLayer
+from sr_ptq_bench.quantization.student import Student
 from sr_ptq_bench.records.complexity import FULL_PRECISION, Complexity
 from sr_ptq_bench.runs.count import count
 

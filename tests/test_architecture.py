@@ -15,7 +15,7 @@ import pytest
 import sr_ptq_bench
 
 HOST = Path(sr_ptq_bench.__file__).parent
-METHODS = ("srq_2dquant", "srq_baselines")
+METHODS = ("srq_2dquant", "srq_cotrain", "srq_baselines")
 
 ROOMS = sorted(path.parent for path in HOST.glob("*/__init__.py"))
 LARGEST_ROOM = 13
@@ -23,8 +23,7 @@ LARGEST_ROOM = 13
 IN_ONE_MODULE = {
     "basicsr": "basicsr_compat.py",
     "torchvision": "basicsr_compat.py",
-    "cv2": "data/images.py",
-    "PIL": "data/images.py",
+    "cv2": "data/images/pixels.py",
     "lmdb": "data/lmdb.py",
     "pandas": "tables/formats.py",
     "tabulate": "tables/formats.py",
@@ -39,6 +38,8 @@ IN_ONE_MODULE = {
     "jinja2": "report/pages.py",
     "pluggy": None,
 }
+OF_PHOTOS = {"data/images/header.py", "upscaling/picture.py"}
+"""Pillow reads what is scored, and the photos of people, which are more kinds."""
 TYPED = {"matplotlib"}  # its types stand in the signatures of other modules
 
 
@@ -173,7 +174,14 @@ def test_rooms_form_no_circle():
 @pytest.mark.parametrize("path", HOST_FILES, ids=name_of)
 def test_the_host_imports_neither_a_method_nor_a_test(path):
     roots = {name.split(".")[0] for level, name in imports(tree_of(path)) if level == 0}
-    assert roots.isdisjoint({*METHODS, "tests", "conftest", "tiny", "pytest", "hypothesis"})
+    with_pytest = set() if path.is_relative_to(HOST / "testing") else {"pytest"}
+    assert roots.isdisjoint({*METHODS, "tests", "conftest", "tiny", "hypothesis", *with_pytest})
+
+
+def test_only_the_conformance_suite_imports_pytest_and_no_other_room_imports_the_suite():
+    users = {part_of(path) for path in HOST_FILES if (0, "pytest") in imports(tree_of(path))}
+    assert users == {"testing"}
+    assert not [path for path in HOST_FILES if part_of(path) != "testing" and "testing" in own(path)]
 
 
 @pytest.mark.parametrize("path", METHOD_FILES, ids=name_of)
@@ -214,6 +222,11 @@ def test_a_library_is_imported_by_one_module(library):
 def test_a_method_needs_no_library_of_the_host(library):
     for path in METHOD_FILES:
         assert library not in {name.split(".")[0] for level, name in imports(tree_of(path)) if level == 0}
+
+
+def test_pillow_is_imported_by_two_modules():
+    users = {path.relative_to(HOST).as_posix() for path in HOST_FILES if "PIL" in str(imports(tree_of(path)))}
+    assert users == OF_PHOTOS
 
 
 def test_pluggy_stays_with_the_manager():
@@ -290,6 +303,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
     [
         "",
         "run",
+        "upscale",
         "sweep",
         "ablate",
         "table",
@@ -303,12 +317,16 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
         "report",
         "analyze",
         "methods",
+        "new-method",
         "data",
         "data get",
         "data import",
         "data lmdb",
         "data lr",
         "verify",
+        "doctor",
+        "cache",
+        "cache prune",
     ],
 )
 def test_help_loads_nothing_slow(command):

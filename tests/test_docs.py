@@ -30,7 +30,7 @@ from sr_ptq_bench.library.registry import Registry
 from sr_ptq_bench.protocol.run_spec import parse_options
 from sr_ptq_bench.protocol.suite import suite_names
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.runs.count import count
 
 if TYPE_CHECKING:
@@ -172,9 +172,9 @@ def test_the_suite_example_loads(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text(marked("suite"), encoding="utf-8")
     suite = Suite.load(str(path))
-    assert suite.weights[2] == tmp_path / "weights/swinir_light_x2.safetensors"
-    assert suite.networks["edsr-baseline"][2] == tmp_path / "weights/edsr_baseline_x2.safetensors"
-    assert suite.test["set5"].lr == str(tmp_path / "Set5/LR_bicubic/X{scale}")
+    assert suite.weights[2] == Path(sr_ptq_bench.__file__).parent / "weights/swinir_light_x2.safetensors"
+    assert suite.networks["edsr-baseline"][2] == suite.weights[2].with_name("edsr_baseline_x2.safetensors")  # type: ignore[union-attr]
+    assert suite.test["cats"].photos == ("chelsea",)
     assert resolve_method(Plugins(), "2dquant", {}, suite.options).options["dqc"].iterations == 300  # type: ignore[union-attr]
 
 
@@ -205,7 +205,7 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
     assert torch.equal(student.weights["0.weight"], weights["0.weight"].clamp(-limit, limit))
     for name, distribution in observe(student, batches.fixed).items():
         quantizer = student.quantizers[name]
-        quantizer.set_bounds(method.init_bounds(quantizer.site, distribution, quantizer.bits))
+        method.initialize(quantizer, distribution)
     assert student.quantizers["0.weight"].lower.shape == (12,)
     figures = method.calibrate(student, teacher, batches, lambda *_: None, Forgetful())
     assert figures["checkpoint"] == "last"
@@ -224,8 +224,8 @@ def test_the_options_of_the_hooks_page(tmp_path: Path) -> None:
 
 def test_the_bits_of_the_hooks_page(tmp_path: Path) -> None:
     (example,) = blocks(hook_sections()["srq_choose_bits"], "python")
-    (tmp_path / "mixed.py").write_text(example, encoding="utf-8")
-    method = resolve_method(Plugins([tmp_path / "mixed.py"]), "minmax+mixed", {})
+    (tmp_path / "by_size.py").write_text(example, encoding="utf-8")
+    method = resolve_method(Plugins([tmp_path / "by_size.py"]), "minmax+by_size", {})
     _, student = teacher_and_student("4")
     chosen = method.choose_bits(student, supply(), Bits.parse("4"))  # raises if the mean is too large
     assert {3, 5} == set(chosen.values())
@@ -240,8 +240,10 @@ def test_the_logarithmic_quantizer_of_the_hooks_page(tmp_path: Path) -> None:
     quantizer = method.make_quantizer(site, 2)
     assert quantizer is not None
     values = torch.tensor([0.0, 0.1, 0.3, 0.6, 1.0])
-    quantizer.set_bounds(method.init_bounds(site, Distribution.of_tensor(values), 2))
+    method.initialize(quantizer, Distribution.of_tensor(values))
     assert quantizer(values).tolist() == pytest.approx([0.125, 0.125, 0.25, 0.5, 1.0])
+    method.initialize(quantizer, Distribution.of_tensor(torch.tensor([0.512, 0.64, 1.0])))
+    assert quantizer(torch.tensor([0.5, 0.85, 1.0])).tolist() == pytest.approx([0.512, 0.8, 1.0])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

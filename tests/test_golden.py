@@ -17,7 +17,7 @@ from srq_2dquant.dobi import Options, srq_init_bounds
 
 from sr_ptq_bench.backbones.swinir import srq_load_model
 from sr_ptq_bench.data.datasets import load_dataset
-from sr_ptq_bench.data.images import read_image
+from sr_ptq_bench.data.images.pixels import read_image
 from sr_ptq_bench.data.patches import to_image, to_tensor
 from sr_ptq_bench.evaluation.score import network_upscaler, score_datasets
 from sr_ptq_bench.hooks.plugins import Plugins
@@ -25,7 +25,8 @@ from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.suite import SUITES, DataSource
 from sr_ptq_bench.quantization.network import with_padding
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.student import cached_quantized_weights, quantize
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.student import cached_quantized_weights
 
 if TYPE_CHECKING:
     from sr_ptq_bench.quantization.student import Student

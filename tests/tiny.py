@@ -67,7 +67,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def write_images(folder: Path, **sizes: tuple[int, int]) -> Path:
     """A folder of PNGs, from names with (height, width)."""
-    from sr_ptq_bench.data.images import write_image
+    from sr_ptq_bench.data.images.pixels import write_image
 
     for seed, (stem, (height, width)) in enumerate(sizes.items()):
         write_image(folder / f"{stem}.png", noise(height, width, seed))

@@ -29,7 +29,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sr_ptq_bench import SRModel, SrqError, fill
 from sr_ptq_bench.backbones import edsr, swinir
 from sr_ptq_bench.data.datasets import load_dataset
-from sr_ptq_bench.data.images import list_images, read_image
+from sr_ptq_bench.data.images.folder import list_images
+from sr_ptq_bench.data.images.pixels import read_image
 from sr_ptq_bench.data.patches import to_tensor
 from sr_ptq_bench.data.resize import crop_to_multiple, downscale
 from sr_ptq_bench.evaluation.metrics import srq_evaluate
@@ -41,7 +42,7 @@ from sr_ptq_bench.storage.files import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sr_ptq_bench.data.images import Image
+    from sr_ptq_bench.data.images.pixels import Image
 
 MULTIPLE = 12  # of HR height and width, so that one crop serves x2, x3 and x4
 WINDOWS = {"swinir-light": swinir.WINDOW, "edsr-baseline": 1}

@@ -1,1 +1,1 @@
-"""Baseline methods: every one a plugin of one file."""
+"""Baseline methods; each is a plugin of one file."""

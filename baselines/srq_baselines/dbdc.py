@@ -1,7 +1,7 @@
 """DBDC, density-based dual clipping (Tu et al., CVPR 2023): the thin ends of a histogram are cut off.
 
-Activations are clipped where they are sparse: of the two end bins the emptier one goes, until at most a share 1 - p of
-the elements is left. Weights keep their range, per output channel where they belong to a convolution.
+An activation is clipped bin by bin: the emptier of the two end bins is dropped, until at most a share 1 - p of the
+elements is left. Weights keep their range; weights of convolutions have one range per output channel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BINS = 2048
 EDGE_BITS = 8
-# The p of each preset by bit-width. The paper's stand in its configuration, which its released code does not read.
+# The p of each preset by bit-width. The paper's values are in its configuration; its released code does not read them.
 CLIPPED = {
     "paper": {8: 1e-5, 6: 1e-4, 4: 5e-4},
     "official": {8: 1e-5, 7: 1e-4},
@@ -38,7 +38,7 @@ class Options(PluginOptions):
 
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, Any]]:
-        """The published text and the released code; they differ in `p` by bit-width as well."""
+        """The published text and the released code; `p` by bit-width differs too."""
         return {"paper": {"lower_edge_offset": 0}, "official": {"lower_edge_offset": 1}}
 
 
@@ -65,7 +65,7 @@ def per_channel(site: Site, options: Options) -> bool:
 
 
 def clipped_share(bits: int, options: Options) -> float:
-    """`p` as given, else the preset's at the nearest bit-width from above that it names."""
+    """`p` as given; else the preset's value at the nearest bit-width that is not smaller."""
     if options.p is not None:
         return options.p
     named = CLIPPED[options.preset]
@@ -73,7 +73,7 @@ def clipped_share(bits: int, options: Options) -> float:
 
 
 def dual_clipping(distribution: Distribution, p: float, lower_edge_offset: int = 0) -> Bounds:
-    """The range that is left of 2048 bins between minimum and maximum."""
+    """The range that is left after 2048 bins between minimum and maximum are clipped."""
     edges = torch.linspace(distribution.minimum, distribution.maximum, BINS + 1, dtype=torch.float64)
     bins = torch.searchsorted(edges[1:-1].contiguous(), distribution.values, right=True)
     counts = torch.bincount(bins, distribution.counts, BINS)
@@ -82,7 +82,7 @@ def dual_clipping(distribution: Distribution, p: float, lower_edge_offset: int =
 
 
 def dense_bins(counts: Sequence[float], p: float) -> tuple[int, int]:
-    """First and last bin kept: while more than (1 - p)N are inside, drop the emptier end; of equals the upper one.
+    """First and last bin kept: while more than (1 - p)N elements are inside, drop the emptier end (if equal, upper).
 
     The last bin that is left always stays.
     """

@@ -1,4 +1,4 @@
-"""MinMax (Jacob et al., CVPR 2018): the bounds are the least and the greatest value seen."""
+"""MinMax (Jacob et al., CVPR 2018): the bounds are the smallest and the largest value."""
 
 from __future__ import annotations
 

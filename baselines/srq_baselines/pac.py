@@ -1,7 +1,7 @@
 """Pac, pixel-aware calibration (Tu et al., CVPR 2023): activation bounds, then weight bounds learn from the FP network.
 
-Only the bounds are trained; the weights stay. L = mean |S(x) - T(x)| + lambda * L_F, where L_F compares in which pixels
-the features of both networks are strong.
+Only the bounds are trained. L = mean |S(x) - T(x)| + lambda * L_F; L_F compares the pixels in which the features of
+both networks are strong.
 """
 
 from __future__ import annotations
@@ -114,13 +114,13 @@ def scaled_step(adam: torch.optim.Optimizer, loss: Tensor, scale_of: Mapping[Ten
     adam.zero_grad()
     loss.backward()
     for bound, scale in scale_of.items():
-        if bound.grad is not None:  # a method's own quantizer may use but one of its bounds
+        if bound.grad is not None:  # a method's own quantizer may use only one of its bounds
             bound.grad *= scale
     adam.step()
 
 
 def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, options: Options) -> Tensor:
-    """L = L_O + lambda * L_F, with L_O the mean absolute difference of the outputs, and alone without features."""
+    """L = L_O + lambda * L_F; L_O is the mean absolute difference of the outputs. Without features, L = L_O."""
     with torch.no_grad():
         target, target_features = teacher.with_features(lr)
     output, features = student.with_features(lr)

@@ -8,7 +8,7 @@ from sr_ptq_bench import Bounds, Distribution, PluginOptions, hookimpl
 
 
 class Options(PluginOptions):
-    """The share that is clipped; Li et al. give no number for networks of this kind."""
+    """The share that is clipped; Li et al. give no number for super-resolution."""
 
     p: float = Field(1e-3, ge=0, lt=0.5, description="share of the values clipped on each side")
 

@@ -1,10 +1,10 @@
 """DOBI, distribution-oriented bound initialization (2DQuant, section 3.2 and Algorithm 1).
 
-A search over K candidates: both bounds, or the upper one alone where the values are one-sided, move inwards step by
-step, and the pair with the least ||v - v_q||_2 wins. Algorithm 1 prints u + i*du; it means u - i*du.
+A search over K candidates: both bounds move inwards step by step (only the upper bound if the values are one-sided).
+The pair with the smallest ||v - v_q||_2 wins. Algorithm 1 prints u + i*du; it means u - i*du.
 
-`search=joint` moves the two bounds independently, K x K pairs, and so needs no decision what is one-sided; the paper
-lists that decision as DOBI's limitation. Every candidate of Algorithm 1 is among its pairs.
+`search=joint` moves the two bounds independently (K x K pairs), so it need not decide what is one-sided; the paper
+lists that decision as DOBI's limitation. Its pairs include every candidate of Algorithm 1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """DQC, distillation quantization calibration (2DQuant, section 3.3): the bounds learn from the FP network.
 
-Only the bounds are trained; the weights stay. L = L_O + lambda * L_F, eq. 11 to 13.
+Only the bounds are trained. L = L_O + lambda * L_F, eq. 11 to 13.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def learning_rate(step: int, options: Options) -> float:
 
 
 def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, options: Options) -> Tensor:
-    """L = L_O + lambda * L_F (eq. 13); L_O alone where the network names no features."""
+    """L = L_O + lambda * L_F (eq. 13); L = L_O if the network names no features."""
     with torch.no_grad():
         target, target_features = teacher.with_features(lr)
     output, features = student.with_features(lr)

@@ -1,4 +1,4 @@
 """Built-in plugins that load networks and name their sites.
 
-May import: basicsr_compat, errors, hooks, protocol, quantization, storage.
+May import: basicsr_compat, errors, hooks, quantization, storage, tracing.
 """

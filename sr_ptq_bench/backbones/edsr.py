@@ -1,6 +1,6 @@
-"""EDSR and MSRResNet: BasicSR's residual networks, in which every layer is a convolution and is quantizable.
+"""EDSR and MSRResNet: BasicSR's residual networks. Every layer is a convolution and can be quantized.
 
-The features of a distillation are the outputs of the residual blocks. Nothing of the networks is rewritten.
+The features of a distillation are the outputs of the residual blocks. The networks are not rewritten.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..quantization.quantizer import InputKind
 
 # Features, residual blocks and the factor of each residual. Inside, EDSR computes on [0, 255] less the mean of DIV2K:
-# BasicSR's defaults, which the published weights expect. From outside it takes and gives [0, 1] as every SRModel does.
+# BasicSR's defaults, which the published weights expect. Its input and output are in [0, 1], as of every SRModel.
 EDSR_SIZES = {"edsr": (256, 32, 0.1), "edsr-baseline": (64, 16, 1.0)}
 NAMES = (*EDSR_SIZES, "msrresnet")
 # MSRResNet has a leaky ReLU after its first convolution and throughout its upsampler.
@@ -58,7 +58,7 @@ def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
 
 
 def _producer(layer: str, leaky: bool) -> InputKind:
-    """What makes the input of a convolution; sums of residuals and shuffled pixels are a convolution's."""
+    """What makes the input of a convolution; sums of residuals and shuffled pixels count as convolution outputs."""
     if layer == "conv_first":
         return "image"
     if leaky and layer in AFTER_LEAKY_RELU:
@@ -67,7 +67,7 @@ def _producer(layer: str, leaky: bool) -> InputKind:
 
 
 def edsr_pytorch_names(network: nn.Module) -> dict[str, str]:
-    """BasicSR's name of each parameter of EDSR by EDSR-PyTorch's, under which EDSR's own authors published it."""
+    """BasicSR's names of EDSR's parameters, by the names in EDSR-PyTorch, the code of EDSR's authors."""
     blocks = sum(1 for _ in network.get_submodule("body").children())
     parts = {
         "conv_first.": "head.0.",

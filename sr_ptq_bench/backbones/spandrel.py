@@ -1,6 +1,6 @@
-"""Networks of many architectures whose code is spandrel's: DAT-light, and checkpoints that spandrel recognises.
+"""Networks of many architectures with spandrel's code: DAT-light, and checkpoints that spandrel recognises.
 
-Linear and Conv2d layers and the products of two tensors are quantizable; no architecture is rewritten.
+Linear and Conv2d layers and products of two tensors can be quantized; no architecture is rewritten.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..errors import SrqError
 from ..hooks.specs import hookimpl
 from ..quantization.network import SRModel
 from ..storage.weights import fill, read_weights, without_prefix
-from .tracing import TRACED_SIDE, noise, open_network
+from ..tracing.open_network import TRACED_SIDE, noise, open_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ DAT_MIN_SIDE = 16
 
 @hookimpl
 def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
-    """Load `dat-light`, `spandrel`, or `spandrel-ANYTHING` where a suite holds several such networks."""
+    """Load `dat-light`, `spandrel`, or `spandrel-ANYTHING` if a suite has several such networks."""
     if name == DAT_LIGHT:
         network = new_dat_light(scale)
         fill(network, weights, rebuilt=DAT_REBUILT)
@@ -58,7 +58,7 @@ def new_dat_light(scale: int) -> nn.Module:
 
 
 def recognised(weights: Path) -> Any:
-    """Spandrel's descriptor of the network that the weights belong to; raises SrqError for none."""
+    """Spandrel's descriptor of the network that the weights belong to; raises SrqError if there is none."""
     import spandrel
 
     tensors = read_weights(weights)
@@ -73,7 +73,7 @@ def recognised(weights: Path) -> Any:
                 return spandrel.ModelLoader().load_from_state_dict(known)
         except spandrel.UnsupportedModelError:
             known = without_prefix(known)
-        except Exception as error:  # what an architecture makes of tensors that it takes for its own
+        except Exception as error:  # an architecture may fail in any way on tensors that look like its own
             why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise SrqError(f"spandrel {spandrel.__version__} cannot load weights {weights}: {why}") from error
     first = ", ".join([*tensors][:2])
@@ -117,7 +117,7 @@ def open_sites(descriptor: Any, name: str) -> SRModel:
 
 
 def _equal(output: object, expected: torch.Tensor) -> bool:
-    """Whether the network made what the descriptor made, which clips it."""
+    """Whether the network's output is that of the descriptor, which clips it."""
     if not isinstance(output, torch.Tensor) or output.shape != expected.shape:
         return False
     return torch.allclose(output.clamp(0, 1), expected, atol=1e-5, equal_nan=True)

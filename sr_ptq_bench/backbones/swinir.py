@@ -1,8 +1,8 @@
-"""SwinIR (light): BasicSR's network, with the sites that 2DQuant quantizes laid open.
+"""SwinIR (light): BasicSR's network, rewritten so that every tensor that 2DQuant quantizes is a site.
 
 Per Swin block these are the Linear layers q, k, v (the fused qkv split in three), proj, fc1 and fc2, and the four
 operands of the two matrix products: 16 sites a block, 384 in the 24 blocks of SwinIR-light. Scope `all` adds the
-convolutions: the first, the one of each residual group, the one after the groups and the upsampler's.
+convolutions: the first one, one in each residual group, one after the groups, and those of the upsampler.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def new_network(scale: int, size: int = 64) -> nn.Module:
 
 
 def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
-    """Make an SRModel of BasicSR's SwinIR: every attention is rewritten so that its sites are modules of their own."""
+    """Make an SRModel of BasicSR's SwinIR: every attention is rewritten so that each of its sites is a module."""
     input_kinds = dict(CONVOLUTIONS)
     for path, module in list(network.named_modules()):
         if isinstance(module, WindowAttention):
@@ -77,7 +77,7 @@ def open_sites(network: nn.Module, name: str, scale: int) -> SRModel:
 
 
 class SplitLinear(nn.Module):
-    """A fused qkv layer as three layers, each with bounds of its own."""
+    """A fused qkv layer as three layers; each has its own bounds."""
 
     def __init__(self, fused: nn.Linear) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_FIELDS = ("bin_counts", "elements", "channel_minimum", "channel_maximum")
+_FIELDS = ("bin_counts", "elements", "channel_minimum", "channel_maximum", "channel_elements")
 
 
 def pack_distributions(distributions: Mapping[str, Distribution]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import SrqError
-from ..quantization.state import state_sha256
+from ..quantization.state.save_load import state_sha256
 from ..storage.files import read_sealed, set_aside, write_sealed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _SECONDS = "|seconds"
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A calibrated student: its state, what the calibrator says of itself, and the seconds that it took."""
+    """A calibrated student: its state, the calibrator's log, and the seconds that it took."""
 
     state: bytes
     log: CalibrationLog
@@ -45,7 +45,7 @@ class Calibrated:
 class ResumeState:
     """The folder of one run on one machine with one software: checkpoints, the calibrated state, scores of images.
 
-    `say` tells the user of files that are damaged or cannot be written; such files cost time and nothing else.
+    `say` tells the user of files that are damaged or cannot be written; such files cost only time.
     """
 
     def __init__(self, folder: Path, say: Say, interval_s: float = INTERVAL_S) -> None:
@@ -75,7 +75,7 @@ class ResumeState:
             self._say(f"{error}; going on without a checkpoint")
 
     def finish(self) -> None:
-        """Remove what only a killed run needs; the calibrated student stays, for other test sets."""
+        """Remove the files that only a killed run needs; the calibrated student stays, for other test sets."""
         for path in self.folder.glob("*"):
             if path.stem != "calibrated":
                 path.unlink(missing_ok=True)
@@ -87,14 +87,14 @@ class ResumeState:
 
 
 class PeriodicCheckpoint:
-    """The `Checkpoint` of a calibrator: a file of tensors, written so seldom that it costs next to nothing."""
+    """The `Checkpoint` of a calibrator: a file of tensors, written so rarely that it costs almost no time."""
 
     def __init__(
         self, path: Path, say: Say, interval_s: float = INTERVAL_S, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._path, self._say, self._interval_s, self._clock = path, say, interval_s, clock
         self.seconds_before = 0.0
-        """Seconds of calibration that killed runs had spent up to the state that is continued."""
+        """Seconds of calibration that killed runs spent up to the checkpoint that is continued."""
         self._start = self._next = clock()
 
     def load(self) -> dict[str, Tensor] | None:
@@ -130,7 +130,7 @@ class PeriodicCheckpoint:
             return None
 
     def _write(self, tensors: Mapping[str, Tensor]) -> bool:
-        """Whether the tensors could be written; those that share memory are written apart."""
+        """Whether the tensors could be written; tensors that share memory are written separately."""
         try:
             apart = {name: v.detach().cpu().clone().contiguous() for name, v in tensors.items()}
             write_sealed(self._path, save(apart))
@@ -141,7 +141,7 @@ class PeriodicCheckpoint:
 
 
 class ScoreLog(dict[tuple[str, str], dict[str, float]]):
-    """The scores of images by test set and name, in a file that grows by a line each; a torn line does not count."""
+    """The scores of images by test set and name, in a file with one line each; an incomplete line does not count."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -157,10 +157,10 @@ class ScoreLog(dict[tuple[str, str], dict[str, float]]):
         """Keep the scores of one image, in the file too."""
         self[dataset, image] = scores
         text = json.dumps([dataset, image, scores])
-        with suppress(OSError):  # costs time when the run is killed, and nothing else
+        with suppress(OSError):  # without it a killed run only takes more time
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="ascii") as file:
-                file.write(f"\n{_digits(text)} {text}\n")  # a torn line before it ends here
+                file.write(f"\n{_digits(text)} {text}\n")  # ends an incomplete line before it
 
 
 def _digits(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What many runs share and none should compute twice, kept on disk under the hash of all that decides it."""
+"""What many runs share and should be computed once, kept on disk under the hash of everything that decides it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ T = TypeVar("T")
 class Cache:
     """Entries under `home/cache`, each computed by one process at a time.
 
-    A missing entry is computed; a damaged entry is set aside and computed again; with `fresh` an entry is computed
-    whatever is there. A cache that cannot be written costs time in the next run, not the result of this run. `say`
+    A missing entry is computed; a damaged entry is set aside and computed again; with `fresh` every entry is
+    computed again. A cache that cannot be written costs time in the next run, not the result of this run. `say`
     tells the user of all this, and of waiting for another process. `interval_s` is the time in seconds between two
     checkpoints of a calibration.
     """
@@ -76,7 +76,7 @@ class Cache:
         return self._entry(path, compute, lambda made: save(pack_distributions(made)), unpack, fresh)
 
     def teacher(self, key: Mapping[str, Any], model: SRModel, fresh: bool = False) -> CachedTeacher:
-        """The FP network as a calibrator gets it: what it makes of patches is computed once."""
+        """The FP network for a calibrator: its outputs on patches are computed once."""
         folder = self.folder / "teacher" / _digest(key)[:32]
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
@@ -128,7 +128,7 @@ class Cache:
     def keep(self, result: RunResult) -> None:
         """Remember the result of a run on this machine.
 
-        Results that came with a repository are not kept here. That of a later srq stays, and this one is not kept.
+        Results that came with a repository are not kept here. A result of a later srq stays, and this one is not kept.
         """
 
         def write() -> None:
@@ -137,12 +137,18 @@ class Cache:
 
         self._try(write)
 
-    def resume_state(self, key: Mapping[str, Any], fresh: bool = False) -> ResumeState:
-        """What an earlier run has calibrated, or a killed run has left; nothing if it is to be made `fresh`."""
-        folder = self.folder / "states" / _digest(key)[:32]
-        if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
-        return ResumeState(folder, self._say_unless_failed, self._interval_s)
+    @contextmanager
+    def resume_state(self, key: Mapping[str, Any], fresh: bool = False) -> Iterator[ResumeState]:
+        """What an earlier run has calibrated, or a killed run has left; empty with `fresh`.
+
+        Runs that differ only in their test sets share it. Inside the context no other process calibrates it.
+        """
+        name = _digest(key)[:32]
+        folder = self.folder / "states" / name
+        with self.locked(f"state-{name}", "calibrates the same student"):
+            if fresh:
+                shutil.rmtree(folder, ignore_errors=True)
+            yield ResumeState(folder, self._say_unless_failed, self._interval_s)
 
     @contextmanager
     def locked(self, name: str, what: str) -> Iterator[None]:
@@ -161,13 +167,13 @@ class Cache:
             self._fail(str(error))
 
     def _fail(self, what: str) -> None:
-        """Say the first failure only: of a full disk or a folder that is read-only every entry would tell."""
+        """Report only the first failure: on a full disk or in a read-only folder every entry would fail."""
         if not self._failed:
             self._say(f"{what}; going on without keeping results for other runs")
         self._failed = True
 
     def _say_unless_failed(self, line: str) -> None:
-        """For teachers and checkpoints: where the cache cannot be written, they would tell the same again."""
+        """For teachers and checkpoints: if the cache cannot be written, they would repeat the same message."""
         if not self._failed:
             self._say(line)
 

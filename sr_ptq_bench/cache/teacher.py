@@ -1,4 +1,4 @@
-"""What the FP network makes of training patches: every cell of a grid that trains asks for the same."""
+"""Outputs of the FP network on training patches: all cells of a grid that train need the same ones."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ LIMIT = 2 * 2**30
 class TeacherOutputs:
     """Outputs and features by the content of the patches, in a folder of one network, device and software.
 
-    Until the disk holds `limit` bytes of them they are kept, then computed each time; before the first is kept
-    those of other teachers, the oldest first, make room for half of that. `lock` lets one process at a time compute
-    what a name says.
+    They are kept until they take `limit` bytes on disk; after that they are computed each time. Before the first is
+    kept, outputs of other teachers are removed, the oldest first, until half of `limit` is free. `lock` lets one
+    process at a time compute the entry of a name.
     """
 
     def __init__(
         self, folder: Path, lock: Callable[[str], AbstractContextManager[None]], say: Say, limit: int = LIMIT
     ) -> None:
         self._folder, self._lock, self._say, self._limit = folder, lock, say, limit
-        self._room: int | None = None  # counted when first something is to be kept: most runs keep nothing
+        self._room: int | None = None  # counted when the first output is kept: most runs keep none
 
     def of(self, lr: Tensor, compute: Callable[[], tuple[Tensor, list[Tensor]]]) -> tuple[Tensor, list[Tensor]]:
         """What `compute` gives for these patches, on their device; computed unless it is kept."""
@@ -52,7 +52,7 @@ class TeacherOutputs:
             found = self._read(path, lr.device)
             if found is None:
                 output, features = compute()
-                # The layout of what is read: another one may be summed in another order.
+                # Memory layout is restored too, because another layout may be summed in another order.
                 found = output.contiguous(), [feature.contiguous() for feature in features]
                 self._keep(path, found)
         return found
@@ -87,7 +87,7 @@ class TeacherOutputs:
 
 @dataclass(frozen=True, eq=False)
 class CachedTeacher:
-    """The FP network as a calibrator gets it: what it makes of patches without gradients comes from `outputs`."""
+    """The FP network for a calibrator: its outputs without gradients come from `outputs`."""
 
     model: SRModel
     outputs: TeacherOutputs
@@ -125,7 +125,7 @@ def _bytes(folder: Path) -> int:
 
 
 def _trimmed(folder: Path, limit: int) -> int:
-    """Bytes of the folders beside this one, after the oldest have gone that made them more than `limit`."""
+    """Bytes of the other teachers' folders, after the oldest were removed to keep all of them below `limit`."""
     others = [path for path in folder.parent.glob("*") if path.name != folder.name]
     sizes = {path: _bytes(path) for path in sorted(others, key=_age)}
     total = sum(sizes.values())

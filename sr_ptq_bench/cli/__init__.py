@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -17,16 +18,22 @@ from .last_resort import close_stdout, describe_os_error, prepare_streams, repor
 
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
+    "upscale": "Upscale photos by a quantized network.",
     "sweep": "Measure a grid of methods, bits and scales.",
     "ablate": "Vary one thing of 2DQuant, as the paper's Table 4 does.",
     "table": "Turn records into tables, or compare them with published scores.",
     "plot": "Draw figures of records and runs.",
     "report": "Make a site of all records, for a browser.",
     "analyze": "Rank sites by what their quantization costs.",
+    "new-method": "Write the package of a new method, ready to be installed.",
     "methods": "List the installed methods and their options.",
     "data": "Prepare images: LR copies and LMDB folders.",
-    "verify": "Score the state beside a record again, and compare.",
+    "verify": "Score the state of a record again, and compare.",
+    "doctor": "Say what is wrong with this installation or machine.",
+    "cache": "Show what is kept under SRQ_HOME, or remove it.",
 }
+CONTINUING = (["run"], ["ablate"])
+"""Commands that an interrupted user can call again and lose nothing."""
 EXPECTED_FAILURE = 2
 DEFECT = 70
 INTERRUPTED = 130
@@ -35,27 +42,40 @@ SPIN_COUNT = "10000"
 """How long a thread of OpenMP spins while it waits for the others, unless the user says otherwise. By default it spins
 for so long that two processes on one machine slow each other down several times (docs/speed.md)."""
 _HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""What a group without a command raises from click 8.2 on."""
+"""The exception of a group without a command, from click 8.2 on."""
+
+
+class PipeClosedError(Exception):
+    """The reader of a pipe, such as head, has seen enough. Of a BrokenPipeError click itself makes status 1."""
 
 
 class LazyGroup(click.Group):
     """Imports a command's module when the command is called, so that `srq --help` needs neither torch nor pandas."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of a newcomer's need."""
+        """Names in the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             raise unknown("command", cmd_name, COMMANDS)
-        command: click.Command = getattr(import_module(f".{cmd_name}", __name__), cmd_name)
+        module = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f".{module}", __name__), module)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Call the command; raises OSError where the working folder is gone, PipeClosedError where a pipe is."""
+        Path.cwd()
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeClosedError from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -67,6 +87,7 @@ def srq() -> None:
     Start here:
       srq run --method 2dquant --bits 2 --scale 2    quantize SwinIR-light to 2 bits and score it
       srq table                                      turn all records into tables
+      srq upscale photo.jpg                          upscale a photo by DAT-light at 4 bits
       srq methods                                    list the methods for --method
 
     The default suite `sample` works offline: its weights and photographs are installed with srq.
@@ -89,9 +110,10 @@ def main() -> None:
             sys.exit(EXPECTED_FAILURE)
         _fail(error.format_message() + _next_step(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("srq: interrupted; no file is left half-written, and the same run continues where it was", err=True)
+        again = ", and the same run continues where it was" * (sys.argv[1:2] in CONTINUING)
+        click.echo(f"srq: interrupted; no file is left half-written{again}", err=True)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+    except (PipeClosedError, BrokenPipeError):
         close_stdout()
         sys.exit(PIPE_CLOSED)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`srq ablate`: vary one thing of 2DQuant, as the paper's Table 4 does."""
+"""`srq ablate`: vary one thing of 2DQuant, as the paper's Table 4 does, or leave out the parts of a method."""
 
 from __future__ import annotations
 
@@ -17,78 +17,96 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", metavar="lr|batch|stages", type=click.Choice(["lr", "batch", "stages"]))
+@click.argument("what", metavar="lr|batch|stages|parts", type=click.Choice(["lr", "batch", "stages", "parts"]))
 @click.option("--values", metavar="V,V,...", help="Learning rates or batch sizes; default: the paper's four.")
+@click.option("--method", default="cotrain", show_default=True, help="Of `parts`: whose parts are left out.")
 @click.option("--bits", "-b", default="2", show_default=True, metavar="BITS", help="Bits, as for `srq run`.")
 @click.option("--scale", "-s", default=2, show_default=True, type=int, metavar="SCALE", help="2, 3 or 4.")
 @declared.suite
 @declared.model
+@declared.option("An option of those methods that have it, such as dqc.iterations=500.")
 @declared.seed
 @declared.plugin_files
 @declared.out
 @declared.device
+@declared.force
+@declared.replace
 @declared.table_format()
 def ablate(
     what: Name,
     values: str | None,
+    method: str,
     bits: str,
     scale: int,
     suite: str,
     model: str | None,
+    options: tuple[str, ...],
     seed: int,
     plugin_files: tuple[Path, ...],
     out: Path,
     device: str,
+    force: bool,
+    replace: bool,
     as_format: Format,
 ) -> None:
-    """Vary one thing of 2DQuant and print a table like the paper's Table 4.
+    """Vary one thing of 2DQuant and print a table like the paper's Table 4, or leave out each part of a method.
 
     \b
     lr      DQC's learning rate
     batch   DQC's batch size
     stages  neither DOBI nor DQC, one of them, or both
+    parts   each part that the plugins of --method name
 
     Each cell is a run that leaves its record, as `srq run` does. Results already on this machine are reused, so an
     ablation that was interrupted continues.
 
     \b
     srq ablate stages --bits 2 --scale 4
-    srq ablate lr --values 3e-2,1e-2,3e-3
+    srq ablate lr --values 3e-2,1e-2,3e-3 -o dqc.iterations=500
+    srq ablate parts --scale 4
     """
     from ..protocol.bits import Bits
-    from ..protocol.run_spec import RunSpec
+    from ..protocol.run_spec import RunSpec, parse_options
     from ..protocol.suite import Suite
     from ..protocol.types import parse_scale
 
     protocol = Suite.load(suite)
     shown = RunSpec(
-        method="2dquant",
+        method=method if what == "parts" else "2dquant",
         bits=Bits.parse(bits),
         scale=parse_scale(scale),
         suite=protocol.with_model(model or protocol.model),
         seed=seed,
     )
+    given = parse_options(options)
     folder = out / "results" / shown.suite.name
     check_writable(folder)
 
-    from ..hooks.resolve import resolve_method
-    from ..runs.measure import deliver
-    from ..runs.prepare import prepare
-    from ..runs.session import Session
-    from ..tables.ablation import page, settings
-    from ..tables.formats import render
     from .display import Display
 
-    specs = {
-        cell.label: shown.model_copy(update={"method": cell.method, "options": dict(cell.options)})
-        for cell in settings(what, values)
-    }
     display = Display()
-    session = Session.open(display, plugin_files, device)
+    with display.preparing():
+        from ..hooks.resolve import options_by_method, resolve_method
+        from ..runs.measure import deliver
+        from ..runs.prepare import prepare
+        from ..runs.session import Session
+        from ..tables.ablation import page, settings, without_parts
+        from ..tables.formats import render
+
+        session = Session.open(display, plugin_files, device)
+        if what == "parts":
+            cells = without_parts(method, resolve_method(session.plugins, method, {}).parts())
+        else:
+            cells = settings(what, values)
+    owned = options_by_method(session.plugins, (cell.method for cell in cells), given)
+    specs = {
+        cell.label: shown.model_copy(update={"method": cell.method, "options": {**owned[cell.method], **cell.options}})
+        for cell in cells
+    }
     for spec in specs.values():  # a value that is impossible is refused before the first cell is measured
         resolve_method(session.plugins, spec.method, spec.options, spec.suite.options)
     records = {}
     for number, (label, spec) in enumerate(specs.items(), 1):
         display.say(f"{what} {label}: {number} of {len(specs)}")
-        records[label], _ = deliver(prepare(spec, session), session, folder)
+        records[label], _ = deliver(prepare(spec, session), session, folder, force, replace)
     click.echo(render([page(what, records)], as_format), nl=False)

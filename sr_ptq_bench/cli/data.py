@@ -1,4 +1,4 @@
-"""`srq data`: fetch or bring weights and images, and prepare image folders for a benchmark of one's own."""
+"""`srq data`: fetch or import weights and images, and prepare image folders for your own benchmark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PATH = declared.FILE
 
 @click.group()
 def data() -> None:
-    """Bring weights and images: fetch or import those of the suites, make LR images, pack a folder into an LMDB."""
+    """Fetch or import the weights and images of suites, make LR images, pack a folder into an LMDB."""
 
 
 @data.command()
@@ -25,9 +25,9 @@ def data() -> None:
 def get(name: str | None) -> None:
     """Fetch the published weights or the image set NAME; without NAME, list what there is.
 
-    Files are fetched once, into the folder that SRQ_HOME names or the platform's own for caches, and checked by
-    SHA-256. A download that broke off goes on where it stopped. Where a request or a login stands between, this says
-    what to download and from where; bring it with `srq data import`.
+    Files are fetched once, into the folder that SRQ_HOME names or the platform's cache folder, and checked by SHA-256.
+    An interrupted download continues. If the site needs a request or a login, this says what to download and from
+    where; then use `srq data import`.
 
     Example: srq data get swinir-light-x2
     """
@@ -51,7 +51,7 @@ def _how_to_get(library: Library, name: str) -> str:
 @click.argument("name")
 @click.argument("path", metavar="DIR", type=_PATH)
 def import_(name: str, path: Path) -> None:
-    """Bring the image set or the weights NAME from files that you have, in the folder DIR.
+    """Import the image set or the weights NAME from your own files in the folder DIR.
 
     Images: DIR is a folder, or a zip or tar file, with the HR images in any folder and, if you have them, LR images
     in LR_bicubic/X2, X3 and X4 beside them. Names, number and sizes are checked, missing LR images are made, and all

@@ -16,9 +16,9 @@ from ..errors import DEBUG
 
 
 def prepare_streams() -> None:
-    """Let a terminal or a locale that lacks a character show another one in its place."""
+    """Let a terminal or a locale show another character for one that it does not have."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, ValueError, OSError):  # a stream that a caller has put in place of its own
+        with suppress(AttributeError, ValueError, OSError):  # a stream that a caller has replaced
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 

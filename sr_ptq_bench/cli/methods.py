@@ -1,4 +1,4 @@
-"""`srq methods`: what can stand after `--method`."""
+"""`srq methods`: what `--method` accepts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from . import options as declared
 if TYPE_CHECKING:
     from ..hooks.plugin import Plugin
     from ..hooks.plugins import Plugins
+
+
+KINDS = (("srq_choose_bits", "bits"), ("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator"))
 
 
 @click.command()
@@ -35,11 +38,7 @@ def methods(plugin_files: tuple[Path, ...]) -> None:
 def _describe(plugins: Plugins, plugin: Plugin) -> list[str]:
     from ..hooks.options import option_values
 
-    kind = [
-        word
-        for hook, word in (("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator"))
-        if hook in plugin.hooks()
-    ]
+    kind = [word for hook, word in KINDS if hook in plugin.hooks()]
     composed = plugins.hook(plugin.name).srq_compose()
     title = f"= {'+'.join(composed)}" if composed else " and ".join(kind) or "transformer"
     summary = (plugin.module.__doc__ or "").strip().split("\n")[0]

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..protocol.limits import LARGEST_SEED
+from . import complete
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -36,16 +37,37 @@ def together(*options: Decorator) -> Decorator:
 # What is measured
 
 method = click.option(
-    "--method", "-m", required=True, metavar="NAME", help="A method, or INITIALIZER+CALIBRATOR; see `srq methods`."
+    "--method",
+    "-m",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete.methods,
+    help="A method, or INITIALIZER+CALIBRATOR; see `srq methods`.",
 )
 methods = click.option(
-    "--method", "-m", "methods", required=True, multiple=True, metavar="NAME", help="A method; give one or more."
+    "--method",
+    "-m",
+    "methods",
+    required=True,
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete.methods,
+    help="A method; give one or more.",
 )
 some_methods = click.option(
-    "--method", "-m", "methods", multiple=True, metavar="NAME", help="Only these methods; default: all found."
+    "--method",
+    "-m",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete.methods,
+    help="Only these methods; default: all found.",
 )
 bits = click.option(
     "--bits", "-b", required=True, metavar="BITS", help="Bits of weights and activations: 4, or w4a8; 2 to 8."
+)
+mixed = click.option(
+    "--mixed", is_flag=True, help="Choose the bits of each site by its sensitivity, BITS in the mean; is mixed+NAME."
 )
 scale = click.option("--scale", "-s", required=True, type=int, metavar="SCALE", help="Upscaling factor: 2, 3 or 4.")
 scope = click.option(
@@ -54,18 +76,32 @@ scope = click.option(
     help="Quantize Linear layers and matrix products, or convolutions too; default: the choice of the network.",
 )
 suite = click.option(
-    "--suite", default="sample", metavar="SUITE", show_default=True, help="A built-in suite, or your .toml file."
+    "--suite",
+    default="sample",
+    metavar="SUITE",
+    show_default=True,
+    shell_complete=complete.suites,
+    help="A built-in suite, or your .toml file.",
 )
-model = click.option("--model", metavar="NAME", help="Network; default: the suite's first.")
+model = click.option(
+    "--model", metavar="NAME", shell_complete=complete.models, help="Network; default: the suite's first."
+)
 seed = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, LARGEST_SEED), help="Seed of all randomness."
 )
 force = click.option("--force", is_flag=True, help="Measure again even if there is a result.")
+replace = click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace a record of the same run that is there; default: it stays and is compared.",
+)
 
 
 def option(help_text: str) -> Decorator:
     """Options of methods, `-o KEY=VALUE`."""
-    return click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help=help_text)
+    return click.option(
+        "--option", "-o", "options", multiple=True, metavar="KEY=VALUE", shell_complete=complete.options, help=help_text
+    )
 
 
 threads = click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="CPU threads; default: all.")

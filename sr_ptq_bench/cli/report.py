@@ -44,15 +44,18 @@ def report(out: Path, results: Path, suite: str | None, skip_bad: bool, serve: b
     srq report --serve
     """
     from ..report.site import build, write
-    from .table import say_left_out, suite_records
+    from .table import say_left_out, suite_records, tell_left_out
     from .writable import check_writable
 
     check_writable(out)
     words = ["srq", "report", *(["--suite", suite] if suite else [])]
 
     def make() -> None:
-        records = suite_records(results, suite, say_left_out if skip_bad or serve else None)
-        write(build(records, _published(results), shlex.join(words), live=serve), out)
+        left_out: dict[str, str] = {}
+        records = suite_records(results, suite, say_left_out if skip_bad or serve else None, left_out)
+        if records:
+            write(build(records, _published(results), shlex.join(words), live=serve), out)
+        tell_left_out(left_out, skip_bad or serve)
 
     make()
     click.echo(f"wrote {out / 'index.html'}", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @declared.method
 @declared.bits
+@declared.mixed
 @declared.scale
 @declared.scope
 @declared.suite
@@ -41,9 +43,11 @@ if TYPE_CHECKING:
 @declared.device
 @declared.threads
 @declared.force
+@declared.replace
 def run(
     method: str,
     bits: str,
+    mixed: bool,
     scale: int,
     scope: ScopeName | None,
     suite: str,
@@ -59,12 +63,14 @@ def run(
     device: str,
     threads: int | None,
     force: bool,
+    replace: bool,
 ) -> None:
     """Measure one method at one bit-width and scale, and write a record.
 
     \b
     srq run --method 2dquant --bits 2 --scale 2
     srq run --method percentile --bits w4a8 --scale 4 -o p=1e-4
+    srq run --method dobi --bits 3 --mixed --scale 2
     srq run --method minmax+dqc --bits 3 --scale 2 --test holiday=~/photos
     srq run --method minmax --bits 4 --scale 2 --scope all
     srq run --method 2dquant --bits 2 --scale 2 --seeds 3
@@ -72,7 +78,7 @@ def run(
 
     The method quantizes the network, chooses its bounds and calibrates them. The quantized network is scored beside the
     full-precision (FP) network and bicubic. Results already on this machine are reused; a run that was interrupted
-    continues.
+    continues. A record of the same run that is there already stays: srq says whether the result equals it.
     """
     if seed + seeds - 1 > LARGEST_SEED:
         raise click.BadParameter(f"the last of {seeds} seeds is larger than {LARGEST_SEED}", param_hint="--seeds")
@@ -89,7 +95,7 @@ def run(
     chosen = with_tests(protocol.with_model(model or protocol.model), tests)
     overlap = {} if tile_overlap is None else {"overlap": tile_overlap}
     spec = RunSpec(
-        method=method,
+        method=f"mixed+{method}" if mixed else method,
         bits=Bits.parse(bits),
         scale=parse_scale(scale),
         suite=chosen.with_tiles(Tiles(size=tile, **overlap)) if tile else chosen,
@@ -100,20 +106,28 @@ def run(
     folder = out / "results" / spec.suite.name
     check_writable(folder)
 
-    from ..runs.measure import deliver
-    from ..runs.prepare import prepare
-    from ..runs.session import Session
     from .display import Display
 
     display = Display()
-    session = Session.open(display, plugin_files, device, threads)
+    with display.preparing():
+        from ..runs.measure import deliver
+        from ..runs.prepare import prepare
+        from ..runs.session import Session
+
+        session = Session.open(display, plugin_files, device, threads)
     for each in range(seed, seed + seeds):
-        prepared = prepare(spec.model_copy(update={"seed": each}), session)
-        display.record(*deliver(prepared, session, folder, force))
+        with display.preparing():
+            prepared = prepare(spec.model_copy(update={"seed": each}), session)
+        display.record(*deliver(prepared, session, folder, force, replace), options)
+    click.echo(f"next: {_table_command(spec.suite.name, out)}")
+
+
+def _table_command(suite: str, out: Path) -> str:
+    return shlex.join(["srq", "table", "--suite", suite, *(["--out", str(out)] if out != Path("leaderboards") else [])])
 
 
 def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
-    """The suite with the user's own test sets in place of its own, under a name that no table mixes with it."""
+    """The suite with the user's test sets instead of its own, under a name that keeps it out of the suite's tables."""
     from ..errors import SrqError
     from ..protocol.suite import DataSource
     from ..storage.home import expanded

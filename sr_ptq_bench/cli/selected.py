@@ -48,18 +48,20 @@ class SelectedRuns:
         )
         given = parse_options(options)
 
-        from ..hooks.resolve import options_by_method
-        from ..runs.prepare import prepare
-        from ..runs.session import Session
         from .display import Display
 
         self.display = Display()
-        self.session = Session.open(self.display, plugin_files, device)
-        specs = [
-            spec.model_copy(update={"method": name, "options": own})
-            for name, own in options_by_method(self.session.plugins, methods, given).items()
-        ]
-        self.runs: list[PreparedRun] = [prepare(each, self.session) for each in specs]
+        with self.display.preparing():
+            from ..hooks.resolve import options_by_method
+            from ..runs.prepare import prepare
+            from ..runs.session import Session
+
+            self.session = Session.open(self.display, plugin_files, device)
+            specs = [
+                spec.model_copy(update={"method": name, "options": own})
+                for name, own in options_by_method(self.session.plugins, methods, given).items()
+            ]
+            self.runs: list[PreparedRun] = [prepare(each, self.session) for each in specs]
         self.results = results / protocol.name
         self.title = ", ".join([f"{protocol.model} x{scale}", str(spec.bits), f"suite {protocol.name}", *options])
 

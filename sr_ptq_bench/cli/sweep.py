@@ -42,6 +42,7 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
 @declared.out
 @declared.device
 @declared.force
+@declared.replace
 @click.option("--dry-run", is_flag=True, help="Show the cells, which are done, and how long the others will take.")
 @click.option(
     "--workers",
@@ -65,6 +66,7 @@ def sweep(
     out: Path,
     device: str,
     force: bool,
+    replace: bool,
     dry_run: bool,
     workers: int | None,
     threads: int | None,
@@ -92,12 +94,15 @@ def sweep(
     check_writable(out / "results")
 
     from ..sweep.estimate import in_words
-    from ..sweep.measure_all import measure_all
-    from ..sweep.worker import WorkerConfig
     from .display import Display
 
-    threads = threads or (1 if address else max(1, _own_threads() // workers))
-    config, display = WorkerConfig(plugins, device, threads, force), Display()
+    display = Display()
+    with display.preparing():
+        from ..sweep.measure_all import measure_all
+        from ..sweep.worker import WorkerConfig
+
+        threads = threads or (1 if address else max(1, _own_threads() // workers))
+    config = WorkerConfig(plugins, device, threads, force)
     try:
         if dry_run:
             _show_plan(*_plan(cells, config, out, address, display), workers, display)
@@ -106,9 +111,9 @@ def sweep(
             planned, timings = _plan(cells, config, out, address, display)
             start = time.monotonic()
             with display.sweep(sum(not each.done for each in planned)) as lines:
-                failures = measure_all(planned, engine, timings, lines)
+                failures = measure_all(planned, engine, timings, lines, replace)
     except KeyboardInterrupt:
-        click.echo("srq: interrupted; finished records stay, and the same call goes on from here", err=True)
+        click.echo("srq: interrupted; finished records stay, and the same call continues from here", err=True)
         sys.exit(INTERRUPTED)
     done = sum(each.done for each in planned)
     counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"
@@ -123,7 +128,7 @@ def sweep(
 def _cells(
     file: Path | None, grid: dict[str, Any], plugin_files: tuple[Path, ...]
 ) -> tuple[list[Cell], tuple[Path, ...]]:
-    """The cells of the file or of the words beside it, and the plugin files as absolute paths."""
+    """The cells of the file or of the options, and the plugin files as absolute paths."""
     from ..protocol.run_spec import parse_options
     from ..sweep.grid import GridFields, SweepFile, unfold
 
@@ -187,7 +192,7 @@ def _plan(
 
 
 def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, display: Display) -> None:
-    """The grid, what is done, and the time that the rest will take."""
+    """The grid, the finished cells, and the time that the others will take."""
     from ..sweep.estimate import in_words
 
     missing = [each for each in planned if not each.done]

@@ -1,4 +1,4 @@
-"""`srq verify`: score the state beside a record again."""
+"""`srq verify`: score the state of a record again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..errors import printable
 from . import options as declared
 
 if TYPE_CHECKING:
-    from ..runs.verify import Comparison
+    from ..records.compare import Comparison
 
 DIFFERS = 1
 
 
 @click.command()
-@click.argument("records", metavar="RECORD...", nargs=-1, required=True, type=declared.FILE)
+@click.argument("records", metavar="RECORD|FOLDER...", nargs=-1, required=True, type=declared.FILE)
 @click.option("--suite", metavar="SUITE", help="The suite of the record, if it is not built in: a .toml file.")
 @declared.test
 @click.option("--stamp", is_flag=True, help="Write into each RECORD that this code gives its scores again.")
@@ -32,10 +32,13 @@ def verify(
     plugin_files: tuple[Path, ...],
     device: str,
 ) -> None:
-    """Score the state beside a RECORD again, and compare with the scores in the record.
+    """Score the state of a RECORD again, and compare with the scores in the record.
 
     \b
     srq verify leaderboards/results/sample/minmax-w4a4-x2-*.json
+    srq verify leaderboards/results/sample
+
+    A FOLDER stands for all records in it and in the folders in it.
 
     The state is the quantized network; nothing is calibrated, and the plugins of the method may be missing. Network,
     weights and test images must be those of the record. Exit status 0: all mean scores agree within half of the last
@@ -45,15 +48,18 @@ def verify(
     from ..errors import prefix_error
     from ..protocol.suite import Suite
     from ..records.files import read_result, write_record
-    from ..runs.restore import prepare_recorded, suite_of
-    from ..runs.session import Session
-    from ..runs.verify import stamped
-    from ..runs.verify import verify as compare
     from .display import Display
     from .run import with_tests
 
-    results = {path: read_result(path) for path in records}
-    session, failed = Session.open(Display(), plugin_files, device), False
+    results = {path: read_result(path) for path in _expanded(records)}
+    display = Display()
+    with display.preparing():
+        from ..runs.restore import prepare_recorded, suite_of
+        from ..runs.session import Session
+        from ..runs.verify import stamped
+        from ..runs.verify import verify as compare
+
+        session, failed = Session.open(display, plugin_files, device), False
     for path, result in results.items():
         with prefix_error(str(path)):
             protocol = with_tests(Suite.load(suite or suite_of(result.record)), tests)
@@ -67,6 +73,20 @@ def verify(
             write_record(stamped(run, result.record), path.parent)
         failed |= not holds
     sys.exit(DIFFERS if failed else 0)
+
+
+def _expanded(records: tuple[Path, ...]) -> list[Path]:
+    """The records that are named, and those of folders with what is in them; raises SrqError for a folder without."""
+    from ..errors import SrqError
+    from ..records.files import record_files
+
+    found = []
+    for path in records:
+        inside = [each for folder in (path, *sorted(path.glob("*/"))) for each in record_files(folder)]
+        if path.is_dir() and not inside:
+            raise SrqError(f"{path}: no records in this folder or in the folders in it")
+        found += inside if path.is_dir() else [path]
+    return found
 
 
 def _line(comparison: Comparison) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import SrqError
 from .image_set import list_imported
-from .images import Image, Size, decode, size_of
+from .images.header import Size
+from .images.pixels import Image, decode, size_of
 from .pairs import Listing, list_pairs
 from .photos import photo_path
 from .resize import crop_to_multiple, downscale
@@ -36,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Pairs, each read again when it is asked for, so that memory holds one at a time."""
+    """Pairs; each is read from disk on access, so that memory holds one at a time."""
 
     name: str
     scale: int
@@ -76,7 +77,7 @@ class Dataset:
 
     @cached_property
     def lr_images(self) -> LrImages:
-        """All LR images, read one by one as they are asked for."""
+        """All LR images, each read on access."""
         return LrImages(self)
 
     @cached_property
@@ -93,7 +94,7 @@ class Dataset:
 
 
 class LrImages:
-    """The LR images of a dataset, each read when it is first asked for and kept from then on."""
+    """The LR images of a dataset; each is read on first access and kept."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -112,7 +113,7 @@ class LrImages:
 
 
 def load_dataset(name: str, source: DataSource, scale: int, images: Path | None = None) -> Dataset:
-    """Check all names and headers of a source and return its pairs, whose pixels are read when asked for.
+    """Check all names and headers of a source and return its pairs; pixels are read on access.
 
     `images` is the folder of the available image sets, for a source that names some.
     """

@@ -21,7 +21,7 @@ LARGEST_FILE = 2**16
 
 
 class ImportedSet(BaseModel):
-    """What an import found out and nobody should find out again: `import.json`, written last."""
+    """What an import has computed once: `import.json`, written last."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class ImportedSet(BaseModel):
     sha256: dict[int, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
     """By scale, what `Dataset.sha256` finds when it reads every image."""
     bytes: dict[str, int]
-    """The size of every LMDB, by which a changed one is noticed."""
+    """The size of every LMDB; a changed LMDB has another size."""
 
     @model_validator(mode="after")
     def _every_scale(self) -> Self:

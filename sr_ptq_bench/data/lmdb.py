@@ -13,18 +13,9 @@ from ..errors import SrqError
 from ..storage.files import too_large
 from ..storage.text import read_text
 from ..storage.working_folder import working_folder
-from .images import (
-    LARGEST_FILE,
-    MAX_PIXELS,
-    Image,
-    Size,
-    check_bytes,
-    check_image,
-    encode_png,
-    list_images,
-    read_image,
-    size_of,
-)
+from .images.folder import list_images
+from .images.header import LARGEST_FILE, MAX_PIXELS, Size, check_bytes, check_image
+from .images.pixels import Image, encode_png, read_image, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -33,7 +24,7 @@ if TYPE_CHECKING:
 SUFFIX = ".lmdb"
 DATA = "data.mdb"
 
-# BasicSR takes what stands before the first dot of a line as the key and encodes it as ASCII.
+# BasicSR takes the text before the first dot of a line as the key and encodes it as ASCII.
 _KEY = r"[ -\-0-\[\]-~]{1,255}"  # printable ASCII without dot, slash and backslash
 _LINE = re.compile(rf"({_KEY})\.[A-Za-z0-9]{{1,8}} \(([0-9]{{1,7}}),([0-9]{{1,7}}),([13])\) [0-9]{{1,2}}")
 _HEADER_BYTES = 2**20
@@ -83,7 +74,7 @@ def check_lmdb(folder: Path) -> dict[str, Size]:
 
 
 def _size(entry: memoryview, name: str) -> Size:
-    """The size of an image by the begin of an entry, or by the whole where long metadata come first."""
+    """The size of an image by the start of an entry, or by the whole entry if long metadata come first."""
     try:
         return check_bytes(bytes(entry[:_HEADER_BYTES]), name)
     except SrqError:
@@ -137,7 +128,7 @@ def write_lmdb(source: Path, destination: Path) -> int:
 def pack(destination: Path, sizes: Mapping[str, Size], read: Callable[[str], Image]) -> None:
     """Write images, given their sizes by key and a function that reads them, as an LMDB in BasicSR's format.
 
-    The destination appears when it is complete. BasicSR's own function ends the process where it exists
+    The destination appears when it is complete. BasicSR's own function ends the process if it exists
     already, sizes the map by the first image, and lets equal base names overwrite each other.
     """
     _check_destination(destination)
@@ -179,7 +170,7 @@ def _fill(folder: Path, sizes: Mapping[str, Size], read: Callable[[str], Image])
 
 
 def _map_size(sizes: Collection[Size]) -> int:
-    """Bytes enough for every image: a PNG is hardly larger than its pixels, and pages are rounded up."""
+    """Enough bytes for every image: a PNG is hardly larger than its pixels, and pages are rounded up."""
     raw = sum((3 * size.width + 1) * size.height for size in sizes)
     return raw + raw // 8 + 2**16 * len(sizes) + 2**24
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrqError
 from .datasets import lr_size
-from .images import decode, write_image
+from .images.pixels import decode, write_image
 from .resize import crop_to_multiple, downscale
 from .stores import open_store
 

@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF files without what does not decide their pixels: texts, colour profiles, dates, thumbnails."""
+"""PNG, JPEG and TIFF files without the parts that do not affect their pixels: texts, colour profiles, thumbnails."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _TIFF_PIXELS = frozenset(
 )
 """Tags of size, layout, compression and colours."""
 _LARGEST_KEPT = 2**20
-"""Bytes of EXIF data that are kept; more are a picture, not an orientation."""
+"""Bytes of EXIF data that are kept; larger data hold a picture, not only an orientation."""
 _START_OF_PIXELS = 64
 _REST = b""
 _SCAN = 0xDA
 _COMMENT, _APPLICATIONS = 0xFE, range(0xE0, 0xF0)
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _OF_DECODERS = (b"JFIF\0", b"Adobe")
-"""How those segments of applications begin that tell a decoder the colours."""
+"""The first bytes of application segments that tell a decoder the colours."""
 
 
 class _Part(NamedTuple):
@@ -39,14 +39,14 @@ class _Part(NamedTuple):
 
 
 def has_metadata(start: bytes) -> bool:
-    """Whether a file that begins so is of a format whose metadata are known here."""
+    """Whether these first bytes are of a format whose metadata can be removed here."""
     return start.startswith((PNG, JPEG, *TIFF))
 
 
 def without_metadata(file: BinaryIO, whole: bool = True, keep_exif: bool = False) -> bytes:
     """The PNG, JPEG or TIFF with the parts that decide its pixels, and with EXIF data if they are asked for.
 
-    A PNG or JPEG that is not asked for as a whole ends where its pixels begin. Damage stays as it is.
+    Without `whole`, a PNG or JPEG ends where its pixels begin. Damage stays as it is.
     """
     file.seek(0)
     start = file.read(len(PNG))

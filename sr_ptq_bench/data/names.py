@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import SrqError
-from .images import SUFFIXES
+from .images.formats import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def split_pattern(path: str, scale: int) -> tuple[Path, str | None]:
-    """A folder, and the pattern of the names in it where the path ends in one; raises SrqError for a misplaced {name}.
+    """A folder, and the pattern at the end of the path, if any; raises SrqError for a misplaced {name}.
 
     >>> split_pattern("Set5/X{scale}/{name}_LR.png", 2)
     (PosixPath('Set5/X2'), '{name}_LR.png')
@@ -31,7 +31,7 @@ def split_pattern(path: str, scale: int) -> tuple[Path, str | None]:
 
 
 def same_on_every_system(name: str) -> str:
-    """The name with each accent as one character with its letter (NFC); macOS keeps the two apart (NFD)."""
+    """The name with each accented letter as one character (NFC); macOS writes two (NFD)."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -58,7 +58,7 @@ def keys_by_name(keys: Mapping[str, T], pattern: str | None = None) -> dict[str,
 
 
 def _name_in(file: str, pattern: str | None) -> str | None:
-    """What stands for {name} in the name of a file; None if the pattern is another."""
+    """The part of a file's name that {name} matches; None if the name does not fit the pattern."""
     if pattern is None:
         return _stem(file)
     stem = _stem(same_on_every_system(pattern))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import SrqError
-from .images import Image, Size, decode, portable
+from .images.header import Size
+from .images.pixels import Image, decode, portable
 from .names import lr_names
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Listing(NamedTuple):
     """Checked pairs: names, sizes of the LR images, and functions from an index to the pixels.
 
-    `read` gives (LR, HR), `read_lr` LR alone. `sha256` is the dataset's, where it is known without reading every image.
+    `read` gives (LR, HR), `read_lr` LR alone. `sha256` is the dataset's, if it is known without reading every image.
     """
 
     names: tuple[str, ...]
@@ -52,14 +53,14 @@ def list_pairs(hr: Store, lr: Store, scale: int, where: str) -> Listing:
 
 
 def _check_fit(hr: Size, lr: Size, scale: int, where: str) -> None:
-    """HR may exceed the multiple of LR by less than the scale; BasicSR crops it there."""
+    """HR may be larger than LR times the scale by less than the scale; BasicSR crops it."""
     if any(not 0 <= large - scale * small < scale for large, small in zip(hr, lr, strict=True)):
         raise SrqError(f"{where}: HR and LR do not fit the scale: HR is {hr}, LR {lr}; expected x{scale}")
 
 
 @dataclass(frozen=True)
 class _Client:
-    """What BasicSR's dataset asks for bytes: checked ones, which its decoder reads as ours does."""
+    """The file client of BasicSR's dataset: it gives checked bytes, which BasicSR decodes as we do."""
 
     gt: Store
     lq: Store

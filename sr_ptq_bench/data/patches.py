@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Images(Protocol):
-    """A list of images, or what reads them as they are asked for."""
+    """A list of images, or an object that reads them on access."""
 
     def __len__(self) -> int: ...
 
@@ -28,7 +28,7 @@ class Images(Protocol):
 class Batches:
     """Calibration patches, and an endless supply of augmented ones cut from the same images.
 
-    `patches` is (N, S, S, 3) uint8; `images` are LR images (H, W, 3) uint8. All tensors handed out are
+    `patches` is (N, S, S, 3) uint8; `images` are LR images (H, W, 3) uint8. All tensors are returned as
     (B, 3, S, S) float32 in [0, 1] on `device`.
     """
 

@@ -1,6 +1,6 @@
-"""Sample photographs that come inside the scikit-image wheel: real images without any download.
+"""Sample photographs from the installed scikit-image: real images without any download.
 
-Their checksums are part of the protocol, since a score is comparable on the same pixels only.
+Their checksums are part of the protocol, because scores compare only on the same pixels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..errors import SrqError, unknown
 from ..storage.files import sha256_of
 
 if TYPE_CHECKING:
-    from .images import Image
+    from .images.pixels import Image
 
 PHOTOS = {
     "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
@@ -39,7 +39,7 @@ def photo_names() -> list[str]:
 
 
 def photo_path(name: str) -> Path:
-    """The file of a sample photo; raises SrqError if it is missing or its checksum is another."""
+    """The file of a sample photo; raises SrqError if it is missing or has another checksum."""
     if name not in _FILES:
         raise unknown("photo", name, _FILES)
     path = _folder() / _FILES[name]
@@ -53,7 +53,7 @@ def photo_path(name: str) -> Path:
 
 def load_photo(name: str) -> Image:
     """A sample photo as (H, W, 3) uint8 RGB; grey ones are read as RGB."""
-    from .images import read_image
+    from .images.pixels import read_image
 
     return read_image(photo_path(name))
 

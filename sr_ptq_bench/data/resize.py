@@ -2,7 +2,7 @@
 
 MATLAB's imresize makes the LR images of every SR benchmark. No library reproduces it to the bit: BasicSR's
 port works in float32 and does not round between the two passes, OpenCV and Pillow have another kernel or
-other rounding. Here the weights are exact integers, so that no sum depends on floating point.
+other rounding. Here the weights are exact integers, so no sum depends on floating point.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..errors import SrqError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .images import Image, Integers
+    from .images.pixels import Image, Integers
 
 KERNEL_WIDTH = 4
 
@@ -109,8 +109,8 @@ def downscale(hr: Image, scale: int) -> Image:
 def upscale(lr: Image, scale: int) -> Image:
     """Bicubic enlargement with MATLAB's kernel, the bicubic row of SR tables; uint8 RGB in and out.
 
-    It is rounded once, at the end and half to even, as the output of a network is. Rounding between the
-    passes as well, like `bicubic`, costs 0.001 to 0.005 dB on Set5.
+    It is rounded once, at the end and half to even, as the output of a network is. Rounding also between the
+    passes, as `bicubic` does, costs 0.001 to 0.005 dB on Set5.
     """
     rows, first = _sum_rows(lr, Fraction(scale))
     total, second = _sum_rows(rows.transpose(1, 0, 2), Fraction(scale))
@@ -120,9 +120,9 @@ def upscale(lr: Image, scale: int) -> Image:
 def bilinear_upscale(lr: Image, scale: int) -> Image:
     """Bilinear enlargement as torch's (half-pixel centres, not antialiased), rounded; uint8 RGB in and out.
 
-    2DQuant's tables call this row Bicubic. At x2 and x4 many values end in a half, which rounding error then carries
+    2DQuant's tables call this row Bicubic. At x2 and x4 many values end in a half, and a rounding error moves them
     up or down: torch's own result depends on its number of threads (up to 0.0002 dB on Set5). So the arithmetic is
-    spelt out, in float64 on [0, 1], columns before rows.
+    written out here, in float64 on [0, 1], columns before rows.
     """
     values = lr / np.float64(255)
     for axis in (1, 0):

@@ -1,4 +1,4 @@
-"""Where images lie: a folder of files, or an LMDB in BasicSR's format; both are read alike."""
+"""Images in a folder of files, or in an LMDB in BasicSR's format; both are read in the same way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import SrqError
-from .images import Size, check_image, list_images, read_file
+from .images.folder import list_images
+from .images.header import Size, check_image
+from .images.pixels import read_file
 from .lmdb import check_lmdb, is_lmdb, read_entry
 from .names import by_name, keys_by_name, split_pattern
 
@@ -58,7 +60,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Entries:
-    """Entries of an LMDB by name, where keys carry more than the name."""
+    """Entries of an LMDB by name, if keys are longer than the name."""
 
     folder: Path
     keys: Mapping[str, str]
@@ -84,7 +86,7 @@ class Entries:
 
 
 def open_store(path: Path | str, scale: int) -> Store:
-    """A folder of images or an LMDB, whose path may hold {scale} and end in a pattern with {name}; raises SrqError."""
+    """A folder of images or an LMDB; the path may hold {scale} and end in a pattern with {name}. Raises SrqError."""
     folder, pattern = split_pattern(str(path), scale)
     store: Store
     if is_lmdb(folder):

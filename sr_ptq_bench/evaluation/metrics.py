@@ -1,4 +1,4 @@
-"""PSNR and SSIM on the Y channel, as the field reports them; BasicSR's functions do the work."""
+"""PSNR and SSIM on the Y channel, as SR papers report them, by BasicSR's functions."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ScoreLog(Protocol):
-    """The scores of images that are known already, by test set and name, to which new ones are appended."""
+    """Known scores of images, by test set and name; new ones are appended."""
 
     def keys(self) -> Iterable[tuple[str, str]]:
         """Test set and image of all known scores."""
@@ -41,10 +41,12 @@ Upscaler = Callable[[np.ndarray], np.ndarray]
 """From LR to SR: (H, W, 3) uint8 -> (sH, sW, 3) uint8."""
 
 
-def network_upscaler(model: SRModel, tiles: Tiles | None, seed: int) -> Upscaler:
-    """The upscaler that a network is; it sees an image in tiles or whole.
+def network_upscaler(
+    model: SRModel, tiles: Tiles | None, seed: int, after_tile: Callable[[], None] = lambda: None
+) -> Upscaler:
+    """The upscaler that a network is; it sees an image in tiles or whole, and calls `after_tile` after each.
 
-    A network that draws random numbers draws the same ones for every image, whatever was upscaled before.
+    A network that draws random numbers draws the same ones for every image.
     Raises SrqError if the network's output has another shape or is not finite.
     """
     scale = model.scale
@@ -69,6 +71,7 @@ def network_upscaler(model: SRModel, tiles: Tiles | None, seed: int) -> Upscaler
                 sr[_times(rows, scale), _times(columns, scale)] = seen[
                     _times(rows, scale, top), _times(columns, scale, left)
                 ]
+                after_tile()
         return sr
 
     see = tiled if tiles else whole
@@ -87,7 +90,7 @@ def _times(kept: tuple[int, int], scale: int, origin: int = 0) -> slice:
 
 
 def interpolations(scale: int) -> dict[str, Upscaler]:
-    """The two upscalers without a network that stand beside every score."""
+    """The two upscalers without a network, which are the references of every score."""
     return {"bicubic": lambda lr: upscale(lr, scale), "bilinear": lambda lr: bilinear_upscale(lr, scale)}
 
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Tile(NamedTuple):
-    """Along one axis, in LR pixels: the network sees `seen`, and of its output `kept` stays; both are [start, stop)."""
+    """Along one axis, in LR pixels: the network sees `seen`, and `kept` of its output stays; both are [start, stop)."""
 
     seen: tuple[int, int]
     kept: tuple[int, int]
 
 
 def check_tiles(tiles: Tiles | None, model: SRModel) -> None:
-    """Raise SrqError unless tiles begin where windows do: a window that is cut elsewhere is another window."""
+    """Raise SrqError unless tiles begin where windows begin: otherwise the windows would be different ones."""
     for name, length in (("tile", tiles.size), ("tile overlap", tiles.overlap)) if tiles else ():
         if length % model.size_multiple:
             down = length - length % model.size_multiple
@@ -32,9 +32,9 @@ def check_tiles(tiles: Tiles | None, model: SRModel) -> None:
 
 
 def along(length: int, tiles: Tiles, window: int) -> Iterator[Tile]:
-    """The tiles along an axis of `length` LR pixels, each seen with `overlap` more on both sides where there is more.
+    """The tiles along an axis of `length` LR pixels, each seen with up to `overlap` more pixels on both sides.
 
-    Every tile is seen from a multiple of the window on; the last one sees one whole window at least.
+    The seen part begins at a multiple of the window; the last one holds at least one whole window.
     """
     for start in range(0, length, tiles.size):
         stop = min(start + tiles.size, length)

@@ -1,4 +1,4 @@
-"""What the host checks of what a plugin returns; every error names the plugin."""
+"""The host's checks of the values that a plugin returns; every error names the plugin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import SrqError, prefix_error, unknown
 from ..protocol.bits import Bits
 from ..quantization.network import SRModel
-from ..quantization.products import module_of
+from ..quantization.products.product import module_of
 from ..quantization.quantizer import Bounds, Quantizer
 from ..quantization.student import site_elements
 from ..quantization.training import CalibrationLog
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..quantization.student import Student
 
 LARGEST_FIGURES = 2**22
-"""Bytes of JSON: what a record can hold and be read again."""
+"""Bytes of JSON; a larger log would make the record too large to be read."""
 _FIGURES: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[Text, Figure])
 
 
@@ -52,7 +52,7 @@ def check_options(plugin: str, options: object) -> None:
 
 
 def check_bits(chosen: object, student: Student, bits: Bits) -> None:
-    """Raise SrqError unless `srq_choose_bits` returned 2 to 8 bits by site, whose means are at most `bits`."""
+    """Raise SrqError unless `srq_choose_bits` returned 2 to 8 bits by site, with means of at most `bits`."""
     if not isinstance(chosen, Mapping):
         raise SrqError(f"srq_choose_bits returns a {type(chosen).__name__}; expected bits by site")
     for name, width in chosen.items():
@@ -72,7 +72,7 @@ def check_bits(chosen: object, student: Student, bits: Bits) -> None:
 
 
 def check_model(plugin: str, model: object, scale: int) -> None:
-    """Raise SrqError unless `srq_load_model` returned an SRModel of this scale, whose layers exist and can be run."""
+    """Raise SrqError unless `srq_load_model` returned an SRModel of this scale with layers that exist."""
     with blame_plugin(plugin):
         if not isinstance(model, SRModel):
             raise SrqError(f"srq_load_model returns a {type(model).__name__}; expected an SRModel")
@@ -101,13 +101,14 @@ def check_finite(network: nn.Module) -> None:
     """Raise SrqError unless all parameters are finite."""
     for name, parameter in network.named_parameters():
         if not torch.isfinite(parameter).all():
-            raise SrqError(f"the network's {name} has values that are not finite")
+            whose = "quantizer" if isinstance(network, Quantizer) else "network"
+            raise SrqError(f"the {whose}'s {name} has values that are not finite")
 
 
 def check_quantizer(quantizer: object, site: Site) -> None:
     """Raise SrqError unless `srq_make_quantizer` returned a Quantizer of this site, with bits that can be counted.
 
-    From then on every result of the quantizer is checked.
+    After that every result of the quantizer is checked.
     """
     if not isinstance(quantizer, Quantizer):
         raise SrqError(f"srq_make_quantizer returns a {type(quantizer).__name__}; expected a Quantizer")
@@ -119,7 +120,7 @@ def check_quantizer(quantizer: object, site: Site) -> None:
 
 
 def check_enabled(quantizer: Quantizer) -> None:
-    """Raise SrqError if the quantizer is off: what is scored has all of them on."""
+    """Raise SrqError if the quantizer is off: a student is scored with all quantizers on."""
     if not quantizer.enabled:
         raise SrqError("the quantizer is off, and would be scored as if it were on; give it more bits instead")
 
@@ -145,7 +146,7 @@ def shapes(student: Student) -> dict[str, torch.Size]:
 
 
 def check_student(student: Student, before: Mapping[str, torch.Size] | None = None) -> None:
-    """Raise SrqError unless weights kept their shapes and all parameters, bounds among them, are finite."""
+    """Raise SrqError unless weights kept their shapes and all parameters, also the bounds, are finite."""
     for name, shape in (before or {}).items():
         if student.weights[name].shape != shape:
             found = tuple(student.weights[name].shape)
@@ -183,7 +184,7 @@ def checked_log(plugin: str, log: CalibrationLog) -> CalibrationLog:
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
             raise SrqError(f"plugin '{plugin}': log entry '{key}': {reason}") from error
-        except ValueError as error:  # a number of more digits than Python writes
+        except ValueError as error:  # an integer with more digits than Python prints
             raise SrqError(f"plugin '{plugin}': log entry '{key}': {error}") from error
         if size > LARGEST_FIGURES:
             raise SrqError(f"plugin '{plugin}': log entry '{key}' takes {size} bytes; a record holds {LARGEST_FIGURES}")
@@ -204,7 +205,7 @@ def _number(value: Any, what: str) -> float:
     """A score: a number or +inf (the PSNR of equal images); raises SrqError otherwise."""
     try:
         number = float(value)
-    except Exception as error:  # a tensor of two numbers, for one, raises RuntimeError
+    except Exception as error:  # a tensor of two numbers raises RuntimeError, for example
         raise SrqError(f"{what} is {value!r}; expected a number") from error
     if isnan(number) or number == -inf:
         raise SrqError(f"{what} is {number}; expected a number or inf")

@@ -23,10 +23,10 @@ _LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib
 
 
 def code_sha256(name: str, file: Path) -> str:
-    """The SHA-256 of a module and of all code that belongs to it; neither its path nor its formatting counts.
+    """The SHA-256 of a module and of all code that belongs to it; path and formatting do not count.
 
-    To a module of a package belongs the whole package; to a single file every local module that it imports, directly
-    or through others. Local is what is neither of the standard library, nor installed, nor of this package.
+    A module of a package counts with the whole package; a single file with every local module that it imports,
+    directly or through others. Modules of the standard library, installed ones and those of this package are not local.
     """
     importlib.invalidate_caches()  # a helper may have been written a moment ago
     files = {"": file}

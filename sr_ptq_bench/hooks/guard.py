@@ -1,4 +1,4 @@
-"""Calling the code of a plugin: what it raises names it, and what it changes in torch is put back."""
+"""Calls the code of a plugin: its exceptions name the plugin, and torch's settings are restored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def guarded(what: str) -> Iterator[None]:
 
 @contextmanager
 def torch_defaults() -> Iterator[None]:
-    """Put torch's default type, device and gradients back where they were."""
+    """Restore torch's default type, default device and gradient mode."""
     dtype, grad, device = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device()
     try:
         yield

@@ -12,12 +12,14 @@ from .checks import (
     check_bits,
     check_bounds,
     check_enabled,
+    check_finite,
     check_outputs,
     check_quantizer,
     check_student,
     checked_log,
     shapes,
 )  # fmt: skip
+from .guard import guarded
 from .options import option_values
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ..data.patches import Batches
     from ..progress import Progress
     from ..protocol.bits import Bits
+    from ..protocol.types import OptionValue
     from ..quantization.distribution import Distribution
     from ..quantization.network import Teacher
     from ..quantization.quantizer import Bounds, Quantizer, Site
@@ -51,6 +54,14 @@ class Method:
     def initializer(self) -> str:
         """The plugin that chooses bounds."""
         return next(self._with_hook("srq_init_bounds"))
+
+    def parts(self) -> dict[str, dict[str, OptionValue]]:
+        """The parts that the plugins name, each with the options that leave it out."""
+        return {
+            part: {f"{component}.{key}": value for key, value in values.items()}
+            for component, options in self.options.items()
+            for part, values in (type(options).parts() if options else {}).items()
+        }
 
     @cached_property
     def calibrator(self) -> str | None:
@@ -80,7 +91,7 @@ class Method:
         return getattr(self.plugins.hook(plugin), hook)(options=self.options.get(plugin), **arguments)
 
     def choose_bits(self, student: Student, batches: Batches, bits: Bits) -> dict[str, int]:
-        """The bits of sites that the method chooses itself; none for a method without that hook."""
+        """The bits of sites that the method chooses; empty for a method without that hook."""
         for plugin in self._with_hook("srq_choose_bits"):
             chosen = self._call(plugin, "srq_choose_bits", student=student, batches=batches, bits=bits)
             if chosen is not None:
@@ -115,15 +126,26 @@ class Method:
             self.initializer, "srq_init_bounds", site=site, distribution=distribution, bits=bits
         )
         if bounds is None:
-            raise SrqError(f"method '{self.name}' gives no bounds for site {site.name}")
+            expected = "expected Bounds(lower, upper) for every site; is a `return` missing?"
+            raise SrqError(f"plugin '{self.initializer}', site {site.name}: srq_init_bounds returns None; {expected}")
         with blame_plugin(self.initializer, site.name):
             check_bounds(bounds, distribution)
         return bounds
 
+    def initialize(self, quantizer: Quantizer, distribution: Distribution) -> None:
+        """Set the bounds of a quantizer, and what else it has, from the distribution of its site."""
+        quantizer.set_bounds(self.init_bounds(quantizer.site, distribution, quantizer.bits))
+        plugin, site = quantizer.maker.plugin if quantizer.maker else self.initializer, quantizer.site.name
+        with guarded(f"plugin '{plugin}' fails in fit, site {site}"):
+            quantizer.fit(distribution)
+        with blame_plugin(plugin, site):
+            check_finite(quantizer)
+            quantizer.bounds.tensors()
+
     def calibrate(
         self, student: Student, teacher: Teacher, batches: Batches, progress: Progress, checkpoint: Checkpoint
     ) -> CalibrationLog:
-        """Train the student; what the calibrator says of itself, nothing if the method has no calibrator."""
+        """Train the student and return the calibrator's log; an empty log if the method has no calibrator."""
         if self.calibrator is None:
             return {}
         log: CalibrationLog | None = self._call(
@@ -141,7 +163,7 @@ class Method:
 
 @dataclass(frozen=True)
 class RecordedMethod(Method):
-    """The method of a record if some of its plugins are missing here; it suffices to score the state of the record."""
+    """The method of a record if some of its plugins are missing here; it is enough to score the record's state."""
 
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class PluginOptions(BaseModel):
     """Base of the class `Options` of a plugin: immutable, unknown keys are refused with the nearest name.
 
-    A subclass may name `presets`, sets of values; it then has an option `preset` that chooses one of them, and each
-    value that is given beside it replaces the value of the preset.
+    A subclass may name `presets`, sets of values. It then has an option `preset` that chooses one of them; values that
+    are given too replace those of the preset.
+    It may name `parts`, which an ablation leaves out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,6 +27,11 @@ class PluginOptions(BaseModel):
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, OptionValue]]:
         """Named sets of values; none by default."""
+        return {}
+
+    @classmethod
+    def parts(cls) -> Mapping[str, Mapping[str, OptionValue]]:
+        """The parts that `srq ablate parts` leaves out, each with the values that do so; none by default."""
         return {}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Single plugins: those installed, those given as files; their hooks and their code."""
+"""A plugin, installed or given as a file: its hooks and its code."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 OWN = "sr_ptq_bench"
 BLOCKED = "SRQ_DISABLE"
-"""The environment variable that names plugins which are not even imported."""
+"""The environment variable with the names of plugins that are not imported at all."""
 OPTIONS = "Options"
 """The attribute of a plugin's module that holds the class of its options."""
+RENAMED = {"Options": "PluginOptions", "Figures": "CalibrationLog"}
+"""Public names of earlier versions, and those of today."""
 METHOD_HOOKS = (
     "srq_compose",
     "srq_init_bounds",
@@ -39,13 +41,15 @@ METHOD_HOOKS = (
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin: its name, the distribution that it came with, its module, and the SHA-256 of its code when loaded."""
+    """A plugin: its name, its distribution, its module, and the SHA-256 of its code when it was loaded."""
 
     name: str
     distribution: str
     version: str
     module: object
     code: str
+    is_file: bool = False
+    """Whether it was given as a file."""
 
     def hooks(self) -> list[str]:
         """Names of the hooks that the plugin implements."""
@@ -59,11 +63,11 @@ class Plugin:
 
     @property
     def maker(self) -> Maker:
-        """What a state says of quantizers that only this plugin knows."""
+        """The entry in a state for quantizers that only this plugin knows."""
         return Maker(self.name, f"{self.distribution} {self.version}")
 
     def is_built_in(self) -> bool:
-        """Whether the plugin belongs to this project's own distribution, whose version says what its code is."""
+        """Whether the plugin belongs to this project's own distribution, so that the version identifies its code."""
         return self.distribution == OWN
 
     def is_method(self) -> bool:
@@ -85,16 +89,16 @@ def installed() -> Iterator[Plugin]:
         except (Exception, SystemExit) as error:
             raise SrqError(
                 f"plugin '{entry.name}' of {distribution} {version} fails to import: "
-                f"{type(error).__name__}: {error}; mend it, or block it with {BLOCKED}={entry.name}"
+                f"{_described(error)}; repair it, or block it with {BLOCKED}={entry.name}"
             ) from error
         yield Plugin(entry.name, distribution, version, module, _code_of(module, version))
 
 
 def of_file(path: Path) -> Plugin:
-    """A plugin given as a file, which it is named after; raises SrqError that names it."""
+    """A plugin given as a file, with the name of the file; raises SrqError that names it."""
     module = _imported(path)
     code = code_sha256(module.__name__, path.resolve())
-    return Plugin(path.stem, path.name, f"sha256 {code[:12]}", module, code)
+    return Plugin(path.stem, path.name, f"sha256 {code[:12]}", module, code, is_file=True)
 
 
 def _code_of(module: object, version: str) -> str:
@@ -114,14 +118,23 @@ def _imported(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise SrqError(f"plugin file {path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses and pydantic look up annotations that are text
+    sys.modules[spec.name] = module  # dataclasses and pydantic look up annotations there
     folder = str(path.resolve().parent)
     if folder not in sys.path:
-        sys.path.append(folder)  # a helper beside the file is found, as for a script
+        sys.path.append(folder)  # a helper module in the same folder is found, as for a script
     try:
         with torch_defaults():
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise SrqError(f"plugin file {path} fails to import: {type(error).__name__}: {error}") from error
+        raise SrqError(f"plugin file {path} fails to import: {_described(error)}") from error
     return module
+
+
+def _described(error: BaseException) -> str:
+    """An exception of an import, and today's name where an earlier one was asked for."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, ImportError) and error.name == OWN:
+        renamed = (f"{old} is called {new} now" for old, new in RENAMED.items() if f"'{old}'" in str(error))
+        text = "; ".join([text, *renamed])
+    return text

@@ -1,7 +1,8 @@
-"""All plugins of one process, and asking them."""
+"""All plugins of one process, and the calls of their hooks."""
 
 from __future__ import annotations
 
+from inspect import signature
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from ..quantization.network import SRModel
     from .options import PluginOptions
 
+REMOVED = {"srq_options": "the hook srq_options is gone; write `class Options(PluginOptions)` in the plugin's module"}
+"""What to do in place of hooks that earlier versions had."""
+
 
 class Plugins:
     """All plugins of one process: those installed and those given as files."""
@@ -43,11 +47,16 @@ class Plugins:
         """Register a plugin; raises SrqError for a name that is taken or a hook with unknown arguments."""
         if plugin.name in self.plugins:
             other = self.plugins[plugin.name]
-            raise SrqError(f"two plugins are called '{plugin.name}': {other.distribution} and {plugin.distribution}")
+            both = f"{other.distribution} and {plugin.distribution}"
+            raise SrqError(
+                f"two plugins are called '{plugin.name}': {both}; rename one"
+                + ("" if other.is_file else f", or block the installed one with {BLOCKED}={plugin.name}")
+            )
         try:
             self.manager.register(plugin.module, plugin.name)
         except pluggy.PluginValidationError as error:
-            raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {_one_line(error)}") from error
+            reason = self._unknown_argument(plugin) or " ".join(str(error).split())
+            raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {reason}") from error
         except ValueError as error:
             other = next(p for p in self.plugins.values() if p.module is plugin.module)
             raise SrqError(f"plugins '{other.name}' and '{plugin.name}' are the same module; keep one") from error
@@ -57,7 +66,7 @@ class Plugins:
         self.plugins[plugin.name] = plugin
 
     def _check_functions(self, plugin: Plugin) -> None:
-        """Raise SrqError for what bears a hook's name and would never be called."""
+        """Raise SrqError for an attribute that is named like a hook and would never be called."""
         found = {caller.name for caller in self.manager.get_hookcallers(plugin.module) or ()}
         marked = plugin.hooks()
         for name in dir(plugin.module):
@@ -68,12 +77,24 @@ class Plugins:
             if hasattr(hookspecs, name) and name.startswith(f"{GROUP}_"):
                 raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} lacks @hookimpl")
 
+    def _unknown_argument(self, plugin: Plugin) -> str:
+        """The first argument that a function of the plugin asks for and its hook does not have; "" if all exist."""
+        for hook in plugin.hooks():
+            if not hasattr(hookspecs, hook):
+                continue
+            known = signature(getattr(hookspecs, hook)).parameters
+            for argument in signature(getattr(plugin.module, hook)).parameters:
+                if argument not in known:
+                    return f"{hook}: {unknown('argument', argument, known)}"
+        return ""
+
     def _pending(self, error: pluggy.PluginValidationError) -> str:
         """A hook that no specification knows: most likely misspelt."""
         name = self.manager.get_name(error.plugin) or ""
         known = [hook for hook in dir(hookspecs) if hook.startswith("srq_")]
         misspelt = next(hook for hook in self.plugins[name].hooks() if hook not in known)
-        return f"plugin '{name}' of {self.plugins[name].distribution}: {unknown('hook', misspelt, known)}"
+        remedy = REMOVED.get(misspelt) or unknown("hook", misspelt, known)
+        return f"plugin '{name}' of {self.plugins[name].distribution}: {remedy}"
 
     def code(self, names: Iterable[str]) -> dict[str, str]:
         """The code of these plugins and of all metrics, by name in alphabetical order."""
@@ -91,7 +112,7 @@ class Plugins:
             return options_class.parse(values) if options_class else None
 
     def hook(self, name: str) -> Any:
-        """The hooks of one plugin; what it raises becomes a PluginError that names both, unless it is an SrqError."""
+        """The hooks of one plugin; other exceptions than SrqError become a PluginError that names both."""
         return _Hooks(self, name)
 
     def load_model(self, name: str, scale: int, weights: Path) -> tuple[SRModel, str]:
@@ -144,7 +165,3 @@ class _Hooks:
                 return call(**arguments)
 
         return call_guarded
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

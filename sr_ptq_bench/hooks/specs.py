@@ -47,8 +47,8 @@ def srq_load_model(name: str, scale: int, weights: Path) -> SRModel | None:
     """Load the network called `name` for `scale` from the tensors in `weights`.
 
     Called once per run, on all plugins; return None for a name that is not yours. Two plugins that load one name are
-    an error. Raise SrqError if the weights do
-    not fit. Read tensors only (`sr_ptq_bench.read_weights`), never pickled code.
+    an error. Raise SrqError if the weights do not fit. Read only tensors (`sr_ptq_bench.read_weights`),
+    never pickled code.
     """
 
 
@@ -63,7 +63,7 @@ def srq_choose_bits(student: Student, batches: Batches, bits: Bits, options: Any
 
 @hookspec(firstresult=True)
 def srq_make_quantizer(site: Site, bits: int, options: Any) -> Quantizer | None:
-    """Make the quantizer of one site, where a method has its own (per channel, logarithmic, twin-uniform).
+    """Make the quantizer of one site, if a method has its own (per channel, logarithmic, twin-uniform).
 
     Called per site while the student is built. Default: uniform, asymmetric, per tensor.
     """
@@ -91,9 +91,9 @@ def srq_calibrate(
 ) -> CalibrationLog | None:
     """Train the student in place to match the teacher: bounds, weights, biases, norms.
 
-    Called once, after the bounds are set. It may change tensors, not add or remove them. Return what is worth keeping
-    in the record: losses, which checkpoint was kept. What the teacher computes without gradients is shared by all runs
-    that ask for the same patches. Without `checkpoint` a killed run calibrates again from the start; `Training` uses
+    Called once, after the bounds are set. It may change tensors, not add or remove them. Return a log for the
+    record: losses, which checkpoint was kept. Outputs of the teacher without gradients are shared by all runs on the
+    same patches. Without `checkpoint` a killed run calibrates again from the start; `Training` uses
     it.
     """
 

@@ -21,14 +21,14 @@ from ..storage.archive_files import HeaderError, Metered, open_tar, open_zip, ta
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Images hardly shrink when they are packed, so that an archive unpacks to about its own size.
+# Packing hardly shrinks images, so an archive unpacks to about its own size.
 LARGEST_RATIO = 20
 SMALLEST_LIMIT = 2**24
 
 MOST_MEMBERS = 2**15
 """Flickr2K's archive has 18,000."""
 FEWEST_MEMBERS, BYTES_PER_MEMBER = 1000, 128
-"""An archive of images has far fewer members than this many, and than its bytes over this number."""
+"""An archive of images has far fewer members than this, and far fewer than its bytes divided by this."""
 
 _NO_TAR = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
 _DAMAGE = (*_NO_TAR, zipfile.BadZipFile, RuntimeError, ValueError)
@@ -66,11 +66,11 @@ def unpack(archive: Path, destination: Path, inside: str = "") -> int:
 
 
 class _RefusedError(Exception):
-    """An archive that no honest publisher makes."""
+    """An archive that looks hostile."""
 
 
 def _bounded(members: Iterator[Member], archive_bytes: int) -> Iterator[Member]:
-    """The members, as long as they are not more than an archive of this size explains."""
+    """The members; raises if they are more than an archive of this size can hold."""
     most_bytes = max(LARGEST_RATIO * archive_bytes, SMALLEST_LIMIT)
     most = min(MOST_MEMBERS, max(FEWEST_MEMBERS, archive_bytes // BYTES_PER_MEMBER))
     total = 0
@@ -101,7 +101,7 @@ def _write(members: Iterator[Member], destination: Path, inside: PurePosixPath) 
 
 
 def safe_path(name: str) -> PurePosixPath:
-    """The relative path that a member's name means on every system; refuses one that leaves its folder on any."""
+    """The relative path of a member, the same on every system; refuses names that leave the folder on any system."""
     path = PurePosixPath(name)
     reserved = any(_is_reserved(part) or part.endswith((" ", ".")) for part in path.parts)  # and `..`
     if not name.isprintable() or set(name) & set('\\<>:"|?*') or not name or path.is_absolute() or reserved:
@@ -152,7 +152,7 @@ def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _is_reserved(name: str) -> bool:
-    """Whether Windows gives a name a meaning of its own, such as `nul`."""
+    """Whether a name is reserved on Windows, such as `nul`."""
     if hasattr(ntpath, "isreserved"):  # from Python 3.13
         return bool(ntpath.isreserved(name))
     return PureWindowsPath(name).is_reserved()

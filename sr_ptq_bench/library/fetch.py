@@ -1,7 +1,7 @@
-"""Files from the network: resumed where a download broke off, checked by SHA-256, whole or not there.
+"""Files from the network: downloads are resumed and checked by SHA-256; a file is whole or absent.
 
-pooch decides whether a file must be fetched and checks what arrives; here is the downloader that it is given, and the
-memory of checksums that nobody published. This is the one module that imports pooch and requests.
+pooch decides whether a file must be fetched and checks what arrives. This module gives it a downloader, and records
+the checksums of files without a published checksum. This is the one module that imports pooch and requests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RANGE_NOT_SATISFIABLE = 416
 
 @dataclass(frozen=True)
 class Downloads:
-    """A folder of downloads under their own names, and the checksums of those whose checksum nobody published."""
+    """A folder of downloads under their own names, and recorded checksums if none is published."""
 
     folder: Path
     stall: float = STALL
@@ -44,7 +44,7 @@ class Downloads:
     def fetch(self, url: str, published: str | None, report: Progress) -> Path:
         """The file of a URL, fetched unless a whole copy is here; raises SrqError that names file, URL and reason.
 
-        Without a published SHA-256 the first download's is recorded, and every later copy must have it.
+        Without a published SHA-256, that of the first download is recorded, and every later copy must have it.
         """
         name = file_name(url)
         pooch.get_logger().setLevel("ERROR")  # progress and failures are told by srq
@@ -59,7 +59,7 @@ class Downloads:
             raise SrqError(f"cannot fetch {name} from {url}: {_reason(error, self.stall)}") from error
         except OSError as error:
             raise SrqError(f"cannot keep {name} in {self.folder}: {error.strerror or error}") from error
-        except ValueError as error:  # pooch's word for a wrong checksum; it has removed the file
+        except ValueError as error:  # pooch's exception for a wrong checksum; it has removed the file
             raise SrqError(f"cannot use {name} from {url}: {error}") from error
         return self.folder / name
 
@@ -75,7 +75,7 @@ class Downloads:
         return self.folder / name
 
     def recorded(self, name: str) -> str | None:
-        """The SHA-256 that a file had when it first arrived; None for one that never did."""
+        """The SHA-256 of the first download of a file; None if it was never fetched."""
         return self._records().get(name)
 
     def _record(self, name: str) -> None:
@@ -99,8 +99,8 @@ class Downloads:
 class Resuming:
     """A downloader for pooch that keeps what has arrived in `part` and asks for the rest.
 
-    It tries again for as long as every try brings something. The rest is asked for only of the same version of the
-    file, which a server tells by its ETag or its time of modification; otherwise the file is fetched from the start.
+    It tries again as long as every try brings some bytes. It continues only the same version of a file, by its ETag or
+    time of modification; otherwise the file is fetched from the start.
     """
 
     part: Path
@@ -120,7 +120,7 @@ class Resuming:
         return self.part.with_suffix(".version")
 
     def _receive(self, url: str) -> bool:
-        """One try; whether the file is whole now. Raises what went wrong where nothing has arrived."""
+        """One try; returns whether the file is whole now. Raises if nothing has arrived."""
         before = self._size()
         try:
             return self._stream(url, before)
@@ -173,7 +173,7 @@ def _start(response: requests.Response) -> int:
 
 
 def _version_of(response: requests.Response) -> str:
-    """What identifies this version of the file to the byte; empty where the server does not say."""
+    """The identity of this version of the file; empty if the server does not say."""
     tag = response.headers.get("ETag", "")
     return response.headers.get("Last-Modified", "") if tag.startswith("W/") or not tag else tag
 
@@ -184,7 +184,7 @@ def _check_redirect(asked: str, answered: str) -> None:
 
 
 def _reason(error: requests.RequestException, stall: float) -> str:
-    """What went wrong, without the insides of the libraries."""
+    """What went wrong, in plain words."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server says {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.exceptions.SSLError):

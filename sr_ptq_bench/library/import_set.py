@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.datasets import Dataset, list_generated
 from ..data.image_set import SCALES, ImportedSet, bytes_of, hr_store, is_imported, list_packed, lr_store
-from ..data.images import SUFFIXES
+from ..data.images.formats import SUFFIXES
 from ..data.lmdb import pack, write_lmdb
 from ..data.pairs import list_pairs
 from ..data.resize import downscale
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ..data.images import Image
+    from ..data.images.pixels import Image
     from ..progress import Progress
     from .registry import ImageSet
 
 
 DEPTH = 3
-"""Folders below folders in which images are looked for."""
+"""Depth of folders in which images are searched."""
 
 
 def import_images(name: str, entry: ImageSet, source: Path, images: Path, report: Progress) -> list[str]:
     """Check and pack the set that lies in the folder `source` into `images/name`; say where its LR images came from.
 
-    `source` holds the HR images, or a folder below it does, which is found by the names of its images. Folders `X2`,
-    `X3`, `X4` of LR images are looked for in `LR_bicubic` (or a folder ending so) beside them; missing LR images are
-    made. Raises SrqError for a set that is not the registry's; nothing is left then.
+    `source` or a folder below it holds the HR images; the folder is found by the names of its images. Folders `X2`,
+    `X3`, `X4` of LR images are looked for in `LR_bicubic` (or a folder ending so) next to them; missing LR images are
+    made. Raises SrqError if the set is not that of the registry; nothing is left then.
     """
     folder = images / name
     if is_imported(folder):
@@ -81,7 +81,7 @@ def _pack_lr(hr: Path, given: Path | None, scale: int, part: Path) -> str:
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder that takes its place when the block ends well, and is removed otherwise."""
+    """A folder that is moved to its place if the block ends well, and is removed otherwise."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with working_folder(folder.parent) as temporary:
@@ -94,7 +94,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _hr_folder(name: str, entry: ImageSet, source: Path) -> Path:
-    """The folder of the HR images: where images are called as those of the set and are as large; raises SrqError."""
+    """The folder of the HR images: its images have the names and sizes of the set; raises SrqError."""
     found = [folder for folder in _folders(source) if _image_names(folder)]
     named = [folder for folder in found if entry.has_names(_image_names(folder))]
     if len(named) > 1:  # LR images may have the same names

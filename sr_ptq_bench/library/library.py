@@ -1,4 +1,4 @@
-"""Published weights and image sets by name: what is available, what is fetched, and what the user must bring."""
+"""Published weights and image sets by name: what is available, what is fetched, and what the user must import."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Library:
-    """All that has a name in the registry, kept under `home`: downloads in one folder, image sets in another.
+    """The weights and image sets of the registry, kept under `home`: downloads in one folder, image sets in another.
 
     The reporter shows what is fetched and imported, and what the user should read.
     """
@@ -124,7 +124,7 @@ class Library:
             )
 
     def _import(self, name: str, folder: Path, called: Path) -> None:
-        """Import from a folder, which errors call what the user knows."""
+        """Import from a folder; errors name the user's own path."""
         from .import_set import import_images
 
         entry = self.registry.image_set(name)

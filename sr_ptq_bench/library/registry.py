@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..errors import SrqError, unknown
 
 if TYPE_CHECKING:
-    from ..data.images import Size
+    from ..data.images.header import Size
 
 FILE = Path(__file__).with_name("registry.toml")
 
@@ -22,7 +22,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def file_name(url: str) -> str:
-    """The last part of a URL's path, under which a download is kept."""
+    """The last part of a URL's path, which is the name of the download."""
     return PurePosixPath(urlsplit(url).path).name
 
 
@@ -51,7 +51,7 @@ class ImageSet(_Entry):
     """The URL of a zip or tar file that may be fetched without asking anyone."""
     sha256: Sha256 | None = None
     folder: str = ""
-    """Where in the archive the set lies."""
+    """The set's folder in the archive."""
 
     def has_names(self, images: Collection[str]) -> bool:
         """Whether images with these names may be the set."""

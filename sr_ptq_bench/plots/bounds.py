@@ -1,4 +1,4 @@
-"""Where the bounds lie within the distribution of their site, in network order."""
+"""The bounds as percentiles of the distribution of their site, in network order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw(
 ) -> Figure:
     """Percentiles of upper (above) and lower bounds (below), weights left and activations right.
 
-    `bounds` are by method, then by site. Of bounds per channel the mean percentile is shown.
+    `bounds` are by method, then by site. For bounds per channel the mean percentile is shown.
     """
     figure, axes = panels(4, 2, 4.0, 2.3)
     for panel, (end, role) in zip(
@@ -48,7 +48,7 @@ def draw(
 
 
 def percentiles(distribution: Distribution, bounds: Bounds) -> dict[str, float]:
-    """The percentage of elements below the lower bound, and of those that are not above the upper one.
+    """The percentages of elements below the lower bound, and not above the upper bound.
 
     A lower bound at or below all elements gives 0, an upper bound at or above all of them 100.
     """
@@ -60,7 +60,7 @@ def percentiles(distribution: Distribution, bounds: Bounds) -> dict[str, float]:
 
 
 def _below(distribution: Distribution, ends: Tensor, *, right: bool) -> Tensor:
-    """The percentage of elements below each end; with `right` those at it as well."""
+    """The percentage of elements below each end; with `right` also those at it."""
     shares = torch.nn.functional.pad(distribution.counts.cumsum(0), (1, 0)) * (100 / distribution.count)
     inside = torch.searchsorted(distribution.values, ends.contiguous(), right=right)
     # Bin centres lie within the range: the ends of the range itself are known exactly.

@@ -1,4 +1,4 @@
-"""What all figures share: their look, their colours, and how they become files. The one module of matplotlib."""
+"""What all figures share: look, colours, and writing to files. The only module that imports matplotlib."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from ..errors import SrqError, printable
 from ..storage.files import write_atomically
 
-_backend = os.environ.pop("MPLBACKEND", None)  # that of a notebook may not exist here; figures are drawn by Agg alone
+_backend = os.environ.pop("MPLBACKEND", None)  # a notebook's backend may not exist here; figures are drawn by Agg alone
 try:
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,11 +33,11 @@ P = ParamSpec("P")
 
 SUFFIXES = (".png", ".pdf", ".svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C6D31")
-"""Of series, in their order: Okabe and Ito's, which the colour-blind tell apart, and two more."""
+"""Colours of series, in order: those of Okabe and Ito, which colour-blind people can tell apart, and two more."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-"""Of series, in their order: a second sign beside the colour."""
+"""Markers of series, in order; they tell series apart without colour."""
 LONG = 28
-"""Characters of a legend's text that would take the figure's width from its panels."""
+"""Characters of a legend's text that take too much of the figure's width."""
 LINE = 0.2
 """Inches of a line of a legend."""
 NEUTRAL = "#4D4D4D"
@@ -65,7 +65,7 @@ _DATELESS = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg":
 
 
 def check_suffix(path: Path) -> None:
-    """Raise SrqError for a file name whose kind of picture is not known, before any work."""
+    """Raise SrqError for a file name with an unknown suffix, before any work."""
     if path.suffix.lower() not in SUFFIXES:
         raise SrqError(f"no picture can be written to {path}; expected a name that ends in {', '.join(SUFFIXES)}")
 
@@ -104,7 +104,7 @@ def panels(count: int, columns: int, width: float, height: float) -> tuple[Figur
 
 
 def picture(axes: Axes) -> None:
-    """Make a panel one that shows an image: no ticks, no grid, a thin frame."""
+    """Prepare a panel for an image: no ticks, no grid, a thin frame."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
@@ -118,7 +118,7 @@ def literal(text: str) -> str:
 
 
 def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
-    """Give the figure a title and the legend of one of its panels: on the right, or below where its texts are long."""
+    """Give the figure a title and the legend of one of its panels: on the right, or below if its texts are long."""
     figure.suptitle("\n".join(map(literal, title.splitlines())))
     if legend is None:
         return

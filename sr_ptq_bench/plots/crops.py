@@ -1,4 +1,4 @@
-"""A crop of an image, HR beside what each upscaler makes of it."""
+"""A crop of an image: HR and the output of each upscaler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from ..data.images import Image
+    from ..data.images.pixels import Image
     from .views import Box, View
 
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def draw(hr: Image, views: Sequence[View], box: Box, title: str) -> Figure:
     """The HR image with the crop marked, then the crop of HR and of each view with its PSNR in dB.
 
-    The first number is of the crop, the one in brackets of the whole image.
+    The first number is the PSNR of the crop, the number in brackets that of the whole image.
     """
     columns = math.ceil((len(views) + 2) / 2)
     figure, axes = panels(len(views) + 2, columns, 1.75, 2.1)
@@ -43,5 +43,5 @@ def draw(hr: Image, views: Sequence[View], box: Box, title: str) -> Figure:
 
 
 def caption(view: View, hr: Image, box: Box) -> str:
-    """What a view is called, above its PSNR of the crop and, in brackets, of the image."""
+    """The name of a view, above its PSNR of the crop and, in brackets, of the image."""
     return f"{view.label}\n{crop_psnr(view.sr, hr, box):.2f} dB ({view.psnr:.2f} dB)"

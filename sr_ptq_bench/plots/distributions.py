@@ -28,7 +28,7 @@ _DASHES = ("-", "--", ":", "-.")
 def select_sites(sites: Sequence[Site], patterns: Iterable[str]) -> list[Site]:
     """The sites whose names fit a pattern, in network order; without patterns the first of each kind of tensor.
 
-    Raises SrqError if a pattern fits none, or where they are too many for one figure.
+    Raises SrqError if a pattern fits no site, or if there are too many sites for one figure.
     """
     patterns = tuple(patterns)
     if not patterns:
@@ -81,14 +81,14 @@ def coarse(distribution: Distribution) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _kind(site: Site) -> str:
-    """What the tensor is, for a reader."""
+    """A description of the tensor for a reader."""
     if site.role == "weight":
         return "weight"
     return f"input, made by {site.input_kind}" if site.layer else f"operand: {site.input_kind}"
 
 
 def _lines(panel: Axes, bounds: Bounds, method: str, index: int) -> None:
-    """Both bounds; of bounds per channel the lowest and the highest."""
+    """Both bounds; for bounds per channel the lowest and the highest."""
     lower, upper = bounds.tensors()
     for end, label in ((float(lower.min()), method), (float(upper.max()), "")):
         panel.axvline(end, color=colour(index), linestyle=_DASHES[index % len(_DASHES)], linewidth=1.3, label=label)

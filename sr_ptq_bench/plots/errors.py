@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from ..data.images import Image
+    from ..data.images.pixels import Image
     from .views import Box, View
 
 TOP = 99.5

@@ -9,26 +9,34 @@ import numpy as np
 from .canvas import colour, head, panels, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.figure import Figure
 
 WINDOW = 15
-"""The strong line is the mean over this many steps; the faint line shows every step."""
+"""The strong line is the mean over this many steps; the faint line shows every step. A run of fewer than MANY such
+windows has one strong line, of every step."""
+MANY = 3
 
 
 @styled
 def draw(losses: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Losses by the name of their run; the scale is logarithmic where all are positive."""
+    """Losses by the name of their run; the scale is logarithmic if all are positive."""
     figure, (axes,) = panels(1, 1, 6.4, 3.6)
     for index, (name, values) in enumerate(losses.items()):
         steps = np.arange(1, len(values) + 1)
-        width = min(WINDOW, len(values))
-        axes.plot(steps, values, color=colour(index), alpha=0.25, linewidth=0.7)
+        width = WINDOW if len(values) >= MANY * WINDOW else 1
+        if width > 1:
+            axes.plot(steps, values, color=colour(index), alpha=0.25, linewidth=0.7)
         mean = np.convolve(values, np.ones(width) / width, "valid")
         axes.plot(steps[width - 1 :], mean, color=colour(index), label=name)
     if all(value > 0 for values in losses.values() for value in values):
         axes.set_yscale("log")
-    axes.set(xlabel="step", ylabel=f"loss (strong: mean of {WINDOW} steps)")
+    axes.set(xlabel="step", ylabel=_label(losses.values()))
     head(figure, title, axes)
     return figure
+
+
+def _label(runs: Iterable[Sequence[float]]) -> str:
+    smoothed = any(len(values) >= MANY * WINDOW for values in runs)
+    return f"loss (strong: mean of {WINDOW} steps)" if smoothed else "loss"

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @styled
 def draw(rows: Sequence[Row], references: References, title: str, lowest: float | None = None) -> Figure:
-    """One panel per test set; PSNR in dB, bars of one standard deviation where there are several seeds.
+    """One panel per test set; PSNR in dB, bars of one standard deviation if there are several seeds.
 
-    `rows` are those of one table. What is below `lowest` dB leaves the panel.
+    `rows` are those of one table. Values below `lowest` dB are not shown.
     """
     datasets = list(rows[0].scores)
     bits = sorted({row.bits for row in rows}, key=lambda bits: (bits.weight, bits.activation))
@@ -43,7 +43,7 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
 
 
 def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows by what their line is called; the scope is named where there are several."""
+    """Rows by the name of their line; the scope is named if there are several."""
     scopes = {row.scope for row in rows}
     series: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: (row.label, row.scope)):

@@ -17,7 +17,7 @@ MOST = 30
 
 @styled
 def draw(found: Sensitivities, title: str) -> Figure:
-    """PSNR in dB with only each group quantized, and with all but it; the most sensitive on top."""
+    """PSNR in dB with only one group quantized, and with all but this group; the most sensitive on top."""
     groups = found.groups[:MOST]
     figure, (only, without) = panels(2, 2, 3.9, 0.19 * len(groups) + 1.2)
     places = range(len(groups))

@@ -14,7 +14,7 @@ from ..errors import SrqError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..data.images import Image
+    from ..data.images.pixels import Image
 
 _LUMA = np.array([65.481, 128.553, 24.966]) / 255
 
@@ -50,7 +50,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One upscaler's whole image, what it is called, and its PSNR on the whole image in dB."""
+    """One upscaler's whole image, its name, and its PSNR in dB."""
 
     label: str
     sr: Image
@@ -58,7 +58,7 @@ class View:
 
 
 def luma(image: Image) -> np.ndarray:
-    """The Y channel that the scores are of, not rounded: (H, W, 3) uint8 RGB -> (H, W) float64 in [16, 235]."""
+    """The Y channel that is scored, not rounded: (H, W, 3) uint8 RGB -> (H, W) float64 in [16, 235]."""
     y: np.ndarray = image.astype(np.float64) @ _LUMA + 16
     return y
 
@@ -70,7 +70,7 @@ def crop_psnr(sr: Image, hr: Image, box: Box) -> float:
 
 
 def most_different(images: Mapping[str, Image], side: int) -> Box:
-    """The square of `side` pixels in which the images differ most: by the mean variance among their Y channels."""
+    """The square of `side` pixels in which the images differ most: by the mean variance of their Y channels."""
     spread = np.var([luma(image) for image in images.values()], axis=0)
     height, width = (min(side, length) for length in spread.shape)
     sums = np.pad(spread.cumsum(0).cumsum(1), ((1, 0), (1, 0)))

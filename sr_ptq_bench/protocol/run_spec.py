@@ -13,7 +13,7 @@ from .types import Frozen, OptionValue, Scale, ScopeName, Seed
 
 
 class RunSpec(Frozen):
-    """One run: a method at a bit-width and a scale, under a suite; `scope` is the network's own unless it is named."""
+    """One run: a method at a bit-width and a scale, under a suite; without `scope` the network's own scope is used."""
 
     method: str
     bits: Bits
@@ -33,7 +33,7 @@ class RunSpec(Frozen):
 
 
 def parse_options(pairs: tuple[str, ...]) -> dict[str, OptionValue]:
-    """Split `key=value` arguments; the values stay text until the plugin that owns them reads them."""
+    """Split `key=value` arguments; the values stay text until their plugin reads them."""
     options: dict[str, OptionValue] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

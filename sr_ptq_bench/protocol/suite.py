@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 MOST_PIXELS = 2**31
-"""Of all calibration patches together: 6 GiB."""
+"""Pixels of all calibration patches together: 6 GiB."""
 SUITES = Path(__file__).parent / "suites"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 class Download(Frozen):
-    """Weights of a published release, by the name under which `srq data get` knows them."""
+    """Weights of a published release, by their name in `srq data get`."""
 
     download: str
 
@@ -81,7 +82,19 @@ class Tiles(Frozen):
 
 
 def _scales(table: Any) -> Any:
-    return {int(k) if str(k).isdigit() else k: v for k, v in table.items()} if isinstance(table, dict) else table
+    if not isinstance(table, dict):
+        return table
+    return {int(k) if str(k).isdigit() else k: _built_in(v) for k, v in table.items()}
+
+
+def _built_in(file: Any) -> Any:
+    """`built_in = "swinir-light-x2"` means the file of that name which comes with srq."""
+    if not isinstance(file, dict) or file.keys() != {"built_in"}:
+        return file
+    known = {path.stem.replace("_", "-"): path for path in WEIGHTS.glob("*.safetensors")}
+    if file["built_in"] not in known:
+        raise unknown("built-in weights", str(file["built_in"]), known)
+    return known[file["built_in"]]
 
 
 def _flat(table: Any) -> Any:
@@ -99,8 +112,8 @@ WeightFiles = Annotated[dict[Scale, Path | Download], BeforeValidator(_scales)]
 class Suite(Frozen):
     """A fixed protocol; only records of one suite share a table.
 
-    `model` with its `weights` is the network of the suite; `networks` holds the weights of others, by name, that may be
-    measured in its place.
+    `model` with its `weights` is the network of the suite; `networks` holds the weights of other networks, by name, for
+    `--model`.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
@@ -127,14 +140,14 @@ class Suite(Frozen):
         return suite._relative_to(path.parent)
 
     def with_model(self, name: str) -> Suite:
-        """The same protocol with another of its networks; raises SrqError for one that it does not have."""
+        """The same protocol with another of its networks; raises SrqError if it has no such network."""
         networks = {self.model: self.weights, **self.networks}
         if name not in networks:
             raise unknown("model", name, networks)
         return self.model_copy(update={"model": name, "weights": networks[name]})
 
     def with_tiles(self, tiles: Tiles) -> Suite:
-        """The same protocol with images in tiles, under a name that no table mixes with it."""
+        """The same protocol with images in tiles, under another name, so that no table mixes the two."""
         return self.model_copy(update={"name": f"{self.name}-tile{tiles.size}-{tiles.overlap}", "tiles": tiles})
 
     def _relative_to(self, folder: Path) -> Suite:

@@ -1,16 +1,24 @@
 """What a calibration pass keeps of a tensor: its exact range and a fine histogram.
 
-From it the quantization error of any bounds is known without the tensor, so that every search over bounds takes
-milliseconds and is the same for ten patches and ten thousand.
+The distribution gives the quantization error of any bounds without the tensor, so a search over bounds takes
+milliseconds, for ten patches as for ten thousand.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from ..errors import SrqError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Ends = float | Tensor | np.ndarray | list[float]
 
 BINS = 2**16
 _PIECE = 2**17  # elements that stay in the processor's cache between two operations
@@ -19,11 +27,12 @@ _BLOCK = 2**20  # elements that are counted at once: many more than there are bi
 
 @dataclass(frozen=True, eq=False)
 class Distribution:
-    """What is known of a tensor: `counts[i]` of its elements are at `values[i]`, which ascend.
+    """The distribution of a tensor: `counts[i]` of its elements are at `values[i]`; values ascend.
 
     A small tensor (a weight) keeps all its `elements`, sorted and each once, so that errors are exact. A large one (an
     activation) keeps 2^16 equal bins over its range, and its values are their centres. `channel_minimum` and
-    `channel_maximum`, of shape (C,), are the exact ranges per channel where the site has channels.
+    `channel_maximum`, of shape (C,), are the exact ranges per channel if the site has channels.
+    A small tensor keeps its elements by channel too, (C, n).
     """
 
     minimum: float
@@ -32,17 +41,25 @@ class Distribution:
     elements: Tensor | None = None
     channel_minimum: Tensor | None = None
     channel_maximum: Tensor | None = None
+    channel_elements: Tensor | None = None
 
     @classmethod
     def of_tensor(cls, v: Tensor, channel_axis: int | None = None) -> Distribution:
         """Keep what is needed of `v` (any shape, at least one element)."""
         v = v.detach()
         low, high = v.aminmax()
-        ranges = [end.cpu() for end in channel_range(v, channel_axis)] if channel_axis is not None else []
+        least, most = None, None
+        if channel_axis is not None:
+            least, most = (end.cpu() for end in channel_range(v, channel_axis))
         if v.numel() > BINS:
-            return cls(float(low), float(high), histogram(v, low, high).cpu(), None, *ranges)
+            return cls(float(low), float(high), histogram(v, low, high).cpu(), None, least, most)
         elements, counts = torch.unique(v, return_counts=True)
-        return cls(float(low), float(high), counts.to("cpu", torch.int32), elements.cpu(), *ranges)
+        channels = None if channel_axis is None else v.movedim(channel_axis, 0).flatten(1).cpu()
+        return cls(float(low), float(high), counts.to("cpu", torch.int32), elements.cpu(), least, most, channels)
+
+    def channels(self) -> list[Distribution]:
+        """The distribution of each channel; none of an activation and of a tensor of more than 2^16 elements."""
+        return [] if self.channel_elements is None else [Distribution.of_tensor(v) for v in self.channel_elements]
 
     @property
     def is_histogram(self) -> bool:
@@ -67,34 +84,48 @@ class Distribution:
         """Number of elements observed."""
         return int(self.bin_counts.sum())
 
-    def squared_error(self, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
-        """||v - v_q||_2^2 for K candidate bounds at once: (K,) and (K,) -> (K,), float64.
+    def squared_error(self, lower: Ends, upper: Ends, bits: int) -> Tensor:
+        """||v - v_q||_2^2 of one pair of bounds, or of K candidates at once: () or (K,) -> the same shape, float64.
 
-        Elements that round to one level form an interval of values; its share of the error is
-        S_2 - 2 q S_1 + q^2 S_0 with the interval's sums of squares, values and counts. Clipped elements belong to
+        Bounds are numbers, NumPy arrays, lists or tensors of any type; one number goes with K of the other end. Raises
+        SrqError for anything else.
+
+        Elements that round to one level q form an interval of values; it adds S_2 - 2 q S_1 + q^2 S_0 to the error,
+        with the interval's sums of squares, values and counts. Clipped elements belong to
         the first and the last interval.
         """
         values, sums = _prefix_sums(self)
         levels = 2**bits - 1
-        lower, upper = (end.double().cpu()[:, None] for end in (lower, upper))
+        ends = _ends(lower, upper)
+        lower, upper = (end.reshape(-1, 1) for end in ends)
         grid = torch.arange(levels + 1, dtype=torch.float64) / levels
         q = lower + (upper - lower) * grid
         cuts = torch.searchsorted(values, (q[:, 1:] + q[:, :-1]) / 2)
-        ends = (
-            torch.nn.functional.pad(cuts, (1, 0)),
-            torch.nn.functional.pad(cuts, (0, 1), value=values.numel()),
-        )
-        s0, s1, s2 = sums[:, ends[1]] - sums[:, ends[0]]
+        first = torch.nn.functional.pad(cuts, (1, 0))
+        last = torch.nn.functional.pad(cuts, (0, 1), value=values.numel())
+        s0, s1, s2 = sums[:, last] - sums[:, first]
         error: Tensor = (s2 - 2 * q * s1 + q**2 * s0).sum(1).clamp_min(0)
-        return error
+        return error.reshape(ends[0].shape)
 
     def quantile(self, fraction: float) -> float:
-        """The least value with at least `fraction` (0 to 1) of the elements at or below it."""
+        """The smallest value with at least `fraction` (0 to 1) of the elements at or below it."""
         values, sums = _prefix_sums(self)
         cumulative = sums[0, 1:]
         index = torch.searchsorted(cumulative, fraction * cumulative[-1])
         value = float(values[min(int(index), values.numel() - 1)])
         return min(max(value, self.minimum), self.maximum)
+
+
+def _ends(lower: Ends, upper: Ends) -> tuple[Tensor, Tensor]:
+    """Both ends as float64 tensors of one shape, () or (K,), on the CPU; raises SrqError."""
+    try:
+        pair = [torch.as_tensor(end).detach().to("cpu", torch.float64) for end in (lower, upper)]
+        low, high = torch.broadcast_tensors(*pair)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SrqError(f"squared_error takes numbers, arrays or tensors as bounds: {error}") from error
+    if low.ndim > 1:
+        raise SrqError(f"squared_error takes bounds of shape () or (K,); got {tuple(low.shape)}")
+    return low, high
 
 
 @lru_cache(maxsize=1)  # a site is asked several times in a row; the sums of hundreds of sites would add up
@@ -110,7 +141,7 @@ def channel_range(v: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     last_first = v.detach().movedim(axis, -1)
     channels = last_first.shape[-1]
     rows = last_first.reshape(-1, channels)
-    # The CPU reduces along a long axis slowly, and takes the lesser of two wide rows quickly: fold first.
+    # The CPU reduces slowly along a long axis, and compares two wide rows quickly: fold first.
     wide = max(1, _PIECE // channels)
     folded = rows[: len(rows) // wide * wide].reshape(-1, wide * channels)
     low, high = rows[:1].repeat(wide, 1).view(-1), rows[:1].repeat(wide, 1).view(-1)

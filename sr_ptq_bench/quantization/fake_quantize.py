@@ -1,7 +1,7 @@
 """Fake quantization and its gradients: 2DQuant eq. 1, 2 and 18.
 
-Elementwise work on a large tensor costs what its trips to memory cost. So a tensor with one pair of bounds is done in
-pieces that stay in the processor's cache, and by arithmetic instead of masks, which the CPU has no fast kernels for.
+Memory traffic limits elementwise work on a large tensor. So a tensor with one pair of bounds is quantized in pieces
+that stay in the processor's cache, and by arithmetic instead of masks, because the CPU has no fast kernels for masks.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int, inplace: b
 
     The bounds are of shape (), or broadcast against `v` with one entry per channel. Round's own gradient is 1
     (straight-through). An element that equals a bound counts as inside. With `inplace` the result may overwrite `v`
-    where no gradient can be asked for.
+    if no gradient can be computed.
     """
     levels = 2**bits - 1
     if not torch.is_grad_enabled() and (inplace or not v.is_contiguous()):
-        v = v.contiguous()  # a copy, where it is not contiguous yet
+        v = v.contiguous()  # a copy if it is not contiguous yet
         return _round_to_levels(v, v, lower, upper, levels)
     return _FakeQuantize.apply(v, lower, upper, levels)  # type: ignore[no-any-return]
 
@@ -45,7 +45,7 @@ def span(lower: Tensor, upper: Tensor) -> Tensor:
 
 
 class _FakeQuantize(torch.autograd.Function):
-    """Keeps its input, and its result, which the next layer keeps anyway; everything else is computed again."""
+    """Keeps its input, and its result, which the next layer keeps too; everything else is computed again."""
 
     @staticmethod
     def forward(ctx: Any, v: Tensor, lower: Tensor, upper: Tensor, levels: int) -> Tensor:
@@ -71,13 +71,13 @@ class _FakeQuantize(torch.autograd.Function):
             signed += _total(cut, lower)
             outside += _total(cut.mul_(side), lower)
             torch.sub(g, cut, out=g_v)
-        # dv_q/du = [v > u] + v_r/n - (v_c - l)/s, and the last two terms are (v_q - v_c)/s; dv_q/dl likewise.
+        # dv_q/du = [v > u] + v_r/n - (v_c - l)/s, and the last two terms are (v_q - v_c)/s; dv_q/dl in the same way.
         slope = error / span(lower, upper)
         return grad_v, (outside - signed) / 2 + slope, (outside + signed) / 2 - slope, None
 
 
 def _pieces(bound: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors cut alike into cache-sized pieces; whole where bounds run per channel or on an accelerator."""
+    """The tensors cut into cache-sized pieces; whole for bounds per channel and on an accelerator."""
     if bound.ndim or bound.device.type != "cpu":
         return iter([tensors])
     return zip(*(tensor.view(-1).split(_PIECE) for tensor in tensors), strict=True)

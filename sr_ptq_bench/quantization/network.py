@@ -1,4 +1,4 @@
-"""A super-resolution network with what the host must know of it."""
+"""A super-resolution network with all that the host must know about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import SrqError, unknown
-from .products import Product, module_of
+from .products.product import Product, module_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,20 +55,20 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SRModel:
-    """A network with what the host must know of it.
+    """A network with all that the host must know about it.
 
-    - `input_kinds`: for each quantizable layer (a module name) what made its input.
-    - `products`: for each product of tensors in the network's own code what made its operands: all products, or none,
-      which leaves all of them in full precision (FP). A product is named as in `products.py`.
+    - `input_kinds`: for each quantizable layer (a module name), what made its input.
+    - `products`: for each product of tensors in the network's own code, what made its operands: all products, or none.
+      With none, all products stay in full precision (FP). A product is named as in the room `products`.
     - `features`: modules whose outputs, tokens (N, L, C) or maps (N, C, H, W), a distillation compares.
     - `first_last_layers`: the first and the last quantizable layer, if they read the image or write it.
     - `size_multiple`: at test time the input is padded to a multiple of this many pixels.
     - `min_side`: the fewest pixels that a side of the input may have.
     - `scope`: which quantizable layers are quantized; with `linear` the convolutions stay FP.
     - `unquantized_ops`: in words, the products that stay FP in every scope.
-    - `libraries`: distributions that the network's code comes from, beside the host's own.
-    - `count_side`: the least side in pixels of an image that the network does not pad inside; multiply-accumulates are
-      counted on it.
+    - `libraries`: distributions of the network's code other than the host's own.
+    - `count_side`: multiply-accumulates are counted on an image of this side in pixels, which the network does not pad
+      inside.
     """
 
     name: str
@@ -112,7 +112,7 @@ class SRModel:
                 handle.remove()
 
     def smallest(self, side: int = 1) -> int:
-        """The least side of an image that needs no padding and has at least `side` pixels."""
+        """The smallest side of an image that needs no padding and has at least `side` pixels."""
         return self.size_multiple * -(-max(side, self.min_side) // self.size_multiple)
 
     @property
@@ -130,7 +130,7 @@ def pad(x: Tensor, window: int, mode: Padding) -> Tensor:
     """Extend (N, C, H, W) at the bottom and the right to a multiple of `window`.
 
     `flip` (2DQuant) mirrors with the edge pixel, only where needed; `reflect` (BasicSR) without the edge pixel, only
-    where needed; `window` (the SwinIR release) mirrors with the edge pixel and adds a whole window where the size is a
+    where needed; `window` (the SwinIR release) mirrors with the edge pixel and adds a whole window if the size is a
     multiple already. Raises SrqError for an image too small to mirror.
     """
     height, width = x.shape[-2:]
@@ -145,7 +145,7 @@ def pad(x: Tensor, window: int, mode: Padding) -> Tensor:
 
 
 def with_scope(model: SRModel, scope: ScopeName | None) -> SRModel:
-    """The same network with another scope, its own where that is None; raises SrqError if nothing is quantized."""
+    """The same network with another scope; None keeps its own. Raises SrqError if nothing is quantized."""
     chosen = replace(model, scope=scope or model.scope)
     if not quantizable(chosen):
         why = "all its layers are convolutions; choose 'all'" if model.input_kinds else "it names no layers"

@@ -26,7 +26,7 @@ def observe(student: Student, batches: Callable[[], Iterable[Tensor]]) -> dict[s
     """Distributions of all sites, with all quantizers off: first the exact ranges, then histograms over them.
 
     `batches` is called twice and yields LR batches (N, 3, H, W) in [0, 1]; memory does not grow with their number.
-    Sites that read the same tensors all along (the inputs of q, k and v) share one histogram.
+    Sites that always read the same tensors (the inputs of q, k and v) share one histogram.
     """
     distributions = {
         name: Distribution.of_tensor(weight, student.quantizers[name].site.channel_axis)
@@ -68,8 +68,8 @@ def _watching(student: Student, update: Callable[[str, Tensor], None]) -> Iterat
 class _Ranges:
     """Minimum and maximum of every activation, per tensor and per channel, over all batches.
 
-    They lie in a few blocks claimed ahead: hundreds of small tensors that stay, each born between activations that go,
-    cut the freed memory into pieces in which no activation fits, and the process grew to several times its need.
+    They are in a few blocks that are allocated first. Hundreds of small tensors, allocated one by one between
+    activations, cut freed memory into pieces too small for an activation: the process grew to several times its need.
     """
 
     def __init__(self, student: Student) -> None:
@@ -92,7 +92,7 @@ class _Ranges:
         torch.maximum(kept_high, high, out=kept_high)
 
     def twins(self) -> dict[str, str]:
-        """For every site that read the same tensors as an earlier one, all along and with the same ranges, that one."""
+        """Per site, the first site that always read the same tensors, with the same ranges."""
         first: dict[tuple[int, ...], str] = {}
         twins = {}
         for name, read in self.read.items():
@@ -102,7 +102,7 @@ class _Ranges:
         return twins
 
     def _same_range(self, name: str, other: str) -> bool:
-        """What writes past a tensor's version, such as to its `data`, shows here."""
+        """Writes that do not change a tensor's version, such as to its `data`, are noticed here."""
         pairs = zip(self.of[name], self.of[other], strict=True)
         return all(torch.equal(mine, theirs) for mine, theirs in pairs)
 
@@ -115,7 +115,7 @@ class _Ranges:
         return self._number
 
     def _claim(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Room for a minimum and a maximum of one shape, () or (C,), that any value replaces."""
+        """Room for a minimum and a maximum of one shape, () or (C,); any value replaces the first entries."""
         size = like.numel()
         if self._room.shape[1] < size or self._room.dtype != like.dtype:
             self._room = torch.empty(2, max(size, _ROOM), dtype=like.dtype, device=like.device)
@@ -125,7 +125,7 @@ class _Ranges:
 
 
 class _Counts:
-    """Histograms of every activation over its exact range, in one block of memory that is claimed before the pass."""
+    """Histograms of every activation over its exact range, in one block of memory that is allocated before the pass."""
 
     def __init__(self, ranges: _Ranges) -> None:
         self.ranges = ranges

@@ -14,6 +14,8 @@ from .fake_quantize import fake_quantize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .distribution import Distribution
+
 Role = Literal["weight", "activation"]
 Layer = Literal["linear", "conv"]
 InputKind = Literal[
@@ -34,8 +36,8 @@ class Site:
     """One tensor of the network that is quantized.
 
     `input_kind` says what made the tensor, so that a method can tell one-sided distributions from bell-shaped ones
-    without knowing the network; `other` where that is not known. `channel_axis` is the axis along which per-channel
-    bounds run; None if the tensor has no such axis. `edge` marks the sites of the network's first and last layers,
+    without knowing the network; `other` if that is not known. `channel_axis` is the axis of per-channel bounds;
+    None if the tensor has no such axis. `edge` marks the sites of the network's first and last layers,
     which some methods keep at 8 bits. `layer` is the kind of the layer that the tensor is weight or input of; None for
     an operand of a matrix product.
     """
@@ -76,8 +78,8 @@ class Quantizer(nn.Module):
     """Fake-quantizes one site between learnable bounds: uniform, asymmetric, per tensor or per channel.
 
     A method's own quantizer derives from this class and overrides `quantize`. The bounds are parameters that do not
-    require gradients until a calibrator asks for them. With `inplace` the result may overwrite a tensor that nothing
-    else reads, where no gradient is asked for: scoring a large image is bound by its trips to memory.
+    require gradients until a calibrator asks for them. With `inplace` the result may overwrite a tensor that
+    nothing else reads, if no gradient is needed: memory traffic limits the scoring of a large image.
     """
 
     def __init__(self, site: Site, bits: int) -> None:
@@ -88,7 +90,7 @@ class Quantizer(nn.Module):
         self.inplace = False
         self._held: tuple[Tensor, Tensor] | None = None
         self.maker: Maker | None = None
-        """Set by the host for a kind of quantizer that only a plugin knows."""
+        """Set by the host for a class of quantizers that only a plugin has."""
         self.lower = nn.Parameter(torch.zeros(()), requires_grad=False)
         self.upper = nn.Parameter(torch.zeros(()), requires_grad=False)
 
@@ -106,6 +108,13 @@ class Quantizer(nn.Module):
         """The present bounds, detached."""
         return Bounds(self.lower.detach().clone(), self.upper.detach().clone())
 
+    def fit(self, distribution: Distribution) -> None:
+        """Set what else the quantizer has from the full-precision distribution of its site; here there is nothing.
+
+        The host calls it once, after the bounds are set and before the calibration; a restored student keeps its
+        tensors. It may change the bounds too, with `set_bounds`.
+        """
+
     def quantize(self, v: Tensor) -> Tensor:
         """Fake-quantize `v` between the bounds."""
         lower: Tensor = self.lower
@@ -116,22 +125,22 @@ class Quantizer(nn.Module):
         return fake_quantize(v, lower, upper, self.bits, self.inplace)
 
     def hold(self, v: Tensor) -> None:
-        """Quantize `v` now, and hand out the result whenever this very tensor is to be quantized, until `release`."""
+        """Quantize `v` now, and return this result for the same tensor until `release`."""
         self._held = (v, self(v)) if self.enabled else None
 
     def release(self) -> None:
-        """Hold nothing any more."""
+        """Forget the held result."""
         self._held = None
 
     def forward(self, v: Tensor) -> Tensor:
-        """Fake-quantize `v`, or hand it on untouched while quantizers are off."""
+        """Fake-quantize `v`, or return it unchanged while the quantizer is off."""
         if self._held is not None and self._held[0] is v and self.enabled:
             return self._held[1]
         return self.quantize(v) if self.enabled else v
 
 
 def channel_shape(v: Tensor, site: Site, channels: int) -> list[int]:
-    """The shape that broadcasts one number per channel against `v`; raises SrqError for another number of channels."""
+    """The shape that broadcasts one number per channel against `v`; raises SrqError for other numbers of channels."""
     axis = 0 if site.channel_axis is None else site.channel_axis
     if v.shape[axis] != channels:
         raise SrqError(f"site {site.name} has {v.shape[axis]} channels, its bounds have {channels}")

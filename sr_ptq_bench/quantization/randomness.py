@@ -1,7 +1,7 @@
-"""The random generators that a calibration may draw from: seeded, kept and put back where they were.
+"""The random generators that a calibration may draw from: seeded, saved and restored.
 
-Methods should draw from generators of their own with seeds of their own. The global generators of torch, NumPy and
-Python are covered here all the same, because libraries draw from them.
+Methods should draw from their own seeded generators. The global generators of torch, NumPy and Python are covered too,
+because libraries draw from them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def generator_states(own: Sequence[Generator] = ()) -> dict[str, Tensor]:
 
 
 def restore_generators(states: Mapping[str, Tensor], own: Sequence[Generator] = ()) -> None:
-    """Put all generators back where `generator_states` found them; `own` are the same ones in the same order."""
+    """Restore the states that `generator_states` returned; `own` are the same generators in the same order."""
     torch.set_rng_state(states[_TORCH])
     others = _from_bytes(states[_OTHERS])
     version, values, gauss = others["python"]
@@ -51,7 +51,7 @@ def restore_generators(states: Mapping[str, Tensor], own: Sequence[Generator] = 
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
-            if f"{_CUDA} {index}" in states:  # a machine may have other GPUs than the one that kept them
+            if f"{_CUDA} {index}" in states:  # a machine may have other GPUs than the machine that saved them
                 torch.cuda.set_rng_state(states[f"{_CUDA} {index}"], index)
     for index, generator in enumerate(own):
         _restore(generator, states[_OWN.format(index)])

@@ -1,4 +1,4 @@
-"""A training of a student that may be killed at any step and continues where it was, bit for bit."""
+"""A training of a student that may be killed at any step and continues there, bit for bit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import SrqError
 from .randomness import generator_states, restore_generators
-from .state import same_bits
+from .state.network_tensors import same_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 CalibrationLog = dict[str, float | int | str | list[float]]
-"""What a calibrator says of itself: losses, which checkpoint was kept."""
+"""What a calibrator returns for the record: losses, which checkpoint was kept."""
 
 
 class Checkpoint(Protocol):
     """Keeps the state of a calibration, so that a run that was killed continues where it was."""
 
     def load(self) -> dict[str, Tensor] | None:
-        """The tensors saved last by this very calibration, on the CPU; None if it begins at the start."""
+        """The tensors that this calibration saved last, on the CPU; None if it begins at the start."""
 
     def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
         """Keep the tensors that `make` returns. Call it after every step: it calls `make` every few seconds."""
@@ -41,9 +41,9 @@ class Training:
     """What a training changes: all tensors of the student, the losses, the optimizer and the random generators.
 
     `tensors` are further tensors by name that the training changes and that are no part of the student, such as the
-    rounding variables of AdaRound. `generators` are those that the training draws from, beside the global ones of
-    torch, NumPy and Python, which are always kept. A training may have several phases, each with an optimizer of its
-    own; what comes before the first step runs again after a kill, and is then replaced by what the checkpoint holds.
+    rounding variables of AdaRound. `generators` are the training's own ones; the global ones of torch, NumPy and
+    Python are always kept. A training may have several phases, each with its own optimizer. Code before the first step
+    runs again after a kill; the checkpoint then replaces its results.
 
     `losses` holds one number per step that is done; the training appends to it. After a kill it is as long as it was,
     so `batches.random(batch, size, skip=len(training.losses))` continues the patches.

@@ -1,4 +1,4 @@
-"""How much smaller and faster a quantized network could be: its numbers by their bits, and two closed forms on them."""
+"""How much smaller and faster a quantized network could be: counts by bits, and two closed forms of them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Complexity(BaseModel):
     parameters: dict[BitWidth, Count]
     macs: dict[BitWidth, Count]
     lr_pixels: PositiveInt
-    """Of the image that the MACs are of."""
+    """Pixels of the image on which MACs are counted."""
 
     @property
     def compression(self) -> float:
-        """How many times smaller the parameters are than at 32 bits; the bounds, two numbers a site, are left out."""
+        """How many times smaller the parameters are than at 32 bits; bounds, two numbers per site, are left out."""
         return theoretical_ratio(self.parameters)
 
     @property

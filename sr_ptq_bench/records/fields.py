@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 SCHEMA_VERSION: Final = 2
-"""Of records; version 1 had bounds in place of the state of a student."""
+"""Version of records; version 1 had bounds instead of the state of a student."""
 PORTABLE = r"^([^/~\\A-Za-z]|[A-Za-z]([^:]|:([^/\\]|$)|$)|$)"
-"""How a text begins that is no absolute path of any system; as a pattern, pydantic checks it without calling Python."""
+"""The start of a text that is no absolute path of any system; pydantic checks a pattern without calling Python."""
 LARGEST_SCORE = 1e300
 """So that sums of scores stay finite."""
 NO_PATHS = "a record holds no absolute paths"
@@ -39,7 +39,7 @@ def _storable(value: Any) -> Any:
 
 
 def _score(value: object, info: ValidationInfo) -> float:
-    """One function for all that a score must be: a record has dozens of them, and 10,000 records are read at once."""
+    """All checks of a score in one function: a record has dozens of scores, and 10,000 records are read at once."""
     if isinstance(value, float) and -LARGEST_SCORE <= value <= LARGEST_SCORE:
         return value
     if value == "inf" or (value == math.inf and info.mode == "python"):
@@ -59,7 +59,7 @@ def utc(value: AwareDatetime) -> AwareDatetime:
 
 
 Text = Annotated[str, Field(pattern=PORTABLE)]
-"""Any text but an absolute path, which would mean nothing on another machine."""
+"""Any text but an absolute path, which has no meaning on another machine."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)]
 """A name that is safe in a file name."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -1,4 +1,4 @@
-"""Results of runs as files: a record, and the state of its student beside it."""
+"""Results of runs as files: a record, and next to it the state of its student."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def read_state(path: Path, record: Record) -> bytes:
     try:
         state = read_whole(file, LARGEST_STATE)
     except FileNotFoundError as error:
-        raise SrqError(f"record {path} has no state beside it, {file.name}; measure again") from error
+        raise SrqError(f"record {path} lacks its state {file.name}; measure again") from error
     except OSError as error:
         raise SrqError(f"cannot read state {file}: {error.strerror or error}") from error
     if hashlib.sha256(state).hexdigest() != record.state_sha256:
@@ -95,7 +95,7 @@ def read_state(path: Path, record: Record) -> bytes:
 
 
 def read_result(path: Path) -> RunResult:
-    """A record that bears its own name, and its state; raises SrqError if either is missing or damaged."""
+    """A record with the right file name, and its state; raises SrqError if either is missing or damaged."""
     record = _named_record(path)
     return RunResult(record, read_state(path, record))
 
@@ -109,7 +109,7 @@ def write_record(record: Record, folder: Path) -> Path:
 
 
 def read_record(path: Path) -> Record:
-    """Read one record strictly; raises SrqError that names the file and the first thing wrong with it."""
+    """Read one record strictly; raises SrqError that names the file and its first fault."""
     try:
         return Record.model_validate_json(read_whole(path, LARGEST_FILE), strict=True)
     except OSError as error:
@@ -127,8 +127,8 @@ def record_files(folder: Path) -> list[Path]:
 def read_records(folder: Path, skip: Say | None = None) -> list[Record]:
     """All records of a folder in the order of their file names; none if there is no such folder.
 
-    A file that is damaged, of another schema version, or does not bear the name of its contents raises SrqError; with
-    `skip` it is left out, and `skip` is told why.
+    A file that is damaged, of another schema version, or misnamed raises SrqError; with `skip` it is left out, and
+    `skip` gets the reason.
     """
     records = []
     for path in record_files(folder):
@@ -142,7 +142,7 @@ def read_records(folder: Path, skip: Say | None = None) -> list[Record]:
 
 
 def _named_record(path: Path) -> Record:
-    """One that bears another name was edited or renamed by hand."""
+    """A record with another file name was edited or renamed by hand."""
     record = read_record(path)
     expected = name_of(record)
     if path.name != expected:

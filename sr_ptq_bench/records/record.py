@@ -1,4 +1,4 @@
-"""A record: all that a run leaves, except the state of its student."""
+"""A record: the result of a run, except the state of its student."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Environment(RecordPart):
     """The software and the machine of the run."""
 
     versions: dict[Text, Text]
-    """Of sr_ptq_bench, torch, basicsr, numpy, opencv, python and every plugin's distribution."""
+    """Versions of sr_ptq_bench, torch, basicsr, numpy, opencv, python and every plugin's distribution."""
     device: Text
     threads: PositiveInt
     platform: Text
@@ -75,15 +75,15 @@ class Record(RecordPart):
     """Test images that are calibration images too, by test set; absent if there are none."""
     references: References
     figures: dict[Text, Figure]
-    """What the calibrator tells of itself; `checkpoint` says which one was kept."""
+    """The calibrator's log; `checkpoint` says which checkpoint was kept."""
     environment: Environment
     hashes: Hashes
     code: dict[Name, Sha256] = Field(default_factory=dict)
-    """The code that made the record: of sr_ptq_bench and of every plugin that took part; records of 0.1.0 lack it."""
+    """The code that made the record, of sr_ptq_bench and every plugin that took part; absent in records of 0.1.0."""
     stamp: Stamp | None = None
     """The last verification by `srq verify --stamp`; absent if there was none."""
     state_sha256: Sha256
-    """Of the state of the student, the file beside the record."""
+    """SHA-256 of the state of the student, the file next to the record."""
     timings: dict[Text, Annotated[FiniteFloat, Field(ge=0)]]
     """Seconds per stage."""
     peak_memory_bytes: NonNegativeInt
@@ -118,7 +118,7 @@ class Record(RecordPart):
 
     @property
     def current_code(self) -> dict[str, str]:
-        """The code that vouches for the record: of its last verification, or else of its making."""
+        """The code that is known to give this record: that of its last verification, else the code that made it."""
         return self.stamp.code if self.stamp else self.code
 
     def is_of(self, versions: Mapping[str, str], code: Mapping[str, str]) -> bool:
@@ -133,7 +133,7 @@ class Record(RecordPart):
         return fingerprint(self.spec, self.hashes)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with a fingerprint of its own: pydantic would copy the one that is already known."""
+        """A copy with its own fingerprint; pydantic would copy the fingerprint too."""
         copy = super().model_copy(update=update, deep=deep)
         vars(copy).pop("key", None)
         return copy

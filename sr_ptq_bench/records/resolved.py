@@ -24,7 +24,7 @@ from .complaint import complaint
 from .fields import Name, RecordPart, Setting, Sha256, Text
 
 FINGERPRINT_VERSION: Final = 1
-"""Part of every fingerprint, so of the names of records."""
+"""Part of every fingerprint, and so of the names of records."""
 
 
 class Patches(RecordPart):
@@ -48,9 +48,9 @@ class ResolvedSpec(RecordPart):
     padding: Padding
     calibration: Patches
     scope: ScopeName = "linear"
-    """The records of the time before there was a choice lack it; they are of this scope."""
+    """Old records, made before there was a choice, lack it; they have this scope."""
     tiles: Tiles | None = None
-    """Absent where the networks saw every image whole."""
+    """Absent if the networks saw every image whole."""
 
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Hashes(RecordPart):
 
 
 def fingerprint(spec: ResolvedSpec, hashes: Hashes) -> str:
-    """Identify a run before it is made: SHA-256 of all that decides its scores but the software versions."""
+    """Identify a run before it is made: SHA-256 of all that decides its scores, except software versions."""
     decisive = {
         "schema_version": FINGERPRINT_VERSION,
         "spec": spec.model_dump(mode="json", exclude_defaults=True),

@@ -1,4 +1,4 @@
-"""What each part of a network loses by quantization, as data."""
+"""What the quantization of each part of a network costs, as data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Sensitivities:
-    """Groups, the most sensitive first, beside the score in dB with everything quantized; `unit` says what dB of."""
+    """Groups, the most sensitive first, and the score in dB with everything quantized; `unit` names the score."""
 
     groups: tuple[Group, ...]
     all_quantized: float

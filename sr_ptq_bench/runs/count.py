@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..quantization.quantize import QuantizedLayer
 from ..quantization.quantizer import Quantizer
-from ..quantization.student import QuantizedLayer, quantizers_off
+from ..quantization.student import quantizers_off
 from ..records.complexity import FULL_PRECISION, Complexity
 
 if TYPE_CHECKING:
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
 
 
 SMALLEST_SIDE = 16
-"""Pixels; a network that mixes within windows or by convolutions needs as much per pixel on any larger image."""
+"""Pixels; networks of windows or convolutions need the same number of MACs per pixel on any larger image."""
 
 
 def count(student: Student) -> Complexity:
     """Parameters, and the MACs of one small image, by bits.
 
-    Every product counts that torch computes: of layers, of matrices, in whatever module or function. It is a product of
-    b bits where it is a quantized layer's or where both its operands come from sites. Biases, norms and interpolations
-    are no products.
+    Every product that torch computes counts: of layers or of matrices, in any module or function. It has b bits if it
+    belongs to a quantized layer or if both operands come from sites. Biases, norms and interpolations are no products.
     """
     side = student.model.smallest(max(SMALLEST_SIDE, student.model.count_side))
     lr = torch.zeros(1, 3, side, side, device=student.device)
@@ -41,7 +41,7 @@ def count(student: Student) -> Complexity:
 
 
 def parameters(network: nn.Module) -> int:
-    """How many numbers a network has learned; those of quantizers, such as bounds, are not the network's."""
+    """The number of learned numbers of a network, without those of quantizers, such as bounds."""
     of_quantizers = {
         id(p) for module in network.modules() if isinstance(module, Quantizer) for p in module.parameters()
     }
@@ -57,7 +57,7 @@ def _parameters(student: Student) -> dict[int, int]:
 
 
 def _with_the_rest(quantized: Counter[int], total: int) -> dict[int, int]:
-    """All numbers by bits, from many to few, where those that are not quantized have full precision."""
+    """All numbers by bits, from many to few bits; numbers that are not quantized have full precision."""
     by_bits = quantized + Counter({FULL_PRECISION: total - quantized.total()})
     return dict(sorted(by_bits.items(), reverse=True))
 
@@ -85,16 +85,16 @@ class _Products(TorchFunctionMode):
         self._counter = counter
         self._quantized: Counter[int] = Counter()
         self._layer: int | None = None
-        """The bits of the quantized layer that is at work."""
+        """The bits of the quantized layer that is running."""
         self._operands: dict[int, tuple[int, Tensor]] = {}
-        """Bits of each operand by its memory, which its views share; the tensor itself keeps the memory from reuse."""
+        """Bits of each operand by its memory, which its views share; the tensor keeps the memory from reuse."""
 
     def macs(self) -> dict[int, int]:
-        """What was counted."""
+        """The counts."""
         return _with_the_rest(self._quantized, self._counter.get_total_flops() // 2)
 
     def open_layer(self, layer: QuantizedLayer, _input: Any) -> None:
-        """All products from here on are this layer's."""
+        """A quantized layer begins: all products that follow are its own."""
         self._layer = max(layer.weight_quantizer.bits, layer.input_quantizer.bits)
 
     def close_layer(self, _layer: nn.Module, _input: Any, _output: Any) -> None:
@@ -102,7 +102,7 @@ class _Products(TorchFunctionMode):
         self._layer = None
 
     def mark_operand(self, quantizer: Quantizer, _input: Any, output: Tensor) -> Tensor:
-        """Hand on an operand in memory of its own, by which its product will know it."""
+        """Copy an operand, so that its memory identifies it at its product."""
         operand = output.clone()
         self._operands[_memory(operand)] = quantizer.bits, operand
         return operand
@@ -120,12 +120,12 @@ class _Products(TorchFunctionMode):
         return result
 
     def _bits(self, args: Iterable[Any]) -> int | None:
-        """Of the product of these arguments; None for full precision."""
+        """Bits of the product of these arguments; None for full precision."""
         if self._layer is not None:
             return self._layer
         operands = [self._operands.get(_memory(tensor), (None,))[0] for tensor in _tensors(args)]
         known = [bits for bits in operands if bits is not None]
-        # A function of three operands, such as fused attention, multiplies what is between them at no site.
+        # A function of three operands, such as fused attention, multiplies values inside that are no site.
         return max(known) if len(known) == 2 else None
 
 

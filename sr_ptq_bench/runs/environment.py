@@ -31,7 +31,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def describe(method: Method, device: str, more: Iterable[str] = ()) -> Environment:
-    """Versions of all that took part, of `more` distributions as well, and the machine."""
+    """The machine, and versions of all that took part, also of `more` distributions."""
     versions = library_versions(more)
     for name in method.components:
         plugin = method.plugins.plugins.get(name)
@@ -40,13 +40,13 @@ def describe(method: Method, device: str, more: Iterable[str] = ()) -> Environme
 
 
 def library_versions(more: Iterable[str] = ()) -> dict[str, str]:
-    """The versions of the libraries that compute what a run measures, and of `more` distributions."""
+    """The versions of the libraries that a run computes with, and of `more` distributions."""
     libraries = _LIBRARIES | {name: name for name in more}
     return {name: _installed_version(distribution) for name, distribution in libraries.items()}
 
 
 def _installed_version(name: str) -> str:
-    """The version of a distribution; the name and version of the fork that stands in for it."""
+    """The version of a distribution, or the name and version of the fork that replaces it."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -78,16 +78,16 @@ def choose_device(name: str) -> str:
 
 
 def peak_memory() -> int:
-    """The most resident memory that this process has had, in bytes."""
+    """The peak resident memory of this process, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks instead of handing each back to the system.
+    """Let glibc keep large freed blocks instead of returning each to the system.
 
     The activations of a network are allocated and freed in every layer; fresh pages for them took half the time of a
-    forward pass on a CPU. Does nothing where the C library is another.
+    forward pass on a CPU. Does nothing with another C library.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

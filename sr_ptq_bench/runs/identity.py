@@ -1,7 +1,7 @@
-"""What decides each thing that is kept: one function per kind, each a list of ingredients.
+"""Keys of everything that is kept: one function per kind of entry, each a list of ingredients.
 
 A forgotten ingredient gives wrong numbers and no error. Code counts by what it does: comments, docstrings and
-formatting do not matter (`hooks.code`). Where a checkout, a home folder or an image file lies does not matter either.
+formatting do not matter (`hooks.code`). The paths of a checkout, a home folder or an image file do not matter either.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def distributions(run: PreparedRun, student: Student) -> Key:
 
 
 def teacher_outputs(run: PreparedRun) -> Key:
-    """What the FP network makes of training patches; another machine may change the last digits, so a training."""
+    """Outputs of the FP network on training patches; the key has the machine, which may change the last digits."""
     return {
         "what": "teacher outputs",
         "network": _network(run),
@@ -59,7 +59,7 @@ def teacher_outputs(run: PreparedRun) -> Key:
 
 
 def calibrated_state(run: PreparedRun) -> Key:
-    """The state of the student after calibration; test sets and tiles take no part in it."""
+    """The state of the student after calibration; test sets and tiles are not in the key."""
     spec = run.resolved.model_dump(mode="json", exclude={"suite", "tiles", "method"})
     return {
         "what": "state",
@@ -73,7 +73,7 @@ def calibrated_state(run: PreparedRun) -> Key:
 
 
 def code(run: PreparedRun) -> dict[str, str]:
-    """The code that takes part in a run, by plugin; under `sr_ptq_bench` that of this package."""
+    """The code that takes part in a run, by plugin; `sr_ptq_bench` stands for this package."""
     return {HOST: host_sha256(), **run.plugins.code([*run.method.components, run.loader])}
 
 

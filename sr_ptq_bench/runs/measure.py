@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..records.compare import write_or_reproduce
 from ..records.files import make_room
 from . import identity
 from .environment import describe, describe_machine
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def measure_or_reuse(run: PreparedRun, session: Session, force: bool = False) -> RunResult:
     """The result of a run: this machine's earlier one, or a new one, which is then remembered.
 
-    Another process that makes the same run is waited for.
+    Waits for another process that makes the same run.
     """
     with session.cache.locked(run.record_name, "makes the same run"):
         earlier = None if force else session.cache.result(run.record_name)
@@ -33,8 +34,13 @@ def measure_or_reuse(run: PreparedRun, session: Session, force: bool = False) ->
         return result
 
 
-def deliver(run: PreparedRun, session: Session, folder: Path, force: bool = False) -> tuple[Record, Path]:
-    """The record of a run, and its path in `folder`, where the result now is."""
+def deliver(
+    run: PreparedRun, session: Session, folder: Path, force: bool = False, replace: bool = False
+) -> tuple[Record, Path]:
+    """The record of a run, and its path in `folder`, where the result now is.
+
+    Another result of the same run that was there stays, unless it is to be replaced.
+    """
     make_room(folder / run.record_name, session.reporter.say)
     if run.not_scored:
         session.reporter.say(f"Missing test sets are skipped: {', '.join(run.not_scored)}; see `srq data get`.")
@@ -44,11 +50,11 @@ def deliver(run: PreparedRun, session: Session, folder: Path, force: bool = Fals
     if run.teacher.unquantized_ops:
         session.reporter.say(f"Not quantized: {run.teacher.unquantized_ops}.")
     result = measure_or_reuse(run, session, force)
-    return result.record, result.write(folder, session.reporter.say)
+    return result.record, write_or_reproduce(result, folder, session.reporter.say, replace)
 
 
 def is_current(record: Record, run: PreparedRun, device: str | None) -> bool:
-    """Whether the software that is installed here made or verified the record on this device, or on any for None.
+    """Whether the installed software made or verified the record on this device (None: on any device).
 
     Processor and threads may differ; the record names them.
     """

@@ -1,4 +1,4 @@
-"""Everything before a run: its data is read, its method resolved, and all that a user can get wrong is checked."""
+"""Everything before a run: data are read, the method is resolved, and all that a user can get wrong is checked."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from ..storage.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ..data.datasets import Dataset
-    from ..data.images import Size
+    from ..data.images.header import Size
     from ..hooks.method import Method
     from ..hooks.plugins import Plugins
     from ..library.library import Library
@@ -39,7 +40,7 @@ _NAME: TypeAdapter[str] = TypeAdapter(Text)
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that has passed all checks: its data is read, its method resolved, its record's name known."""
+    """A run that has passed all checks: data are read, the method is resolved, the record's name is known."""
 
     spec: RunSpec
     plugins: Plugins
@@ -75,9 +76,7 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
     plugins, library, device = session.plugins, session.library, session.device
     method = method or resolve_method(plugins, spec.method, spec.options, spec.suite.options)
     not_scored = _absent(spec, library)
-    weights = library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
-    loaded, loader = plugins.load_model(spec.suite.model, spec.scale, weights)
-    model = with_scope(with_padding(loaded, spec.suite.padding), spec.scope)
+    model, loader, weights = load_network(spec, session)
     resolved = _resolved(spec, method, model)
     tests = {
         name: load_dataset(name, source, spec.scale, library.images)
@@ -115,8 +114,15 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
     )
 
 
+def load_network(spec: RunSpec, session: Session) -> tuple[SRModel, str, Path]:
+    """The FP network of a run on the CPU, the plugin that loads it, and the file of its weights; raises SrqError."""
+    weights = session.library.weights(spec.weights.download) if isinstance(spec.weights, Download) else spec.weights
+    loaded, loader = session.plugins.load_model(spec.suite.model, spec.scale, weights)
+    return with_scope(with_padding(loaded, spec.suite.padding), spec.scope), loader, weights
+
+
 def overlap(calibration: Dataset, tests: Mapping[str, Dataset]) -> dict[str, tuple[str, ...]]:
-    """The test images whose LR pixels are those of a calibration image; images of other sizes are not read."""
+    """The test images with the LR pixels of a calibration image; images of other sizes are not read."""
     places: dict[Size, list[int]] = {}
     for index, size in enumerate(calibration.lr_sizes):
         places.setdefault(size, []).append(index)
@@ -133,7 +139,7 @@ def overlap(calibration: Dataset, tests: Mapping[str, Dataset]) -> dict[str, tup
 
 
 def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
-    """What `prepare` gives for a run of the same suite, scale, scope and seed, without a second reading of images.
+    """A prepared run of the same suite, scale, scope and seed, without reading images again.
 
     Method, options and bits may differ from those of `run`; raises SrqError if they are unusable.
     """
@@ -143,7 +149,7 @@ def with_method(run: PreparedRun, spec: RunSpec) -> PreparedRun:
 
 
 def _foreign(plugins: Plugins, method: Method, loader: str) -> dict[str, str]:
-    """The code of plugins of other distributions: no version says what it is, so it is part of the record's name."""
+    """The code of plugins of other distributions: no version identifies it, so it is part of the record's name."""
     code = plugins.code([*method.components, loader])
     return {name: sha256 for name, sha256 in code.items() if not plugins.plugins[name].is_built_in()}
 

@@ -1,23 +1,25 @@
-"""An earlier run again: its spec from its record, its student from the state beside the record."""
+"""Restores an earlier run: its spec from the record, its student from the state."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SrqError, prefix_error
 from ..hooks.method import RecordedMethod
+from ..hooks.resolve import resolve_method
 from ..progress import TimedStages
 from ..protocol.run_spec import RunSpec
-from ..quantization.state import load_state
-from ..records.files import read_record, read_result, state_path
+from ..quantization.state.save_load import load_state
+from ..records.files import name_of, read_record, read_result, state_path
 from . import identity
-from .prepare import prepare
+from .prepare import load_network, prepare
 from .run import calibrate_student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from ..hooks.plugins import Plugins
     from ..protocol.suite import Suite
     from ..quantization.student import Student
     from ..records.files import RunResult
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def spec_of(record: Record, suite: Suite) -> RunSpec:
-    """The run that a record is of, under the suite that it names; raises SrqError for another suite."""
+    """The run of a record under the suite that it names; raises SrqError for another suite."""
     spec = record.spec
     if spec.tiles and not suite.tiles:
         suite = suite.with_tiles(spec.tiles)
@@ -38,7 +40,7 @@ def spec_of(record: Record, suite: Suite) -> RunSpec:
         f"{plugin}.{key}": value
         for plugin, values in spec.options.items()
         for key, value in values.items()
-        if isinstance(value, bool | int | float | str)  # None stands for an option that was not given
+        if isinstance(value, bool | int | float | str)  # None is an option that was not given
     }
     return RunSpec(
         method=spec.method,
@@ -57,15 +59,27 @@ def prepare_recorded(record: Record, suite: Suite, session: Session) -> Prepared
     Plugins of its method may be missing: the state says what the student is.
     """
     spec = spec_of(record, suite)
-    missing = [name for name in record.spec.parts if name not in session.plugins.plugins]
-    method = RecordedMethod(record.spec.method, record.spec.parts, session.plugins, values=record.spec.options)
-    run = prepare(spec, session, method if missing else None)
+    run = prepare(spec, session, _recorded_method(record, session.plugins))
     check_same(run, record)
     return run
 
 
+def _recorded_method(record: Record, plugins: Plugins) -> RecordedMethod | None:
+    """The method of a record if some of its plugins are missing: the others, each with the options of the record."""
+    spec = record.spec
+    if all(name in plugins.plugins for name in (*spec.parts, *spec.method.split("+"))):
+        return None
+    given: dict[str, dict[str, Any]] = {
+        part: {key: value for key, value in spec.options.get(part, {}).items() if value is not None}
+        for part in spec.parts
+        if part in plugins.plugins
+    }
+    options = {part: plugins.options(part, values) for part, values in given.items()}
+    return RecordedMethod(spec.method, spec.parts, plugins, options, values=spec.options)
+
+
 def suite_of(record: Record) -> str:
-    """The name of the suite without what tiles add to it."""
+    """The name of the suite without the suffix of tiles."""
     tiles = record.spec.tiles
     return record.spec.suite.removesuffix(f"-tile{tiles.size}-{tiles.overlap}") if tiles else record.spec.suite
 
@@ -98,9 +112,21 @@ def _leaves(value: object, key: str = "") -> dict[str, object]:
 
 
 def restore_student(run: PreparedRun, result: RunResult) -> Student:
-    """The student that was scored; the run needs its method only for kinds of quantizers of its own."""
+    """The student that was scored; the method is needed only for its own classes of quantizers."""
     with prefix_error(f"state of {run.record_name}"):
         return load_state(result.state, run.teacher, run.method.make_quantizer)
+
+
+def restore_recorded(result: RunResult, suite: Suite, session: Session) -> Student:
+    """The student of a result on the session's device, without the images of its suite; raises SrqError."""
+    record = result.record
+    spec = spec_of(record, suite)
+    teacher, _, _ = load_network(spec, session)
+    method = _recorded_method(record, session.plugins) or resolve_method(
+        session.plugins, spec.method, spec.options, suite.options
+    )
+    with prefix_error(f"state of {name_of(record)}"):
+        return load_state(result.state, teacher.to(session.device), method.make_quantizer)
 
 
 def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Student:
@@ -112,13 +138,13 @@ def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Stud
     if stored:
         return restore_student(run, stored)
     stage = TimedStages(session.reporter)
-    resume = session.cache.resume_state(identity.calibrated_state(run), fresh=False)
-    calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
+    with session.cache.resume_state(identity.calibrated_state(run), fresh=False) as resume:
+        calibrated = resume.calibrated() or calibrate_student(run, session.cache, stage, resume, fresh=False)
     return load_state(calibrated.state, run.teacher, run.method.make_quantizer)
 
 
 def _stored(path: Path) -> RunResult | None:
-    """The result whose record is at `path`; None if there is no record, or no state beside it."""
+    """The result with the record at `path`; None if record or state is missing."""
     if path.is_file() and state_path(path, read_record(path)).is_file():
         return read_result(path)
     return None

@@ -14,9 +14,11 @@ from ..errors import SrqError, prefix_error
 from ..evaluation.score import interpolations, network_upscaler, score_datasets
 from ..progress import TimedStages
 from ..quantization.observe import observe
+from ..quantization.quantize import quantize
 from ..quantization.randomness import seed_generators
-from ..quantization.state import changed_tensors, load_state, save_state, state_sha256
-from ..quantization.student import cached_quantized_weights, quantize, quantizers_off
+from ..quantization.state.network_tensors import changed_tensors
+from ..quantization.state.save_load import load_state, save_state, state_sha256
+from ..quantization.student import cached_quantized_weights, quantizers_off
 from ..records.complaint import complaint
 from ..records.fields import SCHEMA_VERSION
 from ..records.files import RunResult
@@ -38,21 +40,21 @@ if TYPE_CHECKING:
     from .session import Session
 
 FP_SEED = 0
-"""Of what the FP network may draw: runs of all seeds share its scores."""
+"""Seed of the FP network, if it draws random numbers: runs of all seeds share its scores."""
 
 
 def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResult:
     """Do one run; the same spec on the same machine gives the same result apart from times and memory.
 
-    A killed run continues from its last checkpoint, to the same result. What is scored is what is stored: the student
-    that `load_state` makes of the state. With `fresh` nothing that earlier runs have computed is used.
+    A killed run continues from its last checkpoint, to the same result. The student that is scored is restored from
+    the stored state. With `fresh` no result of earlier runs is used.
     """
     start = time.perf_counter()
     stage = TimedStages(session.reporter)
     references = score_references(run, session.cache, stage, fresh)
-    resume = session.cache.resume_state(identity.calibrated_state(run), fresh)
-    earlier = resume.calibrated()
-    calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
+    with session.cache.resume_state(identity.calibrated_state(run), fresh) as resume:
+        earlier = resume.calibrated()
+        calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
     student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
         scores = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
@@ -96,14 +98,14 @@ def score_references(run: PreparedRun, cache: Cache, stage: TimedStages, fresh: 
 def calibrate_student(
     run: PreparedRun, cache: Cache, stage: TimedStages, resume: ResumeState, fresh: bool
 ) -> Calibrated:
-    """Quantize the network and let the method choose and train what it wants; the state is kept for a killed run."""
+    """Quantize the network and let the method choose bounds and train; the state is kept for a killed run."""
     seed_generators(run.spec.seed)
     student = build_student(run, stage)
     seen = observe_distributions(run, student, cache, stage, fresh)
     with stage("bounds") as progress:
         for done, (name, quantizer) in enumerate(student.quantizers.items()):
             progress(done, len(student.quantizers))
-            quantizer.set_bounds(run.method.init_bounds(quantizer.site, seen[name], quantizer.bits))
+            run.method.initialize(quantizer, seen[name])
     teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
     seed_generators(run.spec.seed)
     with stage("calibrate") as progress:
@@ -116,9 +118,12 @@ def calibrate_student(
 
 
 def build_student(run: PreparedRun, stage: TimedStages) -> Student:
-    """The quantized copy of the network, its weights changed if the method does so, its bounds not yet set."""
+    """The quantized copy of the network, with the weights that the method changed, without bounds."""
     bits, method = run.spec.bits, run.method
-    chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits) if method.chooses_bits else {}
+    chosen: dict[str, int] = {}
+    if method.chooses_bits:
+        with stage("choose bits"):
+            chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits)
     student = quantize(run.teacher, bits, method.make_quantizer, chosen)
     if method.transforms:
         with stage("transform"), quantizers_off(student):
@@ -129,7 +134,7 @@ def build_student(run: PreparedRun, stage: TimedStages) -> Student:
 def observe_distributions(
     run: PreparedRun, student: Student, cache: Cache, stage: TimedStages, fresh: bool
 ) -> dict[str, Distribution]:
-    """What the calibration pass keeps of every site, by name.
+    """The distribution of every site, by name.
 
     Shared by all methods and bit-widths, unless a method changed tensors of the network.
     """

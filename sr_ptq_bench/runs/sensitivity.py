@@ -1,4 +1,4 @@
-"""What each part of a network loses by quantization: it alone quantized, and all but it."""
+"""What the quantization of each part of a network costs: only this part quantized, and all but this part."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def grouped(student: Student, by: By) -> dict[str, list[str]]:
-    """The names of a student's sites by site, by the layer that they belong to, or by what made them.
+    """The names of a student's sites in groups: single sites, sites of one layer, or sites with one input kind.
 
     In network order. An operand of a matrix product is a layer of its own; all weights have the input_kind `parameter`.
     """
@@ -73,7 +73,7 @@ def sensitivities(
 ) -> Sensitivities:
     """Measure every group twice; the same student and patches give the same result.
 
-    Ranked by rising PSNR with only the group quantized; of equals the first in network order.
+    Ranked by rising PSNR with only the group quantized; equal ones in network order.
     """
     groups = grouped(student, by)
     every = set(student.quantizers)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """Plugins, cache, library, device, and the reporter that all of them speak through."""
+    """Plugins, cache, library, device, and the reporter that all of them use."""
 
     plugins: Plugins
     cache: Cache

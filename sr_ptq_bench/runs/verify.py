@@ -1,11 +1,12 @@
-"""Whether the state beside a record gives the scores of the record."""
+"""Whether the state of a record gives the scores of the record."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..errors import SrqError
+from ..records.compare import compare
 from ..records.record import Stamp
 from . import identity
 from .environment import describe
@@ -13,55 +14,35 @@ from .restore import restore_student
 from .run import score_student
 
 if TYPE_CHECKING:
+    from ..quantization.student import Student
+    from ..records.compare import Comparison
     from ..records.files import RunResult
     from ..records.record import Record
-    from ..records.scores import Scores
     from .prepare import PreparedRun
     from .session import Session
 
-TOLERANCE = {"psnr": 0.005, "ssim": 0.00005}
-"""Half of the last printed digit: another processor or number of threads may change the digits behind it."""
-OF_OTHER_METRICS = 1e-6
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One mean score, recorded and measured again."""
-
-    dataset: str
-    metric: str
-    recorded: float
-    again: float
-
-    @property
-    def difference(self) -> float:
-        """Again minus recorded; 0 where both are infinite."""
-        return 0.0 if self.again == self.recorded else self.again - self.recorded
-
-    @property
-    def holds(self) -> bool:
-        """Whether the printed digits agree but for rounding."""
-        return abs(self.difference) <= TOLERANCE.get(self.metric, OF_OTHER_METRICS)
-
 
 def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Comparison]:
-    """Score the student of a result again, and compare the scores with those of the record; raises SrqError."""
+    """Score the student of a result again, and compare the scores with those of the record; raises SrqError.
+
+    A state with other bits at a site than the record says is refused.
+    """
     student = restore_student(run, result)
+    check_bits(result.record, student)
     with session.reporter.stage("evaluate") as progress:
         return compare(result.record.scores, score_student(run, student, progress))
 
 
+def check_bits(record: Record, student: Student) -> None:
+    """Raise SrqError for the first site whose bits, and so whose number of levels, are not those of the record."""
+    for name, quantizer in student.quantizers.items():
+        said = record.site_bits.get(name, record.spec.bits.of(quantizer.site.role))
+        if quantizer.bits != said:
+            raise SrqError(f"site {name} has {quantizer.bits} bits in the state and {said} in the record")
+
+
 def stamped(run: PreparedRun, record: Record) -> Record:
-    """The record with a stamp of the code and the versions that have just given its scores again."""
+    """The record with a stamp: the code and the versions that have just given the same scores."""
     versions = describe(run.method, "cpu", run.teacher.libraries).versions
     now = datetime.now(UTC).replace(microsecond=0)
     return record.model_copy(update={"stamp": Stamp(code=identity.code(run), versions=versions, created=now)})
-
-
-def compare(recorded: Scores, again: Scores) -> list[Comparison]:
-    """All mean scores side by side."""
-    return [
-        Comparison(dataset, metric, value, again[dataset].mean[metric])
-        for dataset, scores in recorded.items()
-        for metric, value in scores.mean.items()
-    ]

@@ -1,4 +1,4 @@
-"""Zip and tar files from anyone, opened so that no length in them claims memory before it is checked."""
+"""Opens zip and tar files from anyone; every length in them is checked before memory is allocated for it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST_HEADER = 2**20
-"""Bytes that the headers of one member of a tar file may take: a name, and what systems keep beside it."""
+"""Bytes of the headers of one member of a tar file: its name and what systems store with it."""
 LARGEST_HEADERS = 2**26
-"""The same for all members."""
+"""Bytes of the headers of all members."""
 LARGEST_DIRECTORY = 2**22
 """Bytes of the list of members that ends a zip file: tens of thousands of names."""
 _COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -26,7 +26,7 @@ class HeaderError(Exception):
 
 
 class Metered:
-    """A file that gives up once more than an allowance has been read from it; None is no limit."""
+    """A file that raises after an allowance of bytes has been read from it; None is no limit."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -56,7 +56,7 @@ class Metered:
 
 
 def open_zip(file: IO[bytes]) -> zipfile.ZipFile:
-    """A zip file whose list of members has a sound size; raises HeaderError, and what zipfile raises."""
+    """A zip file whose list of members has a sound size; raises HeaderError and the errors of zipfile."""
     meter = Metered(file)
     meter.left = LARGEST_DIRECTORY
     archive = zipfile.ZipFile(cast("IO[bytes]", meter))

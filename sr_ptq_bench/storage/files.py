@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, their checksums, and what becomes of damaged ones."""
+"""Files that are whole or absent, their checksums, and the renaming of damaged files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from ..progress import Say
 
 ABANDONED = 3600.0
-"""Seconds after which a temporary file cannot be of a process that is still writing it."""
+"""Age in seconds after which no process can still be writing a temporary file."""
 SEALED = 8 * 2**30
 """Bytes of the largest sealed file that is read."""
 _DIGITS = 64
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file at once, so that a reader sees the old content or the new one and never a part.
+    """Write a file at once: a reader sees the old content or the new content, never a part.
 
     Text is written as UTF-8 and folders are made as needed; raises SrqError if the system refuses.
     """
@@ -47,7 +47,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what processes that were killed while writing have left."""
+    """Remove files that processes left when they were killed while writing."""
     for temporary in folder.glob(".srq-*.tmp"):
         with suppress(OSError):
             if time.time() - temporary.stat().st_mtime > ABANDONED:
@@ -55,12 +55,12 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def write_sealed(path: Path, data: bytes) -> None:
-    """Write a file that ends with the SHA-256 of what is before; raises SrqError if the system refuses."""
+    """Write a file that ends with the SHA-256 of its content; raises SrqError if the system refuses."""
     write_atomically(path, data + hashlib.sha256(data).hexdigest().encode())
 
 
 def read_sealed(path: Path, say: Say) -> bytes | None:
-    """The content of a sealed file; None if there is none, or none that is whole, which is then set aside."""
+    """The content of a sealed file; None if it is missing or damaged; a damaged file is set aside."""
     try:
         content = path.read_bytes() if path.stat().st_size <= SEALED else b""
     except (FileNotFoundError, NotADirectoryError):
@@ -78,7 +78,7 @@ def read_sealed(path: Path, say: Say) -> bytes | None:
 
 
 def set_aside(path: Path) -> str:
-    """Rename a damaged file, so that it is neither read again nor lost; what was done, to end a line with."""
+    """Rename a damaged file, so that it is neither read again nor lost; returns the end of a message about it."""
     bad = path.with_name(f"{path.name}.bad")
     try:
         path.replace(bad)
@@ -90,13 +90,13 @@ def set_aside(path: Path) -> str:
 def read_whole(path: Path, limit: int) -> bytes:
     """The content of a file of at most `limit` bytes; raises SrqError for a larger one, OSError as `open` does.
 
-    The limit holds for what is read as well: a device or a file that grows has no size to trust.
+    The limit holds also while reading: the size of a device or of a growing file is not known.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise too_large(path, limit)
-        content = file.read(size + 1)  # asking for the limit would claim its memory
+        content = file.read(size + 1)  # reading `limit` bytes would allocate all of them
         if len(content) > size:
             content += file.read(limit + 1 - len(content))
     if len(content) > limit:
@@ -105,7 +105,7 @@ def read_whole(path: Path, limit: int) -> bytes:
 
 
 def too_large(what: object, limit: int) -> SrqError:
-    """The error of a file, or of a part of one, that says it is larger than anything of its kind."""
+    """The error for a file, or a part of a file, that is larger than its limit."""
     size = f"{limit / 2**20:.0f} MiB" if limit >= 2**20 else f"{limit / 2**10:.0f} KiB"
     return SrqError(f"{what} is larger than {size}, the limit for such a file; remove or replace it")
 

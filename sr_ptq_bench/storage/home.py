@@ -11,10 +11,10 @@ HOME = "SRQ_HOME"
 
 
 def default_home() -> Path:
-    """The folder that the environment variable SRQ_HOME names, or the platform's own for caches."""
+    """The folder that the environment variable SRQ_HOME names, else the platform's cache folder."""
     return expanded(os.environ.get(HOME) or user_cache_path("srq"))
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` and `~user` at its start replaced, as a shell does; that of an unknown user stays."""
+    """The path with `~` and `~user` at its start replaced, as a shell does; `~` of an unknown user stays."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's own raises RuntimeError for an unknown user

@@ -1,4 +1,4 @@
-"""One process at a time: file locks that die with the process that holds them. The one module that imports filelock."""
+"""File locks, which end with the process that holds them. The only module that imports filelock."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from ..progress import Say
 
 PATIENCE = 1.0
-"""Seconds of waiting that are not worth a word."""
+"""Seconds of waiting that are not reported."""
 
 
 @contextmanager
 def locked(path: Path, what: str, say: Say) -> Iterator[None]:
-    """Hold the lock `path`; `say` that another process `what` holds it, and wait, where one does.
+    """Hold the lock `path`; if another process holds it, `say` so with `what` it does, and wait.
 
-    The system frees the lock of a process that has died. Raises OSError where no lock can be made.
+    The system frees the lock of a process that has died. Raises OSError if no lock can be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -38,7 +38,7 @@ def locked(path: Path, what: str, say: Say) -> Iterator[None]:
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Hold the lock `path` where no other process does; whether it is held now. Raises OSError."""
+    """Hold the lock `path` if no other process does; gives whether it is held. Raises OSError."""
     lock = FileLock(path)
     try:
         lock.acquire(blocking=False)

@@ -1,4 +1,4 @@
-"""What `torch.save` wrote, read without running anything of it."""
+"""Reads files of `torch.save` without running any code in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import warnings
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from ..errors import SrqError
@@ -34,7 +33,7 @@ _FOREIGN = {
 
 
 def read_pickled(path: Path, start: bytes, limit: int) -> Any:
-    """What a file of `torch.save` holds, which begins with `start`; raises SrqError for anything but plain data."""
+    """The content of a file of `torch.save` that begins with `start`; raises SrqError for anything but plain data."""
     foreign = next((what for mark, what in _FOREIGN.items() if start.lstrip().startswith(mark)), None)
     if foreign:
         raise SrqError(f"cannot read weights {path}: it is {foreign}; {EXPECTED}")
@@ -51,7 +50,7 @@ def read_pickled(path: Path, start: bytes, limit: int) -> Any:
 
 
 def _check_zip(path: Path, limit: int) -> None:
-    """Raise SrqError for a zip file that `torch.save` did not write, or that unpacks to more than weights have."""
+    """Raise SrqError for a zip file that `torch.save` did not write, or that unpacks to too many bytes."""
     try:
         with path.open("rb") as file, open_zip(file) as archive:
             names = archive.namelist()
@@ -68,21 +67,31 @@ def _check_zip(path: Path, limit: int) -> None:
         raise SrqError(f"cannot read weights {path}: it is a zip file{inside}, not one of torch; {EXPECTED}")
 
 
+class NumPyValue:
+    """Stands for a number, an array or a data type of NumPy in a pickle; what it holds is not read.
+
+    NumPy sets the state of a data type without a check: one changed byte of a file ended the process.
+    """
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
 def _harmless_classes() -> AbstractContextManager[Any]:
-    """Lets plain data be read that stand beside the tensors: NumPy's numbers and arrays, and argparse's options."""
+    """Allows plain data next to the tensors: NumPy's numbers and arrays, and argparse's options."""
     if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):  # before torch 2.6
         return nullcontext()
-    core = getattr(np, "_core", None) or np.core
-    codes = (*np.typecodes["AllInteger"], *np.typecodes["AllFloat"], "?")
-    classes: list[Any] = [argparse.Namespace, np.dtype, np.ndarray, *{type(np.dtype(code)) for code in codes}]
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # of NumPy 1 and 2
-        classes += [(core.multiarray.scalar, f"{module}.scalar")]
-        classes += [(core.multiarray._reconstruct, f"{module}._reconstruct")]
-    return torch.serialization.safe_globals(classes)
+    core = ("numpy.core.multiarray", "numpy._core.multiarray")  # of NumPy 1 and 2
+    functions = [f"{module}.{name}" for module in core for name in ("scalar", "_reconstruct")]
+    numpy = [(NumPyValue, name) for name in ("numpy.dtype", "numpy.ndarray", *functions)]
+    return torch.serialization.safe_globals([argparse.Namespace, *numpy])
 
 
 def _classes(path: Path) -> str:
-    """Says which classes a pickle asks for that are not read; empty where they are not known."""
+    """Names the refused classes that a pickle asks for; empty if they are not known."""
     try:
         with warnings.catch_warnings(), _harmless_classes():
             warnings.simplefilter("ignore")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LARGEST_TOML = 2**18
 MOST_DOTS = 200
-"""In a line: tomllib takes minutes for a key of 40,000 parts."""
+"""Dots in a line: tomllib takes minutes for a key of 40,000 parts."""
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # begins like that of UTF-16
@@ -38,7 +38,7 @@ def read_text(path: Path, limit: int) -> str:
 
 
 def read_toml(path: Path, kind: str) -> dict[str, Any]:
-    """The table of a TOML file, which errors call a `kind`; raises SrqError."""
+    """The table of a TOML file; errors call the file a `kind`. Raises SrqError."""
     try:
         text = read_text(path, LARGEST_TOML)
         if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
@@ -51,10 +51,10 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
 
 
 def read_table(path: Path, limit: int) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a CSV file by their numbers, each by the names of columns; values too many are under `more`.
+    """The lines of a CSV file by number, each as values by column; surplus values are under `more`.
 
-    Commas, semicolons or tabs part the values, as a spreadsheet writes them; with the latter two, a number may have a
-    decimal comma. Empty lines are left out. Raises as `read_text` does, and csv.Error.
+    Commas, semicolons or tabs separate the values, as spreadsheets write them; with semicolons and tabs a number may
+    have a decimal comma. Empty lines are left out. Raises as `read_text` does, and csv.Error.
     """
     text = read_text(path, limit)
     first = 2

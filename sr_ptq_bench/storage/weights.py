@@ -1,4 +1,4 @@
-"""Reading network weights: tensors only, never pickled code. What a file is, its first bytes say and not its name."""
+"""Reading network weights: tensors only, never pickled code. The first bytes decide the format."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ TABLES = tuple(
     "params_ema params-ema state_dict_ema model_ema ema_state_dict g_ema ema params net_g net_G netG generator "  # noqa: SIM905
     "state_dict model_state_dict model_state net model network weights module shadow checkpoint".split()
 )
-"""Keys under which checkpoints hold the tensors of a network; averaged ones first, as releases mean them to be used."""
+"""Keys under which checkpoints hold the tensors of a network; averaged ones first, as releases intend."""
 PREFIXES = (*TABLES, "_orig_mod")
-"""What wrappers put before the names of tensors, up to a dot."""
+"""Prefixes that wrappers put before the names of tensors, up to a dot."""
 _TRAININGS = {
     "param_groups": "the state of an optimizer",
     "optimizers": "the state of a training (optimizers, schedulers)",
@@ -55,7 +55,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def is_safetensors(start: bytes, size: int) -> bool:
-    """Whether a file that begins so is of safetensors: a length of 8 bytes, then a JSON table of that length."""
+    """Whether these first bytes are of safetensors: a length in 8 bytes, then a JSON table of that length."""
     return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8
 
 
@@ -78,7 +78,7 @@ def _table(loaded: object, depth: int = 3) -> dict[str, Tensor] | None:
 
 
 def _instead(loaded: object) -> str:
-    """What was found in place of a table of tensors, and what to do."""
+    """What was found instead of a table of tensors, and what to do."""
     if not isinstance(loaded, dict):
         return f", but a value of type {type(loaded).__name__}; {EXPECTED}"
     training = next((what for key, what in _TRAININGS.items() if key in loaded), None)
@@ -94,7 +94,7 @@ def _instead(loaded: object) -> str:
 
 
 def _mixed(table: object) -> str | None:
-    """What stands beside the tensors of a table and is none."""
+    """The entry next to the tensors of a table that is no tensor."""
     if not isinstance(table, dict) or not any(map(_is_named_tensor, table.items())):
         return None
     odd = next(((name, value) for name, value in table.items() if not _is_named_tensor((name, value))), None)
@@ -102,7 +102,7 @@ def _mixed(table: object) -> str | None:
 
 
 def _is_named_tensor(item: tuple[object, object]) -> bool:
-    """Whether it is a name and a plain tensor of real numbers that holds every one of them."""
+    """Whether the entry is a name and a plain, complete tensor of real numbers."""
     name, tensor = item
     return (
         isinstance(name, str)
@@ -115,10 +115,10 @@ def _is_named_tensor(item: tuple[object, object]) -> bool:
 
 
 def unwrapped(tensors: Mapping[str, Tensor], wanted: Collection[str], where: str) -> dict[str, Tensor]:
-    """The tensors without what wrappers have put before the names of `wanted`, such as `module.`.
+    """The tensors by the names of `wanted`, without a wrapper's prefix such as `module.`.
 
-    Of several networks in one table, such as `params_ema.` and `params.`, the one with most of the wanted names is
-    taken, and of equal ones the first of TABLES. Raises SrqError, which calls the file `where`, for an unknown prefix.
+    If a table has several networks, such as `params_ema.` and `params.`, the network with most of the wanted names is
+    taken; if equal, the first in TABLES. Raises SrqError for an unknown prefix; the error calls the file `where`.
     """
     counts = dict.fromkeys(["", *TABLES], 0)
     for name in tensors:
@@ -136,7 +136,7 @@ def unwrapped(tensors: Mapping[str, Tensor], wanted: Collection[str], where: str
 
 
 def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors of a network that a wrapper has put below one of PREFIXES; None if there is none."""
+    """The tensors of a network under one of PREFIXES; None if there are none."""
     for prefix in PREFIXES:
         below = {name.removeprefix(f"{prefix}."): v for name, v in tensors.items() if name.startswith(f"{prefix}.")}
         if below:
@@ -145,7 +145,7 @@ def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
 
 
 def _splits(name: str) -> Iterator[tuple[str, str]]:
-    """All ways to part a name at a dot, the whole name first."""
+    """All ways to split a name at a dot, the whole name first."""
     yield "", name
     for at, character in enumerate(name):
         if character == ".":
@@ -157,7 +157,7 @@ def fill(
 ) -> None:
     """Load the weights file into the network; raises SrqError for a tensor missing, unknown, misshapen or not finite.
 
-    Buffers whose name ends with one of `rebuilt` are made by the network itself and may be absent or present. `aliases`
+    Buffers with a name that ends with one of `rebuilt` are made by the network itself and may be absent. `aliases`
     maps names of another code for the same network to the names of this one.
     """
     aliases = aliases or {}

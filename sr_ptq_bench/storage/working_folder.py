@@ -1,4 +1,4 @@
-"""Folders for work in progress, which the next process removes where a killed one has left them."""
+"""Folders for work in progress; if a process is killed, the next one removes its folder."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _LOCK = ".lock"
 
 @contextmanager
 def working_folder(parent: Path) -> Iterator[Path]:
-    """A new folder in `parent`, removed at the end; those of processes that have died are removed first.
+    """A new folder in `parent`, removed at the end; folders of dead processes are removed first.
 
-    A process holds the lock beside its folder for as long as it lives. Raises OSError.
+    A process holds the lock of its folder as long as it lives. Raises OSError.
     """
     remove_abandoned(parent)
     folder = parent / f"{PREFIX}{secrets.token_hex(8)}"

@@ -1,4 +1,4 @@
-"""What an engine is: it takes tasks and tells what becomes of them. Where they run is its own affair."""
+"""The interface of engines: an engine runs tasks, anywhere, and reports their events."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from .worker import Task
 
 ATTEMPTS = 3
-"""How often a cell is begun before it counts as failed, where its process or machine vanishes."""
+"""How often a cell is started, if its process or machine vanishes, before it counts as failed."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A task has begun, or gone on, in `stage`; `total` is 0 where its length is not known."""
+    """A task has begun or continued `stage`; `total` is 0 if its length is not known."""
 
     index: int
     stage: str
@@ -45,7 +45,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A task has come to an end without a record; `error` is one line."""
+    """A task has ended without a record; `error` is one line."""
 
     index: int
     error: str
@@ -55,7 +55,7 @@ Event = Running | Said | Finished | Failed
 
 
 class Engine(Protocol):
-    """Measures tasks somewhere, at most `workers` at once. Leaving its context ends all that it has started."""
+    """Measures tasks, at most `workers` at once. Leaving its context ends all that it has started."""
 
     workers: int
 
@@ -71,6 +71,6 @@ class Engine(Protocol):
 
 
 def one_line(error: Exception) -> str:
-    """An exception as a line: what srq says itself, anything else with its type."""
+    """An exception as a line: srq's own message, or the type and the message of another exception."""
     text = " ".join(str(error).split())
     return text if isinstance(error, SrqError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from .plan import Planned
 
 SHARED = ("score fp", "score bicubic", "score bilinear", "observe")
-"""Stages that the cells of one suite, model, scale, scope and seed compute once between them."""
+"""Stages that the cells of one suite, model, scale, scope and seed compute only once."""
 
 
 class Timings:
-    """Seconds of earlier records: of the stages that every run has to itself, and of those that runs share.
+    """Seconds of earlier records: of the stages that every run computes, and of the stages that runs share.
 
     Bits and seed do not decide them; suite, model, scale, scope, parts and options do.
     """
@@ -36,19 +36,19 @@ class Timings:
     def add(self, record: Record) -> None:
         """Learn from one more record."""
         stages = record.timings
-        rewritten = "transform" in stages  # such a run observes for itself
+        rewritten = "transform" in stages  # such a run shares no distributions
         shared = sum(stages.get(stage, 0.0) for stage in SHARED if not (rewritten and stage == "observe"))
         self._own[_work(record.spec)].append(max(0.0, stages["total"] - shared))
         key = _protocol(record.spec)
-        self._shared[key] = max(self._shared[key], shared)  # where the cache had it, it took nothing
+        self._shared[key] = max(self._shared[key], shared)  # a stage from the cache took no time
 
     def own(self, spec: ResolvedSpec) -> float | None:
-        """Seconds of a cell where all that it shares is there; None if no record says."""
+        """Seconds of a cell if all shared stages are done; None if no record tells."""
         seconds = self._own.get(_work(spec))
         return median(seconds) if seconds else None
 
     def of(self, planned: Sequence[Planned]) -> list[float | None]:
-        """Seconds of every cell one after the other; what cells share counts at the first of them."""
+        """Seconds of every cell one after the other; shared stages count at the first cell."""
         begun: set[object] = set()
         found: list[float | None] = []
         for each in planned:
@@ -69,14 +69,14 @@ def _work(spec: ResolvedSpec) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """A duration for people, such as 45 s, 12 min or 3.4 h."""
+    """A duration as text, such as 45 s, 12 min or 3.4 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def earlier_records(folders: Iterable[Path]) -> list[Record]:
-    """All readable records of the folders; others tell nothing about time."""
+    """All readable records of the folders."""
     records = []
     for path in (path for folder in folders for path in record_files(folder)):
         try:
@@ -87,7 +87,7 @@ def earlier_records(folders: Iterable[Path]) -> list[Record]:
 
 
 class TimeLeft:
-    """Seconds until a running sweep ends, better with every cell that it has measured."""
+    """Seconds until a running sweep ends; the estimate improves with every measured cell."""
 
     def __init__(self, planned: Sequence[Planned], timings: Timings, workers: int) -> None:
         self.timings, self.workers = timings, workers
@@ -95,7 +95,7 @@ class TimeLeft:
         self.begun: dict[int, float] = {}
 
     def begin(self, index: int, now: float) -> None:
-        """A cell is being measured since `now`; of one that is begun again the last time counts."""
+        """A cell is being measured since `now`; if it is started again, the last start counts."""
         self.begun[index] = now
 
     def end(self, index: int, record: Record | None) -> None:
@@ -105,7 +105,7 @@ class TimeLeft:
             self.timings.add(record)
 
     def seconds(self, now: float) -> float | None:
-        """A cell that no record speaks of counts as the mean of the others; None if there are none."""
+        """A cell without a record of the same work counts as the mean of the others; None if there are none."""
         expected = dict(zip(self.left, self.timings.of(list(self.left.values())), strict=True))
         known = [seconds for seconds in expected.values() if seconds is not None]
         if not known:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Cell(BaseModel):
-    """One run of a sweep as plain words, which every machine resolves for itself."""
+    """One run of a sweep as plain text; every machine resolves it itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +38,7 @@ class Cell(BaseModel):
 
     @property
     def protocol(self) -> tuple[str, str, int, ScopeName | None, int]:
-        """What cells must share to share network, images and distributions."""
+        """Cells with the same values here share network, images and distributions."""
         return self.suite, self.model, self.scale, self.scope, self.seed
 
     def spec(self) -> RunSpec:
@@ -76,7 +76,7 @@ def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _checked_bits(value: Any) -> str:
-    """4 and "w4a8" alike, in the words of a record."""
+    """4 or "w4a8", spelt as in a record."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("expected a number such as 4, or w4a8")
     try:
@@ -99,7 +99,7 @@ _Different = AfterValidator(_all_different)
 
 
 class GridFields(BaseModel):
-    """What a `[[run]]` entry may say, and the top of the file for all of them."""
+    """The keys of a `[[run]]` entry, and of the top of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -122,12 +122,12 @@ class GridFields(BaseModel):
             raise SrqError(first_complaint(error, cls)) from error
 
     def with_defaults(self, defaults: GridFields) -> Grid:
-        """The grid of these choices, with the defaults where they are silent; raises SrqError for one that lacks."""
+        """The grid of these choices and the defaults; raises SrqError for a missing choice."""
         merged = {key: value for of in (defaults, self) for key, value in of if value is not None}
         merged["options"] = {**defaults.options, **self.options}
         for key in ("methods", "bits", "scales"):
             if key not in merged:
-                raise SrqError(f"{key} are missing; say {key} = [...] in the run or above all runs")
+                raise SrqError(f"{key} are missing; write {key} = [...] in the run or above all runs")
         return Grid(**{key: value for key, value in merged.items() if key in Grid.model_fields})
 
 
@@ -147,7 +147,7 @@ class Grid(BaseModel):
     options: dict[str, OptionValue] = {}
 
     def cells(self) -> list[Cell]:
-        """Every run of the grid; those that share network and images follow each other. Raises SrqError."""
+        """Every run of the grid; runs that share network and images follow each other. Raises SrqError."""
         suite = Suite.load(self.suite)
         if self.seed + self.seeds - 1 > LARGEST_SEED:
             raise SrqError(f"the last of {self.seeds} seeds is larger than {LARGEST_SEED}")
@@ -233,5 +233,5 @@ def unfold(grids: Sequence[Grid]) -> list[Cell]:
 
 
 def given_twice(cell: Cell) -> SrqError:
-    """The complaint about a cell that a sweep names twice."""
+    """The error for a cell that is given twice."""
     return SrqError(f"cell {cell} is given twice; leave one out")

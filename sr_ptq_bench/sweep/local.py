@@ -1,4 +1,4 @@
-"""Worker processes on this machine. One that vanishes is replaced, and its cell begun again a few times."""
+"""Worker processes on this machine. A worker that vanishes is replaced, and its cell is started again a few times."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Process:
         return cls(process, ours)
 
     def give(self, tasks: Sequence[Task]) -> None:
-        with suppress(OSError):  # a worker that has vanished is noticed when it is listened to
+        with suppress(OSError):  # a worker that has vanished is noticed when its pipe is read
             assert self.index is not None
             self.connection.send((self.index, tasks[self.index]))
 
@@ -55,7 +55,7 @@ class _Process:
         with suppress(EOFError, OSError):
             event: Event = self.connection.recv()
             return event
-        self.process.join(_LAST_WORDS)  # it ends by itself, and its exit code says why
+        self.process.join(_LAST_WORDS)  # it ends by itself; its exit code tells why
         self.end()
         return None
 
@@ -65,13 +65,13 @@ class _Process:
         return f"its worker vanished {ATTEMPTS} times, last with {how}; is memory short?"
 
     def end(self) -> None:
-        self.process.kill()  # files appear whole or not at all, so there is nothing to wait for
+        self.process.kill()  # files appear whole or not at all, so nothing must be waited for
         self.process.join()
         self.connection.close()
 
 
 class LocalEngine:
-    """`workers` processes, each with a pipe of its own: none can block or break another by dying.
+    """`workers` processes, each with its own pipe, so that a worker that dies cannot block another.
 
     As a context manager it starts them at once, so that they load libraries and plugins while the cells are checked.
     """
@@ -143,7 +143,7 @@ def _serve(connection: Connection, config: WorkerConfig) -> None:
         try:
             worker = worker or Worker(config, reporter)
             result = worker.measure(task)
-        except Exception as error:  # whatever a plugin raises is this cell's failure alone
+        except Exception as error:  # an exception of a plugin fails only this cell
             connection.send(Failed(reporter.index, one_line(error)))
         else:
             connection.send(Finished(reporter.index, result))
@@ -157,7 +157,7 @@ def _end_with_the_sweep() -> None:
 
 
 class _PipeReporter:
-    """Tells the sweep in which stage the present task is, not more often than an eye can see."""
+    """Tells the sweep the stage of the present task, a few times a second at most."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection, self.index, self.last = connection, 0, 0.0
@@ -168,7 +168,7 @@ class _PipeReporter:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
-        """Send the stage, and now and then how far it is."""
+        """Send the stage, and its progress now and then."""
         self.connection.send(Running(self.index, name))
 
         def report(done: int, total: int, note: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The sweep itself: an engine measures what is not done, every record is written as it comes."""
+"""The sweep itself: an engine measures the missing cells, and every record is written when it arrives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import SrqError
+from ..records.compare import write_or_reproduce
 from .engine import Failed, Running, Said
 from .estimate import TimeLeft, in_words
 
@@ -30,7 +31,7 @@ class SweepProgress(Protocol):
         """Tell a line."""
 
     def running(self, index: int, cell: str, stage: str, done: int, total: int) -> None:
-        """A cell is in `stage`; `total` is 0 where its length is not known."""
+        """A cell is in `stage`; `total` is 0 if its length is not known."""
 
     def ended(self, index: int, line: str, left: str) -> None:
         """A cell has ended as `line` says; `left` is what is left of the sweep."""
@@ -44,11 +45,16 @@ class Failure:
     error: str
 
 
-def measure_all(planned: Sequence[Planned], engine: Engine, timings: Timings, lines: SweepProgress) -> list[Failure]:
-    """Bring every record into its folder; what failed. Raises SrqError if a remembered record cannot be written."""
+def measure_all(
+    planned: Sequence[Planned], engine: Engine, timings: Timings, lines: SweepProgress, replace: bool = False
+) -> list[Failure]:
+    """Bring every record into its folder; what failed. Raises SrqError if a remembered record cannot be written.
+
+    Another result that is there already stays, unless the new one is to `replace` it.
+    """
     for each in planned:
         if each.remembered:
-            each.remembered.write(each.folder, lines.say)
+            write_or_reproduce(each.remembered, each.folder, lines.say, replace)
     todo = [each for each in planned if not each.done]
     clock = TimeLeft(todo, timings, engine.workers)
     failures: list[Failure] = []
@@ -63,7 +69,7 @@ def measure_all(planned: Sequence[Planned], engine: Engine, timings: Timings, li
             if isinstance(event, Said):
                 lines.say(f"{each.cell}: {event.line}")
                 continue
-            record, error = _written(event, each.folder, lines.say)
+            record, error = _written(event, each.folder, lines.say, replace)
             if record is None:
                 failures.append(Failure(each.cell, error))
             clock.end(event.index, record)
@@ -72,12 +78,12 @@ def measure_all(planned: Sequence[Planned], engine: Engine, timings: Timings, li
     return failures
 
 
-def _written(event: Finished | Failed, folder: Path, say: Say) -> tuple[Record | None, str]:
+def _written(event: Finished | Failed, folder: Path, say: Say, replace: bool) -> tuple[Record | None, str]:
     """The record, now a file; or None and the reason."""
     if isinstance(event, Failed):
         return None, event.error
     try:
-        event.result.write(folder, say)
+        write_or_reproduce(event.result, folder, say, replace)
     except SrqError as error:
         return None, str(error)
     return event.result.record, ""

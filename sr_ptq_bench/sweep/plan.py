@@ -1,4 +1,4 @@
-"""From cells to work: every cell is checked, its record's name found, and what is done already recognised."""
+"""From cells to work: every cell is checked, the name of its record is found, and finished cells are recognised."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Planned:
     """A cell that has passed all checks.
 
-    `done` says whether there is a record already, `remembered` is that record where it is not in `folder`.
+    `done` says whether there is a record already; `remembered` is that record if it is not in `folder`.
     """
 
     cell: Cell
@@ -41,7 +41,7 @@ class Planned:
 
     @property
     def task(self) -> Task:
-        """What an engine gets."""
+        """The task for an engine."""
         return Task(self.cell, self.record)
 
 
@@ -50,7 +50,7 @@ def plan(
 ) -> list[Planned]:
     """Prepare every cell; raises SrqError that names the first that cannot be measured or is given twice.
 
-    Results of this `device` are not measured again, for None results of any device.
+    Results of this `device` (None: of any device) are not measured again.
     """
     planned: dict[str, Planned] = {}
     cache = prepare.session.cache
@@ -71,7 +71,7 @@ def plan(
 
 
 def _read(path: Path) -> RunResult | None:
-    """A result that bears its name; None for anything else. Raises NewerRecordError for one of a later srq."""
+    """A result with the right file name; None for anything else. Raises NewerRecordError for one of a later srq."""
     if fault_of(path) is None:
         with suppress(SrqError):
             return read_result(path)
@@ -83,7 +83,7 @@ def _current(result: RunResult | None, run: PreparedRun, device: str | None) -> 
 
 
 def with_own_options(cells: Sequence[Cell], plugins: Plugins) -> list[Cell]:
-    """The cells, each with those options that its method has; raises SrqError for an option that none of them has."""
+    """The cells, each with the options that its method has; raises SrqError for an option that no method has."""
     everything = {key: value for cell in cells for key, value in cell.options.items()}
     owned = options_by_method(plugins, (cell.method for cell in cells), everything)
     return [

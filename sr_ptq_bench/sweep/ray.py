@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RayEngine:
-    """A task per cell on the cluster at `address`, each with its share of CPU cores and GPUs.
+    """A task per cell on the cluster at `address`, with CPU cores and GPUs for each.
 
     Raises SrqError if Ray is not installed or no cluster answers. The records come back here.
     """
@@ -49,7 +50,7 @@ class RayEngine:
                 index = pending.pop(done)
                 try:
                     result = self.ray.get(done)
-                except Exception as error:  # the worker or its node vanished once too often
+                except Exception as error:  # the worker or its node vanished too often
                     yield Failed(index, one_line(error))
                 else:
                     yield Failed(index, result) if isinstance(result, str) else Finished(index, result)
@@ -59,6 +60,9 @@ class RayEngine:
 
 
 def _connected(address: str) -> ModuleType:
+    # What Ray tells of lost nodes and of tasks that it begins again would stand in the middle of the results. Ray reads
+    # this when it is imported; `log_to_driver` and `logging_level` do not reach these messages.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")
     try:
         import ray
     except ImportError as error:
@@ -74,7 +78,7 @@ def _connected(address: str) -> ModuleType:
 
 
 def _measured(config: WorkerConfig, task: Task) -> RunResult | str:
-    """The record of a cell, or the line that says why there is none: foreign exceptions may not survive the way."""
+    """The record of a cell, or a line that says why there is none, because some exceptions cannot be sent."""
     try:
         return _worker(config).measure(task)
     except Exception as error:
@@ -83,5 +87,5 @@ def _measured(config: WorkerConfig, task: Task) -> RunResult | str:
 
 @lru_cache(maxsize=1)
 def _worker(config: WorkerConfig) -> Worker:
-    """Ray gives a process several tasks, which then share what is read."""
+    """Ray runs several tasks in one process, so they share what is read."""
     return Worker(config, SILENT)

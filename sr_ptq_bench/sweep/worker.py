@@ -1,4 +1,4 @@
-"""What measures a cell, in whatever process an engine puts it."""
+"""Measures a cell, in any process of an engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What all cells of a sweep have in common: plugin files, device, threads, and whether to measure regardless."""
+    """What all cells of a sweep share: plugin files, device, threads, and whether to ignore earlier results."""
 
     plugins: tuple[Path, ...] = ()
     device: str = "auto"
@@ -38,7 +38,7 @@ class Task:
 
 
 class Preparer:
-    """Prepares cell after cell; network and images are read again only if a cell has others than the last one."""
+    """Prepares cell after cell; network and images are read again only if they differ from those of the last cell."""
 
     def __init__(self, session: Session) -> None:
         self.session = session

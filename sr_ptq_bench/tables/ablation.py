@@ -1,9 +1,10 @@
-"""The ablations of 2DQuant's Table 4: what is varied, and the page of what was measured."""
+"""Ablations: what is varied, as in 2DQuant's Table 4 or part by part, and the page of what was measured."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SrqError
@@ -16,10 +17,11 @@ from .rows import DIGITS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from ..protocol.types import OptionValue
     from ..records.record import Record
     from .formats import Cell
 
-Name = Literal["lr", "batch", "stages"]
+Name = Literal["lr", "batch", "stages", "parts"]
 
 OF_DQC = {"lr": "DQC's learning rate", "batch": "DQC's batch size"}
 VALUES = {"lr": ("1e-1", "1e-2", "1e-3", "1e-4"), "batch": ("4", "8", "16", "32")}
@@ -32,7 +34,7 @@ PUBLISHED: dict[str, dict[str, float]] = {
     "batch": {"4": 37.82, "8": 37.83, "16": 37.84, "32": 37.87},
     "stages": {"minmax": 34.39, "dobi": 37.44, "minmax+dqc": 37.32, "2dquant": 37.87},
 }
-"""PSNR of Table 4 (arXiv 2406.06649): SwinIR-light x2 at 4 bits on Set5, which have no SSIM."""
+"""PSNR of Table 4 (arXiv 2406.06649), which has no SSIM: SwinIR-light x2 at 4 bits on Set5."""
 PUBLISHED_ON = "Set5"
 PUBLISHED_HEAD = f"{PUBLISHED_ON} PSNR, published, official weights"
 
@@ -43,11 +45,11 @@ class Setting:
 
     label: str
     method: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 def settings(name: Name, values: str | None = None) -> list[Setting]:
-    """The cells of an ablation; `values` are numbers with commas between. Raises SrqError for anything else."""
+    """The cells of an ablation; `values` are numbers separated by commas. Raises SrqError for anything else."""
     if name == "stages":
         if values is not None:
             raise SrqError(f"the stages have no values, got '{values}'; leave out --values")
@@ -63,6 +65,16 @@ def settings(name: Name, values: str | None = None) -> list[Setting]:
     ]
 
 
+def without_parts(method: str, parts: Mapping[str, Mapping[str, OptionValue]]) -> list[Setting]:
+    """The method, and the method without each of its parts: `parts` are the options that leave them out.
+
+    Raises SrqError if there are none.
+    """
+    if not parts:
+        raise SrqError(f"the plugins of method '{method}' name no parts that can be left out")
+    return [Setting(method, method), *(Setting(f"without {part}", method, values) for part, values in parts.items())]
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -73,9 +85,9 @@ def _number(text: str) -> float:
 def page(name: Name, records: Mapping[str, Record]) -> Page:
     """The table of an ablation from its records, by the labels of their settings."""
     first = next(iter(records.values()))
-    sheet = _stages(records) if name == "stages" else _varied(name, records)
+    sheet = {"stages": _stages, "parts": _parts}.get(name, partial(_varied, name))(records)
     spec = first.spec
-    what = OF_DQC.get(name, "the stages of 2DQuant")
+    what = {"stages": "the stages of 2DQuant", "parts": f"the parts of {spec.method}"}.get(name) or OF_DQC[name]
     return Page(
         made=f"Made by `srq ablate {name}`",
         title=f"{spec.model} x{spec.scale}, {spec.bits.weight}/{spec.bits.activation} bits, suite {spec.suite}: {what}",
@@ -113,6 +125,15 @@ def _stages(records: Mapping[str, Record]) -> Sheet:
     )
 
 
+def _parts(records: Mapping[str, Record]) -> Sheet:
+    """A row for each setting, with two columns for each test set and the time of the calibration."""
+    scores = {f"{dataset} {metric.upper()}": (dataset, metric) for dataset in _datasets(records) for metric in DIGITS}
+    columns = [Column("Parts"), *(Column(head, "right") for head in scores), Column("Calibration", "right")]
+    made = [_scores(records, dataset, metric) for dataset, metric in scores.values()]
+    times: list[Cell] = [f"{record.timings.get('calibrate', 0):.0f} s" for record in records.values()]
+    return Sheet(columns, [list(row) for row in zip(records, *made, times, strict=True)])
+
+
 def _scores(records: Mapping[str, Record], dataset: str, metric: str) -> list[Cell]:
     """A score of each record, the best bold, judged by the printed digits."""
     texts = [number(record.scores[dataset].mean.get(metric, math.nan), metric) for record in records.values()]
@@ -121,11 +142,11 @@ def _scores(records: Mapping[str, Record], dataset: str, metric: str) -> list[Ce
 
 
 def _published(name: Name, records: Mapping[str, Record]) -> list[Cell]:
-    """Table 4's PSNR for each record; none where no record is of its network, bits and test set."""
+    """Table 4's PSNR for each record; empty if no record has its network, bits and test set."""
     record = next(iter(records.values()))
     spec = record.spec
     on_its_ground = (spec.model, spec.scale, str(spec.bits), spec.scope) == ("swinir-light", 2, "w4a4", "linear")
-    if not on_its_ground or PUBLISHED_ON not in record.scores:
+    if name not in PUBLISHED or not on_its_ground or PUBLISHED_ON not in record.scores:
         return []
     known = PUBLISHED[name]
     return [number(known[label], "psnr") if label in known else NONE for label in records]

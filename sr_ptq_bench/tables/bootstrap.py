@@ -1,4 +1,4 @@
-"""Whether a mean difference over a few images would survive other images: the paired bootstrap."""
+"""Whether a mean difference over a few images would also appear on other images: the paired bootstrap."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def interval(
 ) -> tuple[float, float] | None:
     """The interval that holds the share `level` of the means of resampled differences (Efron's percentile bootstrap).
 
-    `differences` (N,) are one method's scores less another's on the same images; images are drawn with replacement,
-    each with both its scores. None for fewer than two images or a difference that is not finite.
+    `differences` (N,) are one method's scores minus another's on the same images. Images are drawn with replacement,
+    both scores together. None for fewer than two images or a difference that is not finite.
     """
     if len(differences) < 2 or not np.isfinite(differences).all():
         return None
@@ -26,7 +26,7 @@ def interval(
     order = np.argsort(means)
     place = np.array([(1 - level) / 2, (1 + level) / 2]) * (resamples - 1)
     below = np.floor(place)
-    # The means in their order, each as often as it was drawn; between two of them as np.quantile does.
+    # Sorted means, each repeated as often as it was drawn; np.quantile's interpolation between two of them.
     first, second = (
         means[order[np.searchsorted(np.cumsum(times[order]), index, side="right")]]
         for index in (below, np.minimum(below + 1, resamples - 1))
@@ -39,9 +39,9 @@ def interval(
 def _resamples(images: int, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each image is in a resample (R, N), every such resample once, and how often it was drawn (R,).
 
-    A mean does not ask for an order: of five images there are 126 different resamples.
+    Order does not matter for a mean: five images have 126 different resamples.
     """
-    # RandomState: NumPy keeps its stream as it is for ever, and so the tables made with it.
+    # RandomState: NumPy never changes its stream, so tables stay the same.
     drawn = np.random.RandomState(seed).randint(images, size=(resamples, images))
     counts = np.zeros((resamples, images))
     np.add.at(counts, (np.arange(resamples)[:, None], drawn), 1)

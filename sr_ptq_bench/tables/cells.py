@@ -24,7 +24,7 @@ def start(row: Row) -> list[Cell]:
 
 
 def called(row: Row) -> str:
-    """The label of a row, with its seeds unless that is 0 alone."""
+    """The label of a row, with its seeds unless the only seed is 0."""
     if row.seeds == (0,):
         return row.label
     return f"{row.label} [seed{'s' * (len(row.seeds) > 1)} {', '.join(map(str, row.seeds))}]"
@@ -42,7 +42,7 @@ def number(value: float, metric: str, sign: str = "") -> str:
 
 
 def numbers(values: Mapping[str, float], sign: str = "") -> str:
-    """PSNR / SSIM, or differences of them; one dash where there is neither."""
+    """PSNR / SSIM, or differences of them; one dash if both are missing."""
     known = {metric: values.get(metric, math.nan) for metric in DIGITS}
     if all(map(math.isnan, known.values())):
         return NONE
@@ -60,7 +60,7 @@ def scores(row: Row, dataset: str, is_best: Callable[[str, Score], bool]) -> Cel
 
 
 def difference(difference: Difference | None) -> Cell:
-    """A difference in PSNR with its interval, bold where the interval leaves out zero."""
+    """A difference in PSNR with its interval, bold if the interval leaves out zero."""
     if difference is None or difference.interval is None:
         return NONE if difference is None else number(difference.mean, "psnr", "+")
     mean, lower, upper = (number(value, "psnr", "+") for value in (difference.mean, *difference.interval))

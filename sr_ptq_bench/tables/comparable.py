@@ -1,4 +1,4 @@
-"""Which records may share a table: those whose scores compare."""
+"""Records that may share a table, because their scores compare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def comparable_records(records: Iterable[Record]) -> list[Record]:
-    """The records in an order of their own; raises SrqError if they do not fit into one table.
+    """The records in a fixed order; raises SrqError if they do not fit into one table.
 
     Runs for which fewer of the suite's test sets were available than for others are left out.
     """
@@ -36,7 +36,7 @@ def comparable_records(records: Iterable[Record]) -> list[Record]:
 
 
 def exclusion_notes(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str]:
-    """What the rows do not tell: test sets without a column, records without a row, several versions of the metrics."""
+    """What the rows do not show: test sets without a column, records without a row, several versions of metrics."""
     if ordered[0].not_scored:
         yield f"Not scored, because the images were missing: {', '.join(ordered[0].not_scored)}."
     seen = {f"{name}/{image}" for record in ordered for name, of in record.calibrated_on.items() for image in of}
@@ -70,7 +70,7 @@ def _check_fit(first: Record, ground: Mapping[str, object], second: Record) -> N
 
 
 def _shared_settings(record: Record) -> dict[str, object]:
-    """All that records of one table have in common, by what an error calls it."""
+    """All that the records of one table have in common, by its name in errors."""
     spec = record.spec
     return {
         "suite": spec.suite,
@@ -86,7 +86,7 @@ def _shared_settings(record: Record) -> dict[str, object]:
 
 
 def _shared_plugins(record: Record) -> dict[str, str]:
-    """The code of foreign plugins that load networks or score images: of all that are no part of the method."""
+    """The code of foreign plugins that load networks or score images: all that are not part of the method."""
     return {name: code for name, code in record.hashes.plugins.items() if name not in record.spec.parts}
 
 

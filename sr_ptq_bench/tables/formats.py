@@ -19,7 +19,7 @@ Format = Literal["markdown", "csv", "latex", "json"]
 Alignment = Literal["left", "center", "right"]
 
 NONE = "–"
-"""What stands in a cell without content."""
+"""The text of an empty cell."""
 _LATEX = LATEX_ESCAPE_RULES | {"±": r"$\pm$", NONE: "--", "✓": r"$\checkmark$"}
 
 
@@ -43,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table with a heading, which the first of a page does not need, and what must be read before it."""
+    """One table with a heading, which the first table of a page does not need, and the text before it."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
@@ -55,7 +55,7 @@ class Sheet:
 class Page:
     """What one file holds: tables with notes for readers, and the same as lines of named values for programs.
 
-    `made` says by what the page was made, `lead` what must be read before all tables.
+    `made` names the command that made the page; `lead` is the text before all tables.
     """
 
     made: str
@@ -84,7 +84,7 @@ def _inert(text: str) -> str:
 
 
 def latex(page: Page) -> str:
-    """Tabular environments, with all that is text beside them as comments."""
+    """Tabular environments, with all other text as comments."""
     tables = [
         block for sheet in page.sheets for block in (_comment(sheet.heading), _comment(sheet.lead), _tabular(sheet))
     ]
@@ -112,7 +112,7 @@ def render(pages: Iterable[Page], as_format: Format) -> str:
 
 
 def _value(value: Any) -> Any:
-    """A value of a CSV file that no spreadsheet takes for a formula, nor a part of it where semicolons part values."""
+    """A value of a CSV file that no spreadsheet takes for a formula, also if semicolons separate values."""
     return re.sub(r"(^|;)(?=\s*[-=+@])", r"\1'", printable(value)) if isinstance(value, str) else value
 
 

@@ -1,4 +1,4 @@
-"""What a table says beside its scores: the names of its rows, and the notes below it."""
+"""The names of a table's rows, and the notes below the table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _options(record: Record) -> dict[Option, Any]:
 
 
 def labels(ordered: Sequence[Record]) -> dict[str, str]:
-    """What each record (by key) is called: its method, and the options that tell it from its namesakes."""
+    """The label of each record (by key): its method, and the options that differ from others of the same method."""
     methods: dict[str, list[Record]] = {}
     for record in ordered:
         methods.setdefault(record.spec.method, []).append(record)
@@ -51,9 +51,9 @@ def labels(ordered: Sequence[Record]) -> dict[str, str]:
 
 
 def _differing_software(record: Record, alike: Sequence[Record]) -> Iterator[str]:
-    """What tells a record from others of its row, apart from options: code, and the threads of a training.
+    """What else tells a record from others with the same options: code, and the threads of a training.
 
-    Such records are no repetitions of one another with other seeds, so their scores are not averaged.
+    Such records are not repetitions with other seeds, so their scores are not averaged.
     """
     if len({_code(other) for other in alike}) > 1:
         yield f"code={_code(record)}"
@@ -68,7 +68,7 @@ def _code(record: Record) -> str:
 
 
 def _differing_options(variants: Sequence[Mapping[Option, Any]]) -> list[Option]:
-    """The options that differ between variants, less those that follow from their plugin's `preset`."""
+    """The options that differ between variants, without those that follow from their plugin's `preset`."""
 
     def differs(option: Option) -> bool:
         preset = (option[0], "preset")
@@ -97,7 +97,7 @@ def _text(value: bool | float | str | None) -> str:
 
 
 def _format_options(record: Record, options: Iterable[Option]) -> str:
-    """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name where there is but one."""
+    """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name if there is only one."""
     alone, known = len(record.spec.parts) == 1, _options(record)
     return ", ".join(
         f"{key if alone or not part else f'{part}.{key}'}={_format_value(known, (part, key))}" for part, key in options
@@ -105,7 +105,7 @@ def _format_options(record: Record, options: Iterable[Option]) -> str:
 
 
 def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]:
-    """What a reader must know to compare the rows with other tables."""
+    """Notes that a reader needs to compare the rows with other tables."""
     yield "PSNR in dB and SSIM, each the mean over the images; per bit-width and column the best is in bold."
     if len({record.spec.seed for record in ordered}) > 1:
         yield "Of several seeds: the mean ± the sample standard deviation. The seed is 0 where none is named."
@@ -126,7 +126,7 @@ def scopes(ordered: Sequence[Record]) -> Iterator[str]:
 
 
 def protocol(ordered: Sequence[Record]) -> Iterator[str]:
-    """On what was measured, which is the same for all records but for their seeds."""
+    """The data of the measurement, which are the same for all records except for seeds."""
     spec, hashes = ordered[0].spec, ordered[0].hashes
     patches = spec.calibration
     yield f"Weights: sha256 `{hashes.weights[:12]}`. Padding at test time: {spec.padding}."
@@ -145,7 +145,7 @@ def protocol(ordered: Sequence[Record]) -> Iterator[str]:
 
 
 def _theory(ordered: Sequence[Record]) -> Iterator[str]:
-    """What the columns called theoretical are, and of how many numbers."""
+    """What the theoretical columns are, and how many numbers they count."""
     closed = "closed forms of the bits, not measurements"
     counted = ordered[0].complexity
     macs = sum(counted.macs.values()) / counted.lr_pixels
@@ -156,7 +156,7 @@ def _theory(ordered: Sequence[Record]) -> Iterator[str]:
 
 
 def _variant_note(record: Record, label: str) -> str:
-    """What a method was and with which options; empty where its name says all."""
+    """The plugins and options of a method; empty if its name says all."""
     parts = "+".join(record.spec.parts)
     options = _format_options(record, [option for option in _options(record) if option[0]])
     checkpoint = record.figures.get("checkpoint")

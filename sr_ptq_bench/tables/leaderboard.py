@@ -1,4 +1,4 @@
-"""Tables of records: a pure function from what was measured to pages."""
+"""Tables of records: a pure function from records to pages."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def page(records: Iterable[Record]) -> Page:
 
 
 def provenance(records: Sequence[Record], command: str) -> str:
-    """Says by which command and from how many records a page was made."""
+    """The command that made a page, and the number of records."""
     return f"Made by `{command} --suite {records[0].spec.suite}` from {len(records)} record{'s' * (len(records) > 1)}"
 
 
 def table_identity(record: Record) -> dict[str, Any]:
-    """What all records of a table share, for programs."""
+    """The values that all records of a table share, for programs."""
     spec = record.spec
     return {"suite": spec.suite, "model": spec.model, "scale": spec.scale, "weights_sha256": record.hashes.weights}
 
@@ -97,7 +97,7 @@ def _all_scores(rows: Iterable[Row]) -> Iterator[tuple[Row, str, str, Score]]:
 
 
 def _differences(compared: Sequence[Comparison]) -> Sheet:
-    """How much better each row is than the best one that is no relative."""
+    """How much better each row is than the best row that shares no plugin with it."""
     datasets = compared[0].row.scores
     lines = [
         [

@@ -1,4 +1,4 @@
-"""Measured beside published: what was scored here, what a paper prints for it, and on whose weights each was scored."""
+"""Measured and published scores side by side, and the weights on which each was scored."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _weights(first: Record) -> str:
 
 
 def _lead(first: Record) -> str:
-    """Whether the scores measured here may be taken for a reproduction."""
+    """Whether the scores measured here are a reproduction."""
     weights = first.hashes.weights
     if _is_official(first):
         return f"Both on the official weights, {OFFICIAL_WEIGHTS[weights]} (sha256 `{weights[:12]}`)."
@@ -91,11 +91,11 @@ class Entry:
     scope: str
     means: Mapping[str, float]
     label: str
-    """What the side itself calls it: ours with options and seeds, or the words of the source."""
+    """The name on this side: ours with options and seeds, or the words of the source."""
 
     @property
     def has_bits(self) -> bool:
-        """Whether it is a network; an interpolation has no bits to speak of."""
+        """Whether it is a network; an interpolation has no bits."""
         return self.bits != FULL or self.name == REFERENCES["fp"]
 
     @property
@@ -113,7 +113,7 @@ class Pair:
 
     @property
     def either(self) -> Entry:
-        """The side that is there, ours first."""
+        """The side that exists, ours first."""
         entry = self.measured or self.published
         assert entry is not None
         return entry
@@ -142,7 +142,7 @@ def _printed(published: Iterable[Published]) -> Iterator[Entry]:
 
 
 def _pairs(measured: Sequence[Entry], published: Sequence[Entry]) -> Iterator[Pair]:
-    """From many bits to few, in the order of what is published; what nobody has published comes last."""
+    """From many bits to few, in the order of the published scores; unpublished rows come last."""
     known = {of.key for of in published}
     for bits in sorted({of.bits for of in (*measured, *published)}, reverse=True):
         for printed in published:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
@@ -14,9 +15,6 @@ from ..records.complaint import complaint
 from ..records.complexity import FULL_PRECISION
 from ..storage.text import read_table
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 LARGEST_FILE = 2**24
 OFFICIAL_WEIGHTS = {
     release.sha256: file_name(release.url) for release in Registry.load().weights.values() if release.sha256
@@ -25,13 +23,13 @@ OFFICIAL_WEIGHTS = {
     "6b8caad151c99e43dff633f2b2d1a697c47cff7abc96e04a1ea2ac68d9542a21": "dat_light_x3.safetensors",
     "9e7324d98137cd5af16b6368c6edd94bb728ef8e342cbd99a16b9b8813ae9253": "dat_light_x4.safetensors",
 }
-"""Checkpoints that published scores belong to, by their SHA-256: those whose hash is known, and the package's own."""
+"""Checkpoints that published scores belong to, by their SHA-256: those with a known hash, and those of the package."""
 
 
 class Published(BaseModel):
-    """A mean over a test set, as it is printed in `source`, and the row and scope of our tables that it stands beside.
+    """A mean over a test set, as printed in `source`, and the row and scope of our tables that it is compared with.
 
-    `backbone` and `method` are the source's words, `model` and `row` ours. `bits` are of weights and activations alike.
+    `backbone` and `method` are the source's words, `model` and `row` ours. Weights and activations have `bits` each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,8 +47,15 @@ class Published(BaseModel):
     row: str = Field(min_length=1)
 
 
+def published_file(folder: Path) -> Path:
+    """The published scores of a folder of tables, or else those that come with srq."""
+    checkout = Path(__file__).parents[2] / "leaderboards"
+    places = [place / "published.csv" for place in (folder, Path(__file__).parent, checkout)]
+    return next((place for place in places if place.exists()), places[0])
+
+
 def read_published(path: Path) -> list[Published]:
-    """Read a CSV file, a score a line; raises SrqError that names the file and the first thing wrong with it."""
+    """Read a CSV file, a score per line; raises SrqError that names the file and its first fault."""
     try:
         lines = read_table(path, LARGEST_FILE)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Does the order of the methods here agree with the published one, wherever that is clear?"""
+"""Whether the order of the methods here agrees with the published order, if that is clear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 MIN_GAP_DB = 0.3
-"""PSNR in dB: published scores that are nearer to each other than this do not decide an order."""
+"""PSNR in dB: published scores that differ by less do not decide an order."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def separated_pairs(standings: Iterable[RankedMethod]) -> Iterator[SeparatedPair
 
 
 def note(dataset: str, standings: Sequence[RankedMethod]) -> str:
-    """A sentence for a table: how many clear pairs keep their order, and which do not; empty if there are none."""
+    """A sentence for a table: how many clear pairs keep their order, and which do not; empty without clear pairs."""
     pairs = list(separated_pairs(standings))
     if not pairs:
         return ""

@@ -1,4 +1,4 @@
-"""The rows of a table: records that differ in nothing but their seed, taken together."""
+"""The rows of a table; records that differ only in the seed share a row."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Score:
     std: float = math.nan
 
     def shown(self, metric: str) -> float:
-        """The mean as it is printed, by which rows are ordered and the best is found."""
+        """The printed mean; it orders the rows and finds the best."""
         return round(self.mean, DIGITS[metric])
 
 
 @dataclass(frozen=True)
 class Difference:
-    """PSNR less that of another method, in dB: the mean over the images, and its bootstrap interval."""
+    """PSNR minus that of another method, in dB: the mean over the images, and its bootstrap interval."""
 
     mean: float
     interval: tuple[float, float] | None
 
     @property
     def is_significant(self) -> bool:
-        """Whether the interval leaves out zero, judged by what is printed."""
+        """Whether the interval leaves out zero, judged by the printed digits."""
         if self.interval is None:
             return False
         lower, upper = (round(end, DIGITS["psnr"]) for end in self.interval)
@@ -71,11 +71,11 @@ class Row:
 
     @property
     def comparison_key(self) -> tuple[Bits, str, frozenset[str]]:
-        """All that decides with which rows this one compares."""
+        """The key of rows that compare with each other."""
         return self.bits, self.scope, self.parts
 
     def is_comparable(self, other: Row) -> bool:
-        """Whether another row is of the same bits and scope and of no relative: the two share no plugin."""
+        """Whether another row has the same bits and scope and shares no plugin with this one."""
         return (self.bits, self.scope) == (other.bits, other.scope) and not self.parts & other.parts
 
 
@@ -91,7 +91,7 @@ class Comparison:
 def rows_of(records: Iterable[Record], labels: Mapping[str, str]) -> list[Row]:
     """Rows from many bits to few and, within a bit-width, by rising PSNR on the first test set.
 
-    `labels` are what the records are called, by their keys.
+    `labels` are the names of the records, by their keys.
     """
     groups: dict[tuple[Bits, str, str], list[Record]] = {}
     for record in sorted(records, key=lambda record: record.spec.seed):
@@ -106,8 +106,8 @@ def _one(bits: Bits) -> Bits:
 
 
 def comparisons(rows: Sequence[Row]) -> list[Comparison]:
-    """Each row against the one with the best PSNR on the first test set, of equals the first; without PSNR none."""
-    # With which others a row compares depends on its kind alone: the best row of each kind is enough.
+    """Each row against the row with the best PSNR on the first test set (if equal, the first); none without PSNR."""
+    # Rows of one kind compare with the same rows: the best row of each kind is enough.
     best_of: dict[tuple[Bits, str, frozenset[str]], Row] = {}
     for row in rows:
         known = best_of.get(row.comparison_key)
@@ -166,10 +166,10 @@ def _psnr(seeds: Sequence[DatasetScores]) -> np.ndarray:
 
 def _place(row: Row) -> tuple[Any, ...]:
     psnr = _first_psnr(row)
-    measured = (1, 0.0) if math.isnan(psnr) else (0, psnr)  # a row without PSNR stands last
+    measured = (1, 0.0) if math.isnan(psnr) else (0, psnr)  # a row without PSNR comes last
     return -row.bits.weight, -row.bits.activation, measured, row.label, row.scope
 
 
 def _first_psnr(row: Row) -> float:
-    """As it is printed, on the first test set."""
+    """The printed PSNR on the first test set."""
     return next(iter(row.scores.values()))["psnr"].shown("psnr")

@@ -17,8 +17,8 @@ from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.progress import no_progress
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.state import load_state, save_state
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.state.save_load import load_state, save_state
 
 PLUGINS = Plugins()
 SHORT = {"iterations": "2", "batch": "1", "patch": str(SIDE)}

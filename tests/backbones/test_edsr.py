@@ -14,7 +14,8 @@ from sr_ptq_bench.backbones.edsr import NAMES, edsr_pytorch_names, new_network, 
 from sr_ptq_bench.basicsr_compat import EDSR, MSRResNet
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
-from sr_ptq_bench.quantization.student import quantize, quantizers_off
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.student import quantizers_off
 
 W4A4 = Bits(weight=4, activation=4)
 NETWORKS = {"edsr": edsr, "msrresnet": msrresnet}

@@ -21,7 +21,8 @@ from sr_ptq_bench.backbones.swinir import srq_load_model as load_swinir
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.suite import SUITES
 from sr_ptq_bench.quantization.network import with_scope
-from sr_ptq_bench.quantization.student import quantize, quantizers_off
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.student import quantizers_off
 from sr_ptq_bench.records.files import read_record
 from sr_ptq_bench.storage.weights import fill, read_weights
 

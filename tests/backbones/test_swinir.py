@@ -16,7 +16,8 @@ from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.suite import SUITES
 from sr_ptq_bench.quantization.network import Operand, with_scope
-from sr_ptq_bench.quantization.student import quantize, quantizers_off
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.student import quantizers_off
 from sr_ptq_bench.storage.weights import read_weights
 
 WEIGHTS = SUITES.parents[1] / "weights"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load, save
+from tiny import TinySuite, plugin, prepare, run
 from tiny import measured as measured_run
-from tiny import prepare
 
 from sr_ptq_bench import Distribution
 from sr_ptq_bench.cache.shared import Cache
@@ -16,6 +18,7 @@ from sr_ptq_bench.quantization.distribution import BINS
 from sr_ptq_bench.records.files import record_name, state_path
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.storage.files import read_sealed, write_sealed
+from sr_ptq_bench.storage.locks import PATIENCE
 
 SCORES = {"Set5": DatasetScores.of({"baby": {"psnr": 1 / 3, "ssim": 0.1}, "bird": {"psnr": float("inf"), "ssim": 1.0}})}
 KEY = {"upscaler": "bicubic", "scale": 2}
@@ -228,3 +231,38 @@ def test_a_run_that_cannot_be_remembered_does_no_harm(tmp_path, measured, said):
     assert len(said) == 1
     assert said[0].endswith("; going on without keeping results for other runs")
     assert kept.result(name_of(measured)) is None
+
+
+# The calibrated state
+
+
+def calibrated(suite, home, calls):
+    """The state of a run whose calibrator counts its calls and takes a while."""
+
+    def calibrate():
+        calls.append(time.monotonic())
+        time.sleep(0.3)
+
+    return run(suite, plugin("slow", calibrate=calibrate), method="minmax+slow", home=home).state_sha256
+
+
+def test_runs_that_differ_in_their_test_sets_calibrate_once_even_at_one_time(tiny_suite, tmp_path):
+    """Records of other test sets have other names, so the lock of a record does not keep the two apart."""
+    calls = []
+    other = TinySuite.write(tmp_path / "second")
+    other.change(test={"more": {"hr": "test"}})
+    with ThreadPoolExecutor() as pool:
+        states = list(pool.map(lambda suite: calibrated(suite, tmp_path / "home", calls), (tiny_suite, other)))
+    assert len(calls) == 1
+    assert states[0] == states[1]
+
+
+def test_who_waits_for_a_calibration_is_told(kept, said, tmp_path):
+    other = Cache(tmp_path, said.append)
+    with ThreadPoolExecutor() as pool:
+        with kept.resume_state(KEY):
+            waits = pool.submit(lambda: other.resume_state(KEY).__enter__())
+            with pytest.raises(TimeoutError):
+                waits.result(PATIENCE + 1)
+        assert waits.result(10).folder == tmp_path / "cache" / "states" / waits.result().folder.name
+    assert said == ["Waiting for another srq that calibrates the same student."]

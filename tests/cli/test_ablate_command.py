@@ -105,3 +105,34 @@ def test_bad_input_is_refused_before_anything_is_measured(ablate, records, argum
     assert (outcome.status, outcome.out, records()) == (2, "", [])
     assert said in outcome.err
     assert "Score" not in outcome.err
+
+
+PARTS = """
+from sr_ptq_bench import Bounds, PluginOptions, hookimpl
+
+class Options(PluginOptions):
+    share: float = 1.0
+
+    @classmethod
+    def parts(cls):
+        return {"clipping": {"share": 2.0}}
+
+@hookimpl
+def srq_init_bounds(distribution, options):
+    return Bounds(distribution.minimum * options.share, distribution.maximum * options.share)
+"""
+
+
+def test_each_part_of_a_method_is_left_out(ablate, records, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(PARTS)
+    outcome = ablate("parts", "--method", "mine", "--plugin", path)
+    assert outcome.status == 0, outcome.err
+    assert sorted(record.spec.options["mine"]["share"] for record in records()) == [1.0, 2.0]
+    assert [row[0] for row in table(outcome.out)] == ["Parts", "mine", "without clipping"]
+
+
+def test_a_method_without_parts_is_one_line(ablate):
+    outcome = ablate("parts", "--method", "dobi")
+    assert outcome.status == 2
+    assert "name no parts" in outcome.err

@@ -367,7 +367,7 @@ def test_weights_of_torch_are_read_all_the_same(bench):
         ("def srq_init_bounds(distribution): return Bounds(float('nan'), 1.0)", "fc1.weight: bounds are not finite"),
         ("def srq_init_bounds(distribution): return Bounds(2.0, 1.0)", "site fc1.weight: a lower bound is above"),
         ("def srq_init_bounds(distribution): return 1.0", "site fc1.weight: expected Bounds, got a float"),
-        ("def srq_init_bounds(distribution): return None", "method 'mine' gives no bounds for site fc1.weight"),
+        ("def srq_init_bounds(distribution): return None", "site fc1.weight: srq_init_bounds returns None"),
     ],
 )  # fmt: skip
 def test_a_plugin_that_returns_what_it_may_not(bench, tmp_path, body, expected):

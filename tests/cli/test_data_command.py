@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from tiny import toml
 
 from sr_ptq_bench.cli.data import data
-from sr_ptq_bench.data.images import read_image, write_image
+from sr_ptq_bench.data.images.pixels import read_image, write_image
 from sr_ptq_bench.data.resize import downscale
 from sr_ptq_bench.errors import SrqError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import version
 
 import click
@@ -190,3 +192,22 @@ def test_a_failure_of_click_s_own_is_one_line(srq, command):
 def test_success_is_status_0(srq, command):
     command(lambda: click.echo("done"))
     assert srq("run").status == 0
+
+
+SRQ = [sys.executable, "-c", "from sr_ptq_bench.cli import main; main()"]
+
+
+def test_a_pipe_that_is_closed_in_the_middle_of_a_command_gives_status_141():
+    with subprocess.Popen([*SRQ, "methods"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (141, b"")
+
+
+def test_a_working_folder_that_was_removed_is_one_line(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    command = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *SRQ, "table"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "srq: the working folder does not exist any more; change into another folder\n"

@@ -7,11 +7,14 @@ import shutil
 
 import pytest
 import torch
+from made_records import record as made
 from safetensors.torch import save_file
 from tiny import FILE, TinySuite, comparable, write_images
 
 from sr_ptq_bench.backbones import edsr
-from sr_ptq_bench.quantization.state import read_header, state_sha256
+from sr_ptq_bench.cli.display import lost
+from sr_ptq_bench.quantization.state.header import read_header
+from sr_ptq_bench.quantization.state.save_load import state_sha256
 from sr_ptq_bench.records.files import read_record, read_result, state_path
 
 NOISY = """
@@ -68,7 +71,7 @@ def test_a_run_writes_a_record_and_prints_a_table(run, records, tmp_path):
         ("minmax w4a4", record.scores),
         ("full precision (FP)", record.references.fp),
     ):
-        (row,) = (line for line in outcome.out.splitlines() if label in line)
+        (row,) = (line for line in outcome.out.splitlines() if line.startswith("│") and label in line)
         mean = scores["noise"].mean
         assert f"{mean['psnr']:.2f}" in row
         assert f"{mean['ssim']:.4f}" in row
@@ -216,6 +219,15 @@ def test_methods_and_bits_have_records_of_their_own(run, records):
     ]  # fmt: skip
 
 
+def test_mixed_chooses_the_bits_of_sites(run, records):
+    outcome = run("--mixed", "-o", "mixed.patch=8", bits="3")
+    assert outcome.status == 0, outcome.err
+    (path,) = records()
+    record = read_record(path)
+    assert record.spec.method == "mixed+minmax"
+    assert set(record.site_bits.values()) - {3}
+
+
 def test_another_network_and_another_scope(run, records, tiny_suite, tmp_path):
     torch.manual_seed(0)
     save_file(edsr.new_network("msrresnet", 2).state_dict(), tmp_path / "msrresnet.safetensors")
@@ -343,3 +355,52 @@ def test_a_record_makes_a_table(run, srq, tmp_path):
     outcome = srq("table", "--out", tmp_path / "out")
     assert outcome.status == 0, outcome.err
     assert "minmax" in outcome.out
+
+
+def test_the_end_says_what_was_lost_with_what_options_and_what_comes_next(run, records, tmp_path):
+    out = run(method="percentile", bits="2").out
+    end = out.splitlines()[-4:]
+    (path,) = records()
+    record = read_record(path)
+    psnr, fp, bicubic = (
+        of["noise"].mean["psnr"] for of in (record.scores, record.references.fp, record.references.bicubic)
+    )
+    assert f"noise: {psnr - fp:+.2f} dB against FP, {psnr - bicubic:+.2f} dB against bicubic" in out.splitlines()
+    assert end[1] == "options: defaults"
+    assert end[3] == f"next: srq table --suite tiny --out {tmp_path / 'out'}"
+    assert "options: p=0.01" in run("-o", "p=0.01", method="percentile").out.splitlines()
+
+
+def test_a_result_below_bicubic_is_named():
+    better, worse = (list(lost(made(psnr=psnr))) for psnr in (33.7, 33.6))
+    assert better == ["Set5: -4.45 dB against FP, +0.02 dB against bicubic"]
+    assert worse[1] == "Set5: below bicubic: the quantized network is worse than plain interpolation"
+
+
+def test_a_record_from_elsewhere_that_is_reproduced_stays(run, records, monkeypatch, tmp_path):
+    run()
+    (path,) = records()
+    before = path.read_bytes()
+    monkeypatch.setenv("SRQ_HOME", str(tmp_path / "another home"))
+    assert f"Reproduced to the last bit; the file stays: {path}\n" in run().err
+    assert path.read_bytes() == before
+    assert run("--replace").status == 0
+    assert path.read_bytes() != before
+
+
+def test_another_result_is_shown_and_replaces_only_when_asked(run, records):
+    run()
+    (path,) = records()
+    mine = path.read_bytes()
+    table = json.loads(mine)
+    for scores in (table["scores"]["noise"]["mean"], *table["scores"]["noise"]["images"].values()):
+        scores["psnr"] += 1
+    path.write_text(json.dumps(table))
+    edited = path.read_bytes()
+    outcome = run()
+    assert outcome.status == 0
+    assert path.read_bytes() == edited
+    psnr = json.loads(mine)["scores"]["noise"]["mean"]["psnr"]
+    assert f"{path} differs: noise PSNR {psnr + 1:.6g} there, {psnr:.6g} here. The file stays; " in outcome.err
+    run("--replace")
+    assert path.read_bytes() == mine

@@ -144,7 +144,7 @@ def test_a_missing_state_is_named(measured, verify):
     state.unlink()
     outcome = verify(path)
     assert outcome.status == 2
-    assert f"record {path} has no state beside it, {state.name}; measure again" in outcome.err
+    assert f"record {path} lacks its state {state.name}; measure again" in outcome.err
 
 
 def test_other_test_images_are_refused(measured, verify, tiny_suite):
@@ -175,3 +175,35 @@ def test_one_s_own_photos_are_verified_with_the_same_argument(measured, srq, tin
     path = measured("--test", f"mine={tmp_path / 'mine'}")
     outcome = srq("verify", path, "--suite", tiny_suite.path, "--plugin", FILE, "--test", f"mine={tmp_path / 'mine'}")
     assert outcome.status == 0, outcome.err
+
+
+def test_a_folder_stands_for_its_records(measured, verify, tmp_path):
+    paths = sorted(measured(bits=bits) for bits in (2, 4))
+    for folder in (paths[0].parent, tmp_path / "out/results"):
+        outcome = verify(folder)
+        assert outcome.status == 0, outcome.err
+        assert [line for line in outcome.out.splitlines() if not line.startswith(" ")] == list(map(str, paths))
+    assert (
+        verify(tmp_path / "out").err == f"srq: {tmp_path / 'out'}: no records in this folder or in the folders in it\n"
+    )
+
+
+def test_a_state_of_more_levels_than_the_record_says_is_refused(measured, verify):
+    """The record of 2 bits with the scores, the hash and the state of 4 bits."""
+    two, four = measured(bits=2), measured(bits=4)
+    forged, other = json.loads(two.read_text()), json.loads(four.read_text())
+    forged |= {key: other[key] for key in ("scores", "state_sha256")}
+    two.write_text(json.dumps(forged))
+    state_path(two, read_record(two)).write_bytes(state_path(four, read_record(four)).read_bytes())
+    outcome = verify(two)
+    assert outcome.status == 2
+    assert "has 4 bits in the state and 2 in the record" in outcome.err
+
+
+def test_an_altered_score_is_status_1(measured, verify):
+    path = measured()
+    table = json.loads(path.read_text())
+    for scores in (table["scores"]["noise"]["mean"], *table["scores"]["noise"]["images"].values()):
+        scores["psnr"] += 0.1
+    path.write_text(json.dumps(table))
+    assert verify(path.parent).status == 1

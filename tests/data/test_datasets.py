@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 
 from sr_ptq_bench.data.datasets import crops, load_dataset
-from sr_ptq_bench.data.images import decode, read_image, write_image
+from sr_ptq_bench.data.images.pixels import decode, read_image, write_image
 from sr_ptq_bench.data.lmdb import write_lmdb
 from sr_ptq_bench.data.make_lr import write_lr
 from sr_ptq_bench.data.photos import load_photo

@@ -13,15 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sr_ptq_bench.data.images import (
-    check_bytes,
-    check_image,
-    decode,
-    encode_png,
-    list_images,
-    read_image,
-    write_image,
-)
+from sr_ptq_bench.data.images.folder import list_images
+from sr_ptq_bench.data.images.header import check_bytes, check_image
+from sr_ptq_bench.data.images.pixels import decode, encode_png, read_image, write_image
 from sr_ptq_bench.errors import SrqError
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sr_ptq_bench.data import lmdb as lmdb_store
-from sr_ptq_bench.data.images import Size, decode, encode_png, read_image
+from sr_ptq_bench.data.images.header import Size
+from sr_ptq_bench.data.images.pixels import decode, encode_png, read_image
 from sr_ptq_bench.data.lmdb import check_lmdb, parse_meta, read_entry, write_lmdb
 from sr_ptq_bench.errors import SrqError
 

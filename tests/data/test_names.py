@@ -13,7 +13,7 @@ from refusals import error_of
 from tiny import TinySuite
 
 from sr_ptq_bench.data.datasets import load_dataset
-from sr_ptq_bench.data.images import decode, write_image
+from sr_ptq_bench.data.images.pixels import decode, write_image
 from sr_ptq_bench.data.lmdb import check_lmdb, write_lmdb
 from sr_ptq_bench.data.make_lr import write_lr
 from sr_ptq_bench.data.names import by_name, lr_names, split_pattern

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sr_ptq_bench.data.images import read_image
+from sr_ptq_bench.data.images.pixels import read_image
 from sr_ptq_bench.data.resize import bicubic, bilinear_upscale, crop_to_multiple, cubic, downscale, upscale
 from sr_ptq_bench.errors import SrqError
 
 if TYPE_CHECKING:
-    from sr_ptq_bench.data.images import Image
+    from sr_ptq_bench.data.images.pixels import Image
 
 SCALES = st.sampled_from([2, 3, 4])
 RATIOS = st.sampled_from([Fraction(1, 4), Fraction(1, 3), Fraction(2, 5), Fraction(1, 2), Fraction(3, 2), Fraction(3)])

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from refusals import error_of
 
 from sr_ptq_bench.data.datasets import load_dataset
-from sr_ptq_bench.data.images import check_bytes, decode, list_images, portable, read_image, write_image
+from sr_ptq_bench.data.images.folder import list_images
+from sr_ptq_bench.data.images.header import check_bytes
+from sr_ptq_bench.data.images.pixels import decode, portable, read_image, write_image
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.suite import DataSource
 

@@ -10,7 +10,7 @@ import pytest
 
 from sr_ptq_bench.data.datasets import Dataset, load_dataset
 from sr_ptq_bench.data.image_set import is_imported
-from sr_ptq_bench.data.images import read_image, write_image
+from sr_ptq_bench.data.images.pixels import read_image, write_image
 from sr_ptq_bench.data.make_lr import write_lr
 from sr_ptq_bench.data.resize import downscale
 from sr_ptq_bench.errors import SrqError

@@ -11,7 +11,7 @@ import pytest
 from refusals import error_of
 from tiny import Heard
 
-from sr_ptq_bench.data.images import encode_png, write_image
+from sr_ptq_bench.data.images.pixels import encode_png, write_image
 from sr_ptq_bench.library.library import Library
 from sr_ptq_bench.library.registry import ImageSet, Registry, Weights
 from sr_ptq_bench.progress import SILENT

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sr_ptq_bench.data.images import Size
+from sr_ptq_bench.data.images.header import Size
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.library.registry import ImageSet, Registry, file_name
 
@@ -73,7 +73,8 @@ def test_b100_lists_a_hundred_photos():
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["Set5", "Set14"])
 def test_the_benchmark_images_are_recognised(benchmark_data, name):
-    from sr_ptq_bench.data.images import check_image, list_images
+    from sr_ptq_bench.data.images.folder import list_images
+    from sr_ptq_bench.data.images.header import check_image
 
     files = list_images(benchmark_data / name / "HR")
     REGISTRY.images[name].check(name, {path.stem: check_image(path) for path in files})

@@ -20,7 +20,7 @@ import pytest
 from refusals import error_of
 
 from sr_ptq_bench.data.datasets import load_dataset
-from sr_ptq_bench.data.images import encode_png
+from sr_ptq_bench.data.images.pixels import encode_png
 from sr_ptq_bench.data.make_lr import write_lr
 from sr_ptq_bench.data.resize import downscale
 from sr_ptq_bench.library.archives import unpack

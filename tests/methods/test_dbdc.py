@@ -25,7 +25,7 @@ from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.quantization.distribution import BINS as FINE_BINS
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
 
 PLAIN = Site("x", "activation", "layernorm")
 CONV = Site("c.weight", "weight", "parameter", 0, layer="conv")

@@ -17,7 +17,7 @@ from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.quantization.network import with_scope
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
 
 SPANDREL = ("compact", "dat", "esrgan", "hat", "swinir")
 BACKBONES = {

@@ -20,18 +20,18 @@ from tiny import TinySuite, plugins, toml, write_images
 from sr_ptq_bench import Bits, SrqError
 from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.cli.run import with_tests
-from sr_ptq_bench.data import images
 from sr_ptq_bench.data import lmdb as lmdb_store
 from sr_ptq_bench.data.image_set import ImportedSet
-from sr_ptq_bench.data.images import decode
+from sr_ptq_bench.data.images import header
+from sr_ptq_bench.data.images.pixels import decode, read_image
 from sr_ptq_bench.data.lmdb import parse_meta
 from sr_ptq_bench.errors import LONGEST
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.library.fetch import Downloads
 from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
 from sr_ptq_bench.protocol.suite import Suite
-from sr_ptq_bench.quantization.state import load_state, save_state
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.state.save_load import load_state, save_state
 from sr_ptq_bench.records import files as records
 from sr_ptq_bench.records.files import read_record
 from sr_ptq_bench.storage import files, text
@@ -263,7 +263,7 @@ def encoded(kind: str) -> bytes:
 def test_an_image(data, kind):
     content = mutated(data, encoded(kind), within=80)
     with refused_in_one_line():
-        assert decode(content, "image").nbytes <= 3 * images.MAX_PIXELS
+        assert decode(content, "image").nbytes <= 3 * header.MAX_PIXELS
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
@@ -400,7 +400,7 @@ def test_what_is_larger_than_its_kind_can_be_is_not_read(tmp_path, monkeypatch):
         (records, "LARGEST_FILE", read_record),
         (published, "LARGEST_FILE", read_published),
         (checkpoint, "LARGEST_FILE", read_weights),
-        (images, "LARGEST_FILE", images.read_image),
+        (header, "LARGEST_FILE", read_image),
         (text, "LARGEST_TOML", lambda path: Suite.load(str(path.rename(path.with_suffix(".toml"))))),
     ):
         monkeypatch.setattr(module, limit, 1024)

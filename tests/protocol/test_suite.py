@@ -292,3 +292,14 @@ def test_a_seed_that_torch_does_not_take_is_none_of_a_run(seed):
     assert RunSpec(method="minmax", bits=bits, scale=2, suite=suite, seed=2**63 - 1).seed == 2**63 - 1
     with pytest.raises(ValidationError, match="seed"):
         RunSpec(method="minmax", bits=bits, scale=2, suite=suite, seed=seed)
+
+
+def test_built_in_weights_have_names(tiny_suite):
+    suite = Suite.load(str(tiny_suite.change(weights={"2": {"built_in": "swinir-light-x2"}})))
+    file, own = (Path(str(of.weights[2])) for of in (suite, Suite.load("sample")))
+    assert file.samefile(own)
+
+
+def test_unknown_built_in_weights_are_named_with_the_nearest(tiny_suite):
+    path = tiny_suite.change(weights={"2": {"built_in": "swinir-lite-x2"}})
+    assert "no built-in weights 'swinir-lite-x2'; did you mean 'swinir-light-x2'?" in error_of(Suite.load, str(path))

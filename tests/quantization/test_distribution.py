@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracle import FLOAT64, squared_errors
 
+from sr_ptq_bench import SrqError
 from sr_ptq_bench.quantization.distribution import BINS, Distribution, channel_range, histogram
 
 LARGE = BINS + 4000  # just enough that a histogram is kept
@@ -286,3 +287,27 @@ def test_of_tensor_keeps_the_ranges_of_channels():
     assert torch.equal(distribution.channel_minimum, v.amin(1))
     assert torch.equal(distribution.channel_maximum, v.amax(1))
     assert Distribution.of_tensor(v).channel_minimum is None
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64, torch.tensor, lambda end: torch.tensor(int(end))])
+def test_the_error_of_one_pair_of_numbers(kind):
+    distribution = Distribution.of_tensor(torch.tensor([0.0, 0.4, 1.0, 3.5]))
+    error = distribution.squared_error(kind(0.0), kind(3.0), 2)
+    assert error.shape == ()
+    assert float(error) == pytest.approx(0.4**2 + 0.5**2)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
+def test_the_errors_of_arrays(dtype):
+    distribution = Distribution.of_tensor(torch.tensor([0.0, 0.4, 1.0, 3.5]))
+    errors = distribution.squared_error(0, np.array([3, 6], dtype), 2)
+    assert errors.tolist() == pytest.approx([0.4**2 + 0.5**2, 0.4**2 + 1 + 0.5**2])
+    assert torch.equal(errors, distribution.squared_error([0.0, 0.0], torch.tensor([3.0, 6.0]), 2))
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper"), [("a", 1.0), (None, 1.0), ([0.0, 1.0], [1.0, 2.0, 3.0]), (torch.zeros(2, 2), torch.ones(2, 2))]
+)
+def test_bounds_that_have_no_error(lower, upper):
+    with pytest.raises(SrqError, match=r"^squared_error takes "):
+        Distribution.of_tensor(torch.zeros(3)).squared_error(lower, upper, 2)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.quantization.network import SRModel, pad, with_padding, with_scope
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
 
 W4A4 = Bits(weight=4, activation=4)
 

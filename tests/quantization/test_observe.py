@@ -13,8 +13,9 @@ from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.quantization.distribution import BINS
 from sr_ptq_bench.quantization.network import Operand, SRModel
 from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.quantizer import Bounds
-from sr_ptq_bench.quantization.student import Student, quantize
+from sr_ptq_bench.quantization.student import Student
 
 
 def integers(layer: nn.Module, seed: int) -> nn.Module:

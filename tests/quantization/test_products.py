@@ -15,16 +15,18 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from sr_ptq_bench.backbones.tracing import open_network
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.quantization.network import SRModel
 from sr_ptq_bench.quantization.observe import observe
-from sr_ptq_bench.quantization.products import FusedAttention, Product, ProductOperand
+from sr_ptq_bench.quantization.products.functions import FusedAttention
+from sr_ptq_bench.quantization.products.product import Product, ProductOperand
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.quantizer import Bounds
-from sr_ptq_bench.quantization.state import load_state, save_state
-from sr_ptq_bench.quantization.student import Student, cached_quantized_weights, quantize, quantizers_off
+from sr_ptq_bench.quantization.state.save_load import load_state, save_state
+from sr_ptq_bench.quantization.student import Student, cached_quantized_weights, quantizers_off
 from sr_ptq_bench.runs.count import count
+from sr_ptq_bench.tracing.open_network import open_network
 
 W4A4 = Bits(weight=4, activation=4)
 LOWER, UPPER = torch.tensor(-0.3), torch.tensor(0.4)

@@ -14,17 +14,12 @@ from torch import Tensor, nn
 from training import convolutional_teacher, teacher_and_student
 
 from sr_ptq_bench import Bits, Bounds, Quantizer, SrqError
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.quantizer import Maker
-from sr_ptq_bench.quantization.state import (
-    changed_tensors,
-    load_state,
-    network_sha256,
-    read_header,
-    same_bits,
-    save_state,
-    state_sha256,
-)
-from sr_ptq_bench.quantization.student import Student, quantize
+from sr_ptq_bench.quantization.state.header import read_header
+from sr_ptq_bench.quantization.state.network_tensors import changed_tensors, network_sha256, same_bits
+from sr_ptq_bench.quantization.state.save_load import load_state, save_state, state_sha256
+from sr_ptq_bench.quantization.student import Student
 
 W4A4 = Bits(weight=4, activation=4)
 
@@ -424,7 +419,7 @@ def test_another_scope_is_refused(whole):
     teacher, state = whole
     narrow = replace(teacher, scope="linear")
     assert error_of(load_state, state, narrow) == (
-        "the state has the site conv.input, which the network lacks; is the scope another?"
+        "the state has the site conv.input, which the network lacks; it may be of another scope"
     )
     of_narrow = save_state(bounded(narrow, "4", images(1, 16)), narrow)
     message = error_of(load_state, of_narrow, teacher)
@@ -490,7 +485,7 @@ def edited(state: bytes, change) -> bytes:
         ),
         (
             lambda header, _: header["sites"].update(more={"kind": "uniform", "bits": 4}),
-            "the state has the site more, which the network lacks; is the scope another?",
+            "the state has the site more, which the network lacks; it may be of another scope",
         ),
         (
             lambda header, _: header["sites"]["mark"].update(kind="log3"),

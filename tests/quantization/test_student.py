@@ -15,14 +15,9 @@ from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.quantization.network import SRModel, with_padding
 from sr_ptq_bench.quantization.observe import observe
+from sr_ptq_bench.quantization.quantize import QuantizedLayer, quantize
 from sr_ptq_bench.quantization.quantizer import Bounds, Quantizer, Site
-from sr_ptq_bench.quantization.student import (
-    QuantizedLayer,
-    cached_quantized_weights,
-    quantize,
-    quantizers_off,
-    site_elements,
-)
+from sr_ptq_bench.quantization.student import cached_quantized_weights, quantizers_off, site_elements
 
 W4A4 = Bits(weight=4, activation=4)
 BLOCK_SITES = {
@@ -371,3 +366,16 @@ def test_gradients_reach_every_bound():
     assert all(bool(torch.isfinite(end.grad)) for end in student.bound_parameters())
     still = [name for name, q in student.quantizers.items() if not q.lower.grad or not q.upper.grad]
     assert not still
+
+
+def test_bounds_have_the_names_of_their_sites():
+    student = quantize(tiny_teacher((1,)), Bits.parse("4"))
+    named = student.named_bounds()
+    first = next(iter(student.quantizers))
+    assert list(named)[:2] == [f"{first}.lower", f"{first}.upper"]
+    assert all(
+        named[f"{site}.{end}"] is getattr(of, end)
+        for site, of in student.quantizers.items()
+        for end in ("lower", "upper")
+    )
+    assert [id(bound) for bound in named.values()] == [id(bound) for bound in student.bound_parameters()]

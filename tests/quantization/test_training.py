@@ -23,7 +23,8 @@ from training import (
 
 from sr_ptq_bench import Training
 from sr_ptq_bench.quantization.randomness import generator_states, seed_generators
-from sr_ptq_bench.quantization.state import same_bits, save_state
+from sr_ptq_bench.quantization.state.network_tensors import same_bits
+from sr_ptq_bench.quantization.state.save_load import save_state
 
 
 def transformer():

@@ -428,9 +428,7 @@ def test_a_record_without_its_state_is_no_result(tmp_path: Path, record: Record)
     state_path(path, record).unlink()
     with pytest.raises(SrqError) as caught:
         read_result(path)
-    assert str(caught.value) == (
-        f"record {path} has no state beside it, {state_path(path, record).name}; measure again"
-    )
+    assert str(caught.value) == (f"record {path} lacks its state {state_path(path, record).name}; measure again")
 
 
 @pytest.mark.parametrize("damaged", [b"", STATE[:-1], STATE + b" ", STATE.replace(b"state", b"stale")])

@@ -17,8 +17,9 @@ from sr_ptq_bench.backbones.swinir import open_sites
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.types import Padding
 from sr_ptq_bench.quantization.network import Operand, SRModel
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.quantizer import Quantizer, Site
-from sr_ptq_bench.quantization.student import Student, quantize, quantizers_off
+from sr_ptq_bench.quantization.student import Student, quantizers_off
 from sr_ptq_bench.runs.count import SMALLEST_SIDE, count, parameters
 
 PIXELS = SMALLEST_SIDE**2

@@ -12,7 +12,7 @@ from tiny import FILE, plugin, plugins, prepare, write_images, write_weights
 
 from sr_ptq_bench import Bounds
 from sr_ptq_bench.hooks import code as code_module
-from sr_ptq_bench.quantization.student import quantize
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.records.resolved import ResolvedSpec
 from sr_ptq_bench.runs import environment, identity
 from sr_ptq_bench.runs.prepare import PreparedRun

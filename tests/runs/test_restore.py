@@ -6,10 +6,10 @@ import pytest
 import torch
 from tiny import plugin, plugins, prepare, session
 
-from sr_ptq_bench import Bounds, Quantizer, SrqError
+from sr_ptq_bench import Bounds, PluginOptions, Quantizer, SrqError
 from sr_ptq_bench.evaluation.score import network_upscaler
 from sr_ptq_bench.protocol.suite import Suite
-from sr_ptq_bench.quantization.state import save_state
+from sr_ptq_bench.quantization.state.save_load import save_state
 from sr_ptq_bench.records.files import read_result, state_path
 from sr_ptq_bench.runs.restore import load_or_calibrate, prepare_recorded, restore_student, spec_of
 from sr_ptq_bench.runs.run import measure, score_student
@@ -184,3 +184,26 @@ def _metric():
     metric = plugin("other", evaluate=lambda: {"other": 1.0})
     object.__setattr__(metric, "source_sha256", lambda: "a" * 64)
     return metric
+
+
+def test_a_name_for_parts_may_be_missing(tiny_suite, tmp_path):
+    """The record names the parts; the plugin that joined them is not needed, but the parts' options are."""
+
+    class Options(PluginOptions):
+        width: float = 2.0
+
+    class Widened(Quantizer):
+        def quantize(self, v):
+            return v.clamp(self.lower * self.width, self.upper * self.width)
+
+    def make_quantizer(site, bits, options):
+        made = Widened(site, bits)
+        made.width = options.width
+        return made
+
+    part = plugin("part", Options, make_quantizer=make_quantizer)
+    run = ready(tiny_suite, part, plugin("both", compose=lambda: ("minmax", "part")), method="both", **{"width": 0.5})
+    result = read_result(written(run, tmp_path / "out"))
+    again = prepare_recorded(result.record, Suite.load(str(tiny_suite.path)), session(part))
+    student = restore_student(again, result)
+    assert {quantizer.width for quantizer in student.quantizers.values()} == {0.5}

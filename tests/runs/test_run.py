@@ -16,7 +16,7 @@ from tiny import FILE, SITES, comparable, measured, plugin, plugins, prepare, ru
 from sr_ptq_bench import Bounds, Quantizer, SrqError
 from sr_ptq_bench.hooks.code import code_sha256
 from sr_ptq_bench.progress import Silent, TimedStages
-from sr_ptq_bench.quantization.state import load_state, state_sha256
+from sr_ptq_bench.quantization.state.save_load import load_state, state_sha256
 from sr_ptq_bench.runs import run as runs
 from sr_ptq_bench.runs.run import score_student
 from sr_ptq_bench.storage.files import sha256_of

@@ -7,6 +7,8 @@ import datetime
 import io
 import os
 import pickle
+import subprocess
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -270,3 +272,16 @@ def test_spandrel_gets_what_it_reads_itself(tmp_path, key):
         ours = recognised(stored(path, content)).model.state_dict()
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(v, theirs[name]) for name, v in ours.items())
+
+
+def test_a_changed_data_type_of_numpy_does_not_end_the_process(tmp_path: Path) -> None:
+    """NumPy itself crashes on a data type whose state lacks a field, as this changed byte makes one."""
+    path = stored(tmp_path / "w.pth", {"model": TENSORS, "x": np.arange(3)}, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    assert content.count(b"NNNJ") == 1
+    path.write_bytes(content.replace(b"NNNJ", b"N\x80NJ"))
+    code = (
+        "import sys; from pathlib import Path; from sr_ptq_bench import read_weights; read_weights(Path(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=False, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

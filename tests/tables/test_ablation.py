@@ -14,7 +14,7 @@ from sr_ptq_bench.records.fields import SCHEMA_VERSION
 from sr_ptq_bench.records.record import Environment, Record, Scope
 from sr_ptq_bench.records.resolved import Hashes, Patches, ResolvedSpec
 from sr_ptq_bench.records.scores import DatasetScores, References
-from sr_ptq_bench.tables.ablation import PUBLISHED, STAGES, VALUES, page, settings
+from sr_ptq_bench.tables.ablation import PUBLISHED, STAGES, VALUES, page, settings, without_parts
 from sr_ptq_bench.tables.formats import markdown, render
 
 
@@ -118,6 +118,31 @@ def test_published_scores_stand_only_beside_their_own_bits_and_test_set(other):
 
 def test_a_metric_that_is_missing_is_a_dash():
     assert cells(markdown(page("batch", {"4": record(37.0, ssim=None)})))[2] == ["Set5 SSIM", "–"]
+
+
+def test_the_parts_of_a_method():
+    found = without_parts("a+b", {"norms": {"b.lr": 0}, "noise": {"b.noise": False}})
+    assert [(cell.label, cell.method, cell.options) for cell in found] == [
+        ("a+b", "a+b", {}),
+        ("without norms", "a+b", {"b.lr": 0}),
+        ("without noise", "a+b", {"b.noise": False}),
+    ]
+
+
+def test_a_method_without_parts():
+    with pytest.raises(SrqError, match="method 'minmax' name no parts"):
+        without_parts("minmax", {})
+
+
+def test_a_part_has_a_row():
+    text = markdown(page("parts", {"mine": record(37.0, "mine"), "without norms": record(36.5, "mine")}))
+    assert cells(text) == [
+        ["Parts", "Set5 PSNR", "Set5 SSIM", "Calibration"],
+        ["mine", "**37.00**", "**0.9000**", "0 s"],
+        ["without norms", "36.50", "**0.9000**", "0 s"],
+    ]
+    assert "suite mine: the parts of mine\n" in text
+    assert "ublished" not in text
 
 
 def test_other_formats():

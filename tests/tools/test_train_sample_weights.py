@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from sr_ptq_bench.backbones import edsr, swinir
-from sr_ptq_bench.data.images import write_image
+from sr_ptq_bench.data.images.pixels import write_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

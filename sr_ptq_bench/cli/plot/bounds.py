@@ -62,7 +62,7 @@ def _bounds(
     methods: tuple[str, ...], choice: Mapping[str, Any], choose: Callable[[list[Site]], list[Site]]
 ) -> tuple[SelectedRuns, list[Site], dict[str, Distribution], dict[str, dict[str, Bounds]]]:
     """The selected sites with their distributions, and the bounds of every method."""
-    from ...quantization.state import changed_tensors
+    from ...quantization.state.network_tensors import changed_tensors
     from ..selected import SelectedRuns
 
     selected = SelectedRuns(methods, **choice)

@@ -11,7 +11,7 @@ from .. import options as declared
 from .writer import picture_writer
 
 if TYPE_CHECKING:
-    from ...data.images import Image
+    from ...data.images.pixels import Image
     from ...plots.views import Box, View
 
 
@@ -55,7 +55,7 @@ def errors(out: Path, **choice: Any) -> None:
 def _views(
     methods: tuple[str, ...], image: str | None, crop: str | None, side: int, **choice: Any
 ) -> tuple[Image, list[View], Box, str]:
-    """An HR image, what each upscaler makes of it, the box to show, and a title."""
+    """An HR image, the output of each upscaler, the box to show, and a title."""
     from ...plots.views import Box, View, most_different
 
     box = Box.parse(crop) if crop else None

@@ -1,4 +1,4 @@
-"""`srq plot psnr` and `srq plot loss`: figures that need nothing but records."""
+"""`srq plot psnr` and `srq plot loss`: figures that need only records."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ record_selection = declared.together(
     click.option("--suite", default="sample", metavar="NAME", show_default=True, help="Records of this suite."),
     declared.model, declared.some_methods, declared.results, declared.picture,
 )  # fmt: skip
-"""The options of figures that need nothing but records."""
+"""The options of figures that need only records."""
 
 
 @click.command()
 @record_selection
-@click.option("--lowest", type=float, metavar="DB", help="Where the axis begins; what is below leaves the figure.")
+@click.option("--lowest", type=float, metavar="DB", help="Where the axis begins; lower values are not shown.")
 def psnr(methods: tuple[str, ...], out: Path, lowest: float | None, **where: Any) -> None:
     """PSNR over bits: a line per method; FP and bicubic as horizontal lines.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def picture_writer(out: Path) -> Callable[[Figure], None]:
-    """What writes a figure to `out`; raises SrqError now where matplotlib is missing or the name is no picture's."""
+    """What writes a figure to `out`; raises SrqError at once if matplotlib is missing or the suffix is unknown."""
     from ...plots.canvas import check_suffix, save
 
     check_suffix(out)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from oracle import images
 from torch import nn
 
-from sr_ptq_bench.backbones.tracing import trace
+from sr_ptq_bench.tracing.trace import trace
 
 
 class Block(nn.Module):

@@ -1,0 +1,118 @@
+"""Which Linear layers read a LayerNorm, and numbers per channel moved from its output into them.
+
+With y = x_hat g + b from the norm, and W y + c in a layer, for factors f and shifts t of shape (C,):
+
+    g <- g / f     b <- (b + t) / f     W <- W diag(f)     c <- c - W t
+
+leave every product as it was, and make (y + t) / f of the tensor between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sr_ptq_bench import Batches, Quantizer, Student
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A LayerNorm and the Linear layers that read it, with the names of the sites between them."""
+
+    norm: nn.LayerNorm
+    layers: Sequence[nn.Linear]
+    names: Sequence[str]
+    """The names of the layers: their sites are NAME.input and NAME.weight."""
+
+    def move(self, factors: Tensor, shifts: Tensor | None = None) -> None:
+        """Divide the norm's output by `factors`, after `shifts` are added, and let the layers undo it."""
+        with torch.no_grad():
+            if shifts is not None:
+                self.norm.bias.add_(shifts)
+                for layer in self.layers:
+                    layer.bias.sub_(layer.weight @ shifts)
+            self.norm.weight.div_(factors)
+            self.norm.bias.div_(factors)
+            for layer in self.layers:
+                layer.weight.mul_(factors)
+
+
+def pairs(student: Student, lr: Tensor) -> list[Pair]:
+    """Every LayerNorm whose output only quantized Linear layers with a bias read, found by running the student.
+
+    The layers are those that run between a norm and the next. Whether nobody else reads the norm is tried: with factors
+    that are powers of two the output of the network must stay the same to the last bit. The quantizers must be off.
+    """
+    output = student(lr)
+    found = []
+    for norm, names in _in_order(student, lr):
+        layers = [student.network.get_submodule(f"{name}.layer") for name in names]
+        alike = [one for one in layers if isinstance(one, nn.Linear) and one.bias is not None]
+        if not layers or len(alike) < len(layers) or norm.bias is None:
+            continue
+        pair = Pair(norm, alike, names)
+        factors = torch.exp2(torch.arange(norm.weight.numel(), device=norm.weight.device) % 5 - 2.0)
+        pair.move(factors)
+        same = torch.equal(student(lr), output)
+        pair.move(1 / factors)
+        if same:
+            found.append(pair)
+    return found
+
+
+def _in_order(student: Student, lr: Tensor) -> list[tuple[nn.LayerNorm, list[str]]]:
+    """The norms in the order of their run, each with the names of the layers of LayerNorm outputs that follow it."""
+    order: list[tuple[nn.LayerNorm, list[str]]] = []
+
+    def norm_runs(module: nn.Module, _inputs: object) -> None:
+        assert isinstance(module, nn.LayerNorm)
+        order.append((module, []))
+
+    def layer_runs(name: str) -> Callable[[nn.Module, object], None]:
+        return lambda _module, _inputs: order[-1][1].append(name) if order else None
+
+    handles = [
+        module.register_forward_pre_hook(norm_runs)
+        for module in student.network.modules()
+        if isinstance(module, nn.LayerNorm) and module.elementwise_affine
+    ]
+    for name, quantizer in layer_inputs(student):
+        if quantizer.site.input_kind == "layernorm":
+            handles.append(quantizer.register_forward_pre_hook(layer_runs(name)))
+    try:
+        student(lr)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return order
+
+
+def layer_inputs(student: Student) -> Iterator[tuple[str, Quantizer]]:
+    """The quantized layers by name, with the quantizer of their input."""
+    for site, quantizer in student.quantizers.items():
+        name = site.removesuffix(".input")
+        if name != site:
+            yield name, quantizer
+
+
+def watch(student: Student, batches: Batches, names: Iterable[str], see: Callable[[str, Tensor], None]) -> None:
+    """Call `see(layer name, its input)` for every calibration batch."""
+    quantizers = dict(layer_inputs(student))
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _module, inputs: see(name, inputs[0].detach())
+
+    handles = [quantizers[name].register_forward_pre_hook(hook(name)) for name in names]
+    try:
+        with torch.no_grad():
+            for batch in batches.fixed():
+                student(batch.to(student.device))
+    finally:
+        for handle in handles:
+            handle.remove()

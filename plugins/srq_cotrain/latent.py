@@ -1,0 +1,211 @@
+"""Train all that a quantized network stores, together: latent weights, biases, norms and bounds (docs/cotrain.md).
+
+A weight that is trained under its quantizer learns to live with the error of all others. It costs nothing at run time:
+what is stored is still codes, bounds, biases and norms. Weights of layers that are not quantized stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from sr_ptq_bench import (
+    Batches,
+    CalibrationLog,
+    Checkpoint,
+    PluginOptions,
+    Progress,
+    Quantizer,
+    SrqError,
+    Student,
+    Teacher,
+    Training,
+    hookimpl,
+)
+
+from .optimizer import AdamAndMuon
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+SMALL = 2
+"""Small patches have this part of the side, and so this many times squared the steps for the same pixels."""
+
+
+class Options(PluginOptions):
+    """The budget, as DQC counts it, and the rates, each relative to the size of what it moves."""
+
+    preset: Literal["minutes", "seconds", "full"] = "minutes"
+    iterations: int = Field(150, ge=1, description="steps, if all patches had the full side")
+    batch: int = Field(2, ge=1, description="LR patches a step")
+    patch: int = Field(32, ge=8, description="side of an LR patch in pixels")
+    small: float = Field(1.0, ge=0, le=1, description="share of the pixels that come in patches of half the side")
+    muon: bool = Field(True, description="Muon for latent weights; without it Adam")
+    weight_lr: float = Field(5e-3, ge=0, description="rate of latent weights over their RMS; 0 leaves them")
+    shift_lr: float = Field(1e-3, ge=0, description="rate of biases and norms; 0 leaves them")
+    bound_lr: float = Field(1e-2, ge=0, description="rate of bounds over the width of their site; 0 leaves them")
+    feature_weight: float = Field(5.0, ge=0, description="lambda of L_O + lambda * L_F")
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Mapping[str, Any]]:
+        """Seconds to a minute, minutes, and hours on a CPU."""
+        return {
+            "minutes": {"iterations": 150, "batch": 2, "patch": 32},
+            "seconds": {"iterations": 15, "batch": 2, "patch": 32},
+            "full": {"iterations": 3000, "batch": 32, "patch": 64},
+        }
+
+    @classmethod
+    def parts(cls) -> Mapping[str, Mapping[str, Any]]:
+        """What the ablation leaves out."""
+        return {
+            "weights": {"weight_lr": 0},
+            "biases and norms": {"shift_lr": 0},
+            "bounds": {"bound_lr": 0},
+            "Muon": {"muon": False, "weight_lr": 3e-2},
+            "small patches": {"small": 0},
+            "features": {"feature_weight": 0},
+        }
+
+
+class Sized(NamedTuple):
+    """A tensor to train, and its size: the unit of its rate."""
+
+    tensor: Tensor
+    size: float
+
+
+class Phase(NamedTuple):
+    """Steps on patches of one size."""
+
+    steps: int
+    side: int
+
+
+@hookimpl
+def srq_calibrate(
+    student: Student,
+    teacher: Teacher,
+    batches: Batches,
+    options: Options,
+    progress: Progress,
+    checkpoint: Checkpoint,
+) -> CalibrationLog:
+    """Train everything that is stored and keep the last values."""
+    training = Training(student, checkpoint)
+    groups = trained(student, options)
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_()
+    plan = phases(options, max(student.model.min_side, student.model.size_multiple))
+    steps = sum(phase.steps for phase in plan)
+    optimizer = AdamAndMuon(groups)
+    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
+    patches = supply(batches, options.batch, plan, len(training.losses))
+    for step in training.steps(optimizer, decay, steps):
+        loss = distillation_loss(student, teacher, next(patches), options.feature_weight)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        decay.step()
+        student.fix_crossed_bounds()
+        training.losses.append(loss.detach())
+        progress(step + 1, steps)
+    student.network.requires_grad_(False)
+    history = torch.stack(training.losses).tolist()
+    return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
+
+
+def phases(options: Options, least: int) -> list[Phase]:
+    """Small patches, then full ones; together the pixels of `iterations` full ones. No side is below `least`."""
+    small = max(options.patch // SMALL, least)
+    if small >= options.patch:
+        return [Phase(options.iterations, options.patch)]
+    full = round(options.iterations * (1 - options.small))
+    return [Phase((options.iterations - full) * options.patch**2 // small**2, small), Phase(full, options.patch)]
+
+
+def supply(batches: Batches, batch: int, plan: Sequence[Phase], done: int) -> Iterator[Tensor]:
+    """The patches of all steps after the first `done`."""
+    kinds: list[Iterator[Tensor]] = []
+    for steps, side in plan:
+        skip = min(done, steps)
+        kinds.append(islice(batches.random(batch, side, skip=skip), steps - skip))
+        done -= skip
+    return chain.from_iterable(kinds)
+
+
+def trained(student: Student, options: Options) -> list[dict[str, Any]]:
+    """The optimizer's groups: latent weights, biases and norms, bounds; what has no size or no rate is left out."""
+    groups = []
+    kinds = (
+        (weights(student), options.weight_lr, options.muon),
+        (shifts(student), options.shift_lr, False),
+        (bounds(student), options.bound_lr, False),
+    )
+    for tensors, rate, muon in kinds:
+        sized = [of for of in tensors if of.size > 0]
+        if rate and sized:
+            params, sizes = zip(*sized, strict=True)
+            groups.append({"params": list(params), "sizes": list(sizes), "lr": rate, "muon": muon})
+    if not groups:
+        raise SrqError("nothing to train: give weight_lr, shift_lr or bound_lr")
+    return groups
+
+
+def weights(student: Student) -> Iterator[Sized]:
+    """The latent weights, by their RMS."""
+    return (Sized(weight, rms(weight)) for weight in student.weights.values())
+
+
+def shifts(student: Student) -> Iterator[Sized]:
+    """Biases of quantized layers, by the RMS that an input as large as its bounds gives; all LayerNorms."""
+    for name, weight in student.weights.items():
+        layer = getattr(student.network.get_submodule(name.rpartition(".")[0]), "layer", None)
+        if layer is not None and layer.bias is not None:
+            source = student.quantizers[name.removesuffix("weight") + "input"]
+            yield Sized(layer.bias, rms(weight) * math.sqrt(weight[0].numel()) * width(source))
+    for module in student.network.modules():
+        if isinstance(module, nn.LayerNorm) and module.elementwise_affine:
+            size = rms(module.weight)
+            yield from (Sized(tensor, size) for tensor in module.parameters())
+
+
+def bounds(student: Student) -> Iterator[Sized]:
+    """The bounds, by the width of their site."""
+    for quantizer in student.quantizers.values():
+        size = width(quantizer)
+        yield from (Sized(end, size) for end in (quantizer.lower, quantizer.upper))
+
+
+def width(quantizer: Quantizer) -> float:
+    """u - l, the mean over channels."""
+    return float((quantizer.upper - quantizer.lower).detach().mean())
+
+
+def rms(v: Tensor) -> float:
+    """Root of the mean square."""
+    return float(v.detach().square().mean().sqrt())
+
+
+def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, feature_weight: float) -> Tensor:
+    """L = L_O + lambda * L_F as 2DQuant's eq. 11 to 13."""
+    with torch.no_grad():
+        target, targets = teacher.with_features(lr)
+    output, features = student.with_features(lr)
+    loss = (output - target).abs().mean()
+    for f, t in zip(features, targets, strict=True):
+        loss = loss + feature_weight * (unit(f) - unit(t)).norm(dim=1).mean() / f[0].numel()
+    return loss
+
+
+def unit(feature: Tensor) -> Tensor:
+    """(B, ...) -> (B, CHW), every sample of norm 1."""
+    return nn.functional.normalize(feature.flatten(1), dim=1)

@@ -1,0 +1,194 @@
+"""`srq upscale`: people's own photos through a quantized network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options as declared
+from .writable import check_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..quantization.network import SRModel
+    from .display import Display
+
+BUILT_IN = Path(__file__).parents[1] / "states"
+TILE, OVERLAP = 64, 16
+
+
+@click.command()
+@click.argument("photos", metavar="IMAGE|FOLDER...", nargs=-1, required=True, type=declared.FILE)
+@click.option("--out", "-o", default=Path("upscaled"), show_default=True, type=declared.FOLDER, metavar="DIR")
+@click.option(
+    "--record", type=declared.FILE, metavar="RECORD", help="The network of this record; its state lies beside it."
+)
+@click.option("--method", "-m", metavar="NAME", help="A method, as for `srq run`; it is calibrated if it was not yet.")
+@click.option("--bits", "-b", default="4", show_default=True, metavar="BITS", help="With --method.")
+@click.option("--scale", "-s", type=int, metavar="SCALE", help="2, 3 or 4; default: 2.")
+@click.option("--fp", is_flag=True, help="The full-precision (FP) network instead of a quantized one.")
+@declared.suite
+@click.option(
+    "--model", metavar="NAME", help="Network of the suite; default: dat-light, with --method the suite's first."
+)
+@click.option(
+    "--compare", is_flag=True, help="Write NAME-compare as well: bicubic at the left, the network at the right."
+)
+@click.option("--force", is_flag=True, help="Replace files in DIR.")
+@click.option(
+    "--tile",
+    default=TILE,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(8, 2**12),
+    help=f"Tiles of NxN pixels, each seen with {OVERLAP} more on every side; fewer need less memory.",
+)
+@declared.plugin_files
+@declared.device
+def upscale(
+    photos: tuple[Path, ...],
+    out: Path,
+    record: Path | None,
+    method: str | None,
+    bits: str,
+    scale: int | None,
+    fp: bool,
+    suite: str,
+    model: str | None,
+    compare: bool,
+    force: bool,
+    tile: int,
+    plugin_files: tuple[Path, ...],
+    device: str,
+) -> None:
+    """Upscale photos by a quantized network, into DIR under the same names.
+
+    \b
+    srq upscale photo.jpg
+    srq upscale ~/holiday -o large --scale 2 --compare
+    srq upscale photo.png --record leaderboards/results/sample/2dquant-w4a4-x2-s0-7026ab597248.json
+    srq upscale photo.png --method percentile --bits 4 --scale 2
+    srq upscale photo.png --fp --scale 4
+
+    Without a choice the network is DAT-light at 4 bits, calibrated by Percentile, which is installed with srq. Photos
+    are 8-bit PNG, JPEG, WebP, TIFF, BMP or PPM: RGB, grey or palette. Transparency is upscaled by bicubic; colour
+    profile and EXIF data, with the orientation, are kept. BMP and PPM become PNG.
+    """
+    if sum(map(bool, (record, method, fp))) > 1:
+        raise click.UsageError("give one of --record, --method and --fp.")
+    if record and (scale or model):
+        raise click.UsageError("--record says network and scale; leave out --scale and --model.")
+
+    files = _files(photos)
+    wanted = _outputs(files, out, compare, force)
+    check_writable(out)
+
+    from .display import Display
+
+    display = Display()
+    with display.preparing():
+        network = _network(display, record, method, bits, scale or 2, fp, suite, model, plugin_files, device, tile)
+
+    from ..evaluation.tiles import check_tiles
+    from ..protocol.suite import Tiles
+    from ..upscaling.picture import Picture
+    from ..upscaling.upscale import side_by_side
+    from ..upscaling.upscale import upscale as through
+
+    tiles = Tiles(size=tile, overlap=OVERLAP)
+    check_tiles(tiles, network)
+    with display.stage("Upscale") as progress:
+        for file, (path, beside) in zip(files, wanted, strict=True):
+            picture = Picture.read(file)
+            larger = through(picture, network, tiles, progress, file.name)
+            larger.write(path)
+            if compare:
+                side_by_side(picture, larger, network.scale).write(beside)
+            click.echo(path)
+
+
+def _files(photos: Sequence[Path]) -> list[Path]:
+    """The images that are named, and those of the folders; raises SrqError before any work."""
+    from ..data.images.folder import list_images
+    from ..errors import SrqError
+    from ..upscaling.picture import check
+
+    files = [file for photo in photos for file in (list_images(photo) if photo.is_dir() else [photo])]
+    for file in files:
+        if not file.is_file():
+            raise SrqError(f"{file}: no such file; expected an image or a folder of images")
+        check(file)
+    return files
+
+
+def _outputs(files: Sequence[Path], out: Path, compare: bool, force: bool) -> list[tuple[Path, Path]]:
+    """The result and the side-by-side of each file; raises SrqError where a file would be overwritten."""
+    from ..errors import SrqError
+
+    found: list[tuple[Path, Path]] = []
+    seen: dict[Path, Path] = {}
+    for file in files:
+        suffix = ".png" if file.suffix.lower() in (".bmp", ".dib", ".ppm", ".pgm", ".pnm") else file.suffix
+        path = out / f"{file.stem}{suffix}"
+        pair = (path, path.with_name(f"{path.stem}-compare{suffix}"))
+        for each in pair[: 1 + compare]:
+            if each in seen:
+                raise SrqError(
+                    f"{seen[each]} and {file} would both become {each}; upscale them into folders of their own"
+                )
+            if each.exists() and (not force or any(each.samefile(photo) for photo in files)):
+                raise SrqError(f"{each} exists; choose another -o{'' if force else ', or --force to replace it'}")
+            seen[each] = file
+        found.append(pair)
+    return found
+
+
+def _network(
+    display: Display,
+    record: Path | None,
+    method: str | None,
+    bits: str,
+    scale: int,
+    fp: bool,
+    suite: str,
+    model: str | None,
+    plugin_files: tuple[Path, ...],
+    device: str,
+    tile: int,
+) -> SRModel:
+    """The network that was chosen, on its device; raises SrqError."""
+    from ..evaluation.tiles import check_tiles
+    from ..protocol.bits import Bits
+    from ..protocol.run_spec import RunSpec
+    from ..protocol.suite import Suite, Tiles
+    from ..protocol.types import parse_scale
+    from ..quantization.state.save_load import load_state
+    from ..records.files import read_result
+    from ..runs.prepare import load_network, prepare
+    from ..runs.restore import load_or_calibrate, restore_recorded, suite_of
+    from ..runs.session import Session
+    from ..storage.files import read_whole
+
+    factor, width = parse_scale(scale), Bits.parse(bits)
+    session = Session.open(display, plugin_files, device)
+    if record:
+        result = read_result(record)
+        known = suite_of(result.record)
+        return restore_recorded(result, Suite.load(suite if suite.endswith(".toml") else known), session).model
+    protocol = Suite.load(suite)
+    chosen = protocol.with_model(model or (protocol.model if method else "dat-light"))
+    spec = RunSpec(method=method or "percentile", bits=width, scale=factor, suite=chosen)
+    if method:
+        run = prepare(spec, session)
+        check_tiles(Tiles(size=tile, overlap=OVERLAP), run.teacher)  # before a calibration, which may take minutes
+        return load_or_calibrate(run, session, Path("leaderboards/results") / chosen.name).model
+    teacher, _, _ = load_network(spec, session)
+    if fp:
+        return teacher.to(session.device)
+    if (suite, chosen.model, str(width)) != ("sample", "dat-light", "w4a4"):
+        raise click.UsageError("only DAT-light at 4 bits is built in; name a --method, or give --fp.")
+    state = read_whole(BUILT_IN / f"dat_light_x{factor}_percentile_w4a4.safetensors", 2**26)
+    return load_state(state, teacher).model.to(session.device)

@@ -1,0 +1,4 @@
+"""Writes the package of a new method, ready to be installed.
+
+May import: errors, hooks.
+"""

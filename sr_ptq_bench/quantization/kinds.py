@@ -1,0 +1,62 @@
+"""Kinds of quantizers beside the uniform one that several methods use; a state restores them without any method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from .fake_quantize import fake_quantize
+from .quantizer import Bounds, Quantizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .quantizer import Site
+
+
+class LogSqrt2Quantizer(Quantizer):
+    """Levels u 2^(-k/2), k = 0..2^b - 2, and `lower` as the last, for values in [0, u]; two numbers as bounds.
+
+    RepQ-ViT (Li et al., ICCV 2023) has k = 0..2^b - 1: `lower` = u 2^(-(2^b - 1)/2). Its released code has zero as a
+    further level: `lower` = 0 gives it the last code. A value goes to the nearest exponent. Round's gradient is 1.
+    """
+
+    def quantize(self, v: Tensor) -> Tensor:
+        """Fake-quantize `v`; values above u become u."""
+        last = 2**self.bits - 1
+        with torch.no_grad():
+            tiny = torch.finfo(v.dtype).tiny
+            k = (-2 * (v.clamp_min(tiny) / self.upper.clamp_min(tiny)).log2()).round_().clamp_(0, last)
+            inside = v <= self.upper
+        v_q = torch.where(k == last, self.lower.to(v.dtype), self.upper * torch.exp2(-k / 2))
+        if not torch.is_grad_enabled():
+            return v_q
+        return v_q + (v - v.detach()) * inside
+
+
+class TwinUniformQuantizer(Quantizer):
+    """Two uniform ranges, [l, m] and [m, u], with 2^(b-1) levels each, for which b >= 2; two numbers as bounds.
+
+    They share the level m, so there are 2^b - 1 levels. PTQ4ViT (Yuan et al., ECCV 2022) has m = 0 after GELU, and a
+    small m after softmax. `middle` is 0, or the nearest number in [l, u], until a method sets it.
+    """
+
+    middle: Tensor
+
+    def __init__(self, site: Site, bits: int) -> None:
+        super().__init__(site, bits)
+        self.middle = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    def set_bounds(self, bounds: Bounds) -> None:
+        """Replace the bounds, and the middle by the number in them that is nearest to zero."""
+        super().set_bounds(bounds)
+        self.middle.data = torch.zeros_like(self.lower).clamp(self.lower, self.upper)
+
+    def quantize(self, v: Tensor) -> Tensor:
+        """Fake-quantize `v`; a value at the middle belongs to either range."""
+        middle = self.middle.clamp(self.lower, self.upper)
+        low = fake_quantize(v, self.lower, middle, self.bits - 1)
+        high = fake_quantize(v, middle, self.upper, self.bits - 1)
+        return torch.where(v < middle, low, high)

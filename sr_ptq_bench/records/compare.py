@@ -1,0 +1,99 @@
+"""Two results of one run: whether they agree, and what becomes of the file that is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import SrqError
+from .files import make_room, name_of, read_result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..progress import Say
+    from .files import RunResult
+    from .record import Record
+    from .scores import Scores
+
+TOLERANCE = {"psnr": 0.005, "ssim": 0.00005}
+"""Half of the last printed digit: another processor or number of threads may change the digits behind it."""
+OF_OTHER_METRICS = 1e-6
+COUNTED = ("scope", "site_bits", "complexity", "not_scored", "calibrated_on")
+"""What no machine changes."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One mean score, recorded and measured again."""
+
+    dataset: str
+    metric: str
+    recorded: float
+    again: float
+
+    @property
+    def difference(self) -> float:
+        """Again minus recorded; 0 where both are infinite."""
+        return 0.0 if self.again == self.recorded else self.again - self.recorded
+
+    @property
+    def holds(self) -> bool:
+        """Whether the printed digits agree but for rounding."""
+        return abs(self.difference) <= TOLERANCE.get(self.metric, OF_OTHER_METRICS)
+
+
+def compare(recorded: Scores, again: Scores) -> list[Comparison]:
+    """All mean scores side by side; raises SrqError if one side has a metric or a test set that the other lacks."""
+    metrics = {name: {*scores.mean} for name, scores in recorded.items()}
+    if metrics != {name: {*scores.mean} for name, scores in again.items()}:
+        raise SrqError("the scores are of other test sets or metrics")
+    return [
+        Comparison(dataset, metric, value, again[dataset].mean[metric])
+        for dataset, scores in recorded.items()
+        for metric, value in scores.mean.items()
+    ]
+
+
+def differences(there: Record, here: Record) -> list[str]:
+    """What two records of one run say differently, apart from times, machine and digits that no table prints."""
+    said = [f"another {name}" for name in COUNTED if getattr(there, name) != getattr(here, name)]
+    pairs = {"": (there.scores, here.scores)}
+    pairs |= {f"{name} ": (of, getattr(here.references, name)) for name, of in there.references}
+    for name, (recorded, again) in pairs.items():
+        try:
+            compared = compare(recorded, again)
+        except SrqError as error:
+            said.append(str(error))
+            continue
+        said += [
+            f"{name}{of.dataset} {of.metric.upper()} {of.recorded:.6g} there, {of.again:.6g} here"
+            for of in compared
+            if not of.holds
+        ]
+    return said
+
+
+def write_or_reproduce(result: RunResult, folder: Path, say: Say, replace: bool = False) -> Path:
+    """Bring a result into `folder`; the path of its record. Raises SrqError if the system refuses.
+
+    A whole result of the same run that is there stays: `say` tells that it is reproduced, or how it differs. With
+    `replace` the new one takes its place.
+    """
+    record = result.record
+    path = folder / name_of(record)
+    if replace or not path.exists():
+        return result.write(folder, say)
+    make_room(path, say)
+    try:
+        there = read_result(path)
+    except SrqError:  # there is no record any more, or a record without its state
+        return result.write(folder, say)
+    said = differences(there.record, record)
+    if said:
+        say(f"{path} differs: {'; '.join(said)}. The file stays; --replace writes this result.")
+    elif there.record.state_sha256 != record.state_sha256:
+        say(f"Reproduced to the printed digits; the file stays: {path}")
+    elif there != result:
+        say(f"Reproduced to the last bit; the file stays: {path}")
+    return path

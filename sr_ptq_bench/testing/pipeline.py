@@ -1,0 +1,96 @@
+"""A calibration as a run does it, without files; and checkpoints that end it."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..data.patches import Batches
+from ..protocol.bits import Bits
+from ..quantization.observe import observe
+from ..quantization.quantize import quantize
+from ..quantization.randomness import seed_generators
+from ..quantization.state.save_load import save_state
+from ..quantization.student import quantizers_off
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from torch import Tensor
+
+    from ..hooks.method import Method
+    from ..quantization.network import SRModel
+    from ..quantization.student import Student
+    from ..quantization.training import CalibrationLog
+
+
+class Killed(BaseException):
+    """The end of a process, as far as a test in one process can have it."""
+
+
+@dataclass
+class Memory:
+    """A checkpoint that keeps what is saved last; with `kill_at` it ends the calibration at that save."""
+
+    kill_at: int = 0
+    saves: int = 0
+    kept: dict[str, Tensor] | None = None
+
+    def load(self) -> dict[str, Tensor] | None:
+        """The tensors saved last."""
+        return self.kept
+
+    def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Keep them, and perhaps end."""
+        self.kept = {name: tensor.detach().cpu().clone() for name, tensor in make().items()}
+        self.saves += 1
+        if self.saves == self.kill_at:
+            raise Killed
+
+
+@dataclass(frozen=True)
+class Weighed(Batches):
+    """Patches that note how many bytes of tensors there are whenever one of the fixed ones is asked for."""
+
+    bytes_seen: list[int] = field(default_factory=list)
+
+    def fixed(self, batch: int = 4) -> Iterator[Tensor]:
+        """As `Batches`, one patch at a time at most, so that the number of patches is the number of batches."""
+        for patches in super().fixed(min(batch, 1)):
+            self.bytes_seen.append(_bytes_of_tensors())
+            yield patches
+        self.bytes_seen.append(_bytes_of_tensors())
+
+
+def _bytes_of_tensors() -> int:
+    gc.collect()
+    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())
+
+
+def initialized(method: Method, teacher: SRModel, batches: Batches, bits: int) -> Student:
+    """The student before its calibration."""
+    seed_generators(0)
+    nominal = Bits(weight=bits, activation=bits)
+    chosen = method.choose_bits(quantize(teacher, nominal), batches, nominal) if method.chooses_bits else {}
+    student = quantize(teacher, nominal, method.make_quantizer, chosen)
+    if method.transforms:
+        with quantizers_off(student):
+            method.transform(student, batches)
+    for name, distribution in observe(student, batches.fixed).items():
+        method.initialize(student.quantizers[name], distribution)
+    return student
+
+
+def calibrated(
+    method: Method, teacher: SRModel, batches: Batches, bits: int, checkpoint: Memory | None = None
+) -> tuple[Student, CalibrationLog, bytes]:
+    """The student, the calibrator's log, and the state."""
+    student = initialized(method, teacher, batches, bits)
+    seed_generators(0)
+    log = method.calibrate(student, teacher, batches, lambda *_: None, checkpoint or Memory())
+    return student, log, save_state(student, teacher)

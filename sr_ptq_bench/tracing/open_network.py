@@ -1,0 +1,60 @@
+"""Makes an `SRModel` of any network: layers and products become sites; the network is not rewritten."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..quantization.network import SRModel
+from .trace import trace
+
+if TYPE_CHECKING:
+    from ..protocol.types import ScopeName
+
+TRACED_SIDE = 16
+"""Pixels of the image on which a network is traced, unless it needs more."""
+COUNT_SIDE = 64
+"""Pixels: a multiple of the windows of all architectures that are known here."""
+
+
+def open_network(
+    network: nn.Module,
+    name: str,
+    scale: int,
+    *,
+    size_multiple: int = 1,
+    min_side: int = 1,
+    scope: ScopeName = "all",
+    libraries: tuple[str, ...] = (),
+) -> SRModel:
+    """Make an SRModel of any network that upscales (N, 3, H, W), from passes of it over two small images of noise.
+
+    Its layers and products become sites; it is not rewritten. Raises SrqError that names a product if images of
+    different sizes need it a different number of times.
+    """
+    network.eval().requires_grad_(False)
+    model = SRModel(name, scale, network, {}, (), size_multiple=size_multiple, min_side=min_side, scope=scope)
+    side = model.smallest(TRACED_SIDE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch on other people's code
+        seen = trace(network, noise(side), noise(side, 2 * side))
+    layers = list(seen.input_kinds)
+    return replace(
+        model,
+        input_kinds=seen.input_kinds,
+        features=seen.features,
+        first_last_layers=(layers[0], layers[-1]) if layers else (),
+        unquantized_ops=seen.unquantized_ops,
+        libraries=libraries,
+        products=seen.products,
+        count_side=COUNT_SIDE,
+    )
+
+
+def noise(height: int, width: int | None = None) -> Tensor:
+    """An image of noise, always the same: (1, 3, height, width or height) in [0, 1]."""
+    return torch.rand(1, 3, height, width or height, generator=torch.Generator().manual_seed(0))

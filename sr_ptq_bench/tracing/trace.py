@@ -1,0 +1,114 @@
+"""Learns from forward passes what a backbone plugin must tell about a network: layers, products, inputs, blocks.
+
+No layer is known by its name. A Linear or Conv2d layer can be quantized if the pass calls it, under one name, and
+uses its parameters nowhere else. A product of two tensors can be quantized if every pass makes it equally often.
+Other products are reported, with the modules that compute them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..errors import SrqError
+from ..quantization.products.product import Product, module_of
+from .follow import count_calls
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..quantization.quantizer import InputKind
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a pass showed: `input_kinds` by layer in the order of the calls, `products`, blocks for `features`."""
+
+    input_kinds: dict[str, InputKind]
+    products: dict[str, Product]
+    features: tuple[str, ...]
+    unquantized_ops: str
+    """The products of other modules, in words, `*` for any number in a name; empty if there are none."""
+    output: object
+
+
+def trace(network: nn.Module, lr: Tensor, other: Tensor | None = None) -> Trace:
+    """Follow one forward pass of (1, 3, H, W), and one of an image of another size.
+
+    Raises SrqError that names a product whose number of calls is not the same in both.
+    """
+    counter = FlopCounterMode(display=False)
+    image = lr.clone()  # some networks overwrite their input
+    watch = Watch(network, counter)
+    with torch.no_grad(), counter, watch, watch.hooks():
+        output = network(image)
+    layers = {name: input_kind for name, input_kind in watch.inputs.items() if name not in watch.touched}
+    products = {name: watch.product(name) for name, seen in watch.products.items() if seen.module not in layers}
+    _check_modules(watch)
+    if other is not None:
+        first = {name: seen.calls for name, seen in watch.products.items() if seen.module not in layers}
+        second = {name: calls for name, calls in count_calls(network, other).items() if module_of(name) not in layers}
+        _check_same(first, second, _size(lr), _size(other))
+    return Trace(layers, products, _blocks(network, watch), _not_covered(network, watch, layers), output)
+
+
+def _check_same(first: Mapping[str, int], second: Mapping[str, int], size: str, other: str) -> None:
+    for name in [*first, *second]:
+        once, again = first.get(name, 0), second.get(name, 0)
+        if once != again:
+            times = f"{once} times for an image of {size} pixels and {again} times for one of {other}"
+            raise SrqError(f"the network makes the product {name} {times}; such a product cannot be quantized")
+
+
+def _check_modules(watch: Watch) -> None:
+    for module, numbers in watch.made.items():
+        if len(numbers) > 1:
+            odd = " or ".join(map(str, sorted(numbers)))
+            raise SrqError(f"a call of the module {module} makes {odd} products; such products cannot be quantized")
+
+
+def _size(lr: Tensor) -> str:
+    return f"{lr.shape[-1]}x{lr.shape[-2]}"
+
+
+def _blocks(network: nn.Module, watch: Watch) -> tuple[str, ...]:
+    """The outermost blocks: modules of one class, in one parent, each called once with one output.
+
+    Outputs are tokens (N, L, C) or maps (N, C, H, W). Empty if there are none.
+    """
+    for parent, module in sorted(network.named_modules(), key=lambda named: named[0].count(".") + bool(named[0])):
+        rows: dict[type, list[str]] = defaultdict(list)
+        for name, child in module.named_children():
+            if next(child.children(), None) is not None and not isinstance(child, nn.Sequential | nn.ModuleList):
+                rows[type(child)].append(f"{parent}.{name}".lstrip("."))
+        row = max(rows.values(), key=len, default=[])
+        if len(row) > 1 and all(map(_is_feature, (watch.outputs[name] for name in row))):
+            return tuple(row)
+    return ()
+
+
+def _is_feature(outputs: list[object]) -> bool:
+    return len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim in (3, 4)
+
+
+def _not_covered(network: nn.Module, watch: Watch, layers: Mapping[str, InputKind]) -> str:
+    places: Counter[str] = Counter()
+    for name, products in watch.others.items():
+        if name not in layers:
+            kind = type(network.get_submodule(name)).__name__
+            places[f"{kind} {re.sub('[0-9]+', '*', name)}".strip()] += products
+    said = []
+    if places:
+        share = sum(macs for name, macs in watch.macs_of_others.items() if name not in layers) / watch.macs
+        said.append(f"{places.total()} products with {share:.1%} of all multiply-accumulates, in {', '.join(places)}")
+    idle = len(watch.layers.keys() - watch.inputs.keys() - watch.touched)
+    if idle:
+        said.append(f"{idle} layers that a pass on noise does not call")
+    return " and ".join(said)

@@ -1,0 +1,37 @@
+"""What a shell offers after the Tab key."""
+
+from __future__ import annotations
+
+import pytest
+from click.shell_completion import ShellComplete
+
+from sr_ptq_bench.cli import COMMANDS, srq
+
+
+def offered(*arguments: str, incomplete: str = "") -> list[str]:
+    complete = ShellComplete(srq, {}, "srq", "_SRQ_COMPLETE")
+    return [item.value for item in complete.get_completions(list(arguments), incomplete)]
+
+
+def test_commands():
+    assert offered() == list(COMMANDS)
+    assert offered(incomplete="do") == ["doctor"]
+
+
+@pytest.mark.parametrize("command", ["run", "analyze"])
+def test_methods(command):
+    assert {"minmax", "2dquant", "percentile"} <= set(offered(command, "--method"))
+    assert not {"swinir", "metrics"} & set(offered(command, "--method"))
+    assert offered(command, "--method", incomplete="minmax+dq") == ["minmax+dqc"]
+
+
+def test_suites_and_their_networks():
+    assert offered("run", "--suite", incomplete="sa") == ["sample"]
+    assert offered("run", "--model", incomplete="dat") == ["dat-light"]
+    assert offered("run", "--suite", "paper", "--model") == ["swinir-light"]
+    assert offered("run", "--suite", "none", "--model") == []
+
+
+def test_options_of_the_method():
+    assert offered("run", "--method", "minmax+dqc", "-o", incomplete="dqc.l") == ["dqc.loss=", "dqc.lr="]
+    assert offered("run", "--method", "unknown", "-o") == []

@@ -1,0 +1,95 @@
+"""`srq upscale` on photos of people."""
+
+from __future__ import annotations
+
+import numpy as np
+import PIL.Image
+import pytest
+from tiny import FILE, noise, write_images
+
+from sr_ptq_bench.quantization.state.header import read_header
+
+
+def opened(path):
+    """An image, its file closed."""
+    with PIL.Image.open(path) as image:
+        image.load()
+        return image
+
+
+@pytest.fixture
+def upscale(srq, tiny_suite, tmp_path):
+    """`srq upscale` by the tiny network into `tmp_path/large`."""
+
+    def call(*photos, by=("--method", "minmax", "--scale", 2)):
+        fixed = ("-o", tmp_path / "large", "--suite", tiny_suite.path, "--plugin", FILE)
+        return srq("upscale", *fixed, *by, *photos)
+
+    return call
+
+
+def test_a_folder_and_a_photo_keep_their_names(upscale, tmp_path):
+    folder = write_images(tmp_path / "photos", a=(20, 24), b=(17, 30))
+    PIL.Image.fromarray(noise(16, 20)).save(tmp_path / "c.jpg")
+    outcome = upscale(folder, tmp_path / "c.jpg", "--compare")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.split() == [str(tmp_path / "large" / name) for name in ("a.png", "b.png", "c.jpg")]
+    sizes = {path.name: opened(path).size for path in (tmp_path / "large").iterdir()}
+    assert sizes == {
+        "a.png": (48, 40), "a-compare.png": (104, 40), "b.png": (60, 34), "b-compare.png": (128, 34),
+        "c.jpg": (40, 32), "c-compare.jpg": (88, 32),
+    }  # fmt: skip
+
+
+def test_the_network_of_a_record_is_that_of_its_method(upscale, srq, tiny_suite, tmp_path):
+    photo = write_images(tmp_path / "photos", a=(20, 24)) / "a.png"
+    srq(
+        "run", "--suite", tiny_suite.path, "--plugin", FILE, "-m", "minmax", "-b", 2, "-s", 2, "--out", tmp_path / "out"
+    )
+    (record,) = (tmp_path / "out").rglob("*.json")
+    pixels = []
+    for by in (
+        ("--record", record),
+        ("--method", "minmax", "--bits", 2, "--scale", 2),
+        ("--fp", "--model", "tiny", "-s", 2),
+    ):
+        outcome = upscale(photo, "--force", by=by)
+        assert outcome.status == 0, outcome.err
+        pixels.append(np.asarray(opened(tmp_path / "large/a.png")))
+    assert np.array_equal(pixels[0], pixels[1])
+    assert not np.array_equal(pixels[0], pixels[2])
+
+
+def test_what_cannot_be_done_is_one_line_before_any_work(upscale, tmp_path):
+    photos = write_images(tmp_path / "photos", a=(20, 24))
+    photo = photos / "a.png"
+    write_images(tmp_path / "others", a=(20, 24))
+    (tmp_path / "text.png").write_text("no image")
+    write_images(tmp_path / "large", done=(8, 8))
+    write_images(tmp_path / "again", done=(8, 8))
+    for arguments, why in (
+        ((tmp_path / "none.png",), "no such file; expected an image or a folder"),
+        ((photo, tmp_path / "others"), "would both become"),
+        ((tmp_path / "again",), "done.png exists; choose another -o, or --force to replace it"),
+        ((tmp_path / "large", "--force"), "done.png exists; choose another -o"),
+        ((tmp_path / "text.png",), "not an image or damaged"),
+        ((photo, "--fp"), "give one of --record, --method and --fp"),
+        ((photo, "--tile", 9), "tile 9 is no multiple of the network's window 4"),
+        ((photo, "--scale", 5), "5"),
+    ):
+        outcome = upscale(*arguments)
+        assert outcome.status == 2, arguments
+        assert why in outcome.err
+        assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_built_in_state_is_dat_light_at_four_bits(srq, tmp_path, scale):
+    photo = write_images(tmp_path, a=(16, 18)) / "a.png"
+    outcome = srq("upscale", photo, "-o", tmp_path / "large", "--scale", scale)
+    assert outcome.status == 0, outcome.err
+    assert opened(tmp_path / "large/a.png").size == (18 * scale, 16 * scale)
+    from sr_ptq_bench.cli.upscale import BUILT_IN
+
+    header = read_header((BUILT_IN / f"dat_light_x{scale}_percentile_w4a4.safetensors").read_bytes())
+    assert {site.bits for site in header.sites.values()} == {4}

@@ -1,0 +1,127 @@
+"""Bits by sensitivity: the allocation against all choices, the error against the one that quantization makes."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from srq_baselines.mixed import WIDTHS, Options, allocate, output_errors, quantized
+from torch import nn
+
+from sr_ptq_bench import Batches, Bits, SRModel
+from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.student import site_elements
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sites=st.lists(st.tuples(st.integers(1, 1000), st.floats(0, 1e6)), min_size=1, max_size=4),
+    mean=st.integers(2, 8),
+)
+def test_allocation_is_the_best_of_all_choices(sites, mean):
+    """Errors fall fourfold with every bit, as those of uniform quantization do."""
+    sizes = [size for size, _ in sites]
+    errors = [[scale * 4.0**-width for width in WIDTHS] for _, scale in sites]
+
+    def total(widths):
+        return sum(error[WIDTHS.index(width)] for error, width in zip(errors, widths, strict=True))
+
+    def fits(widths):
+        return np.average(widths, weights=sizes) <= mean + 1e-9
+
+    best = min(total(widths) for widths in itertools.product(WIDTHS, repeat=len(sites)) if fits(widths))
+    chosen = allocate(errors, sizes, mean)
+    assert fits(chosen)
+    assert total(chosen) <= best * 1.001 + 1e-9 * max(map(max, errors))
+
+
+def test_the_more_sensitive_of_two_equal_sites_gets_more_bits():
+    errors = [[scale * 4.0**-width for width in WIDTHS] for scale in (1.0, 4.0**4)]
+    assert allocate(errors, [10, 10], 4) == [2, 6]
+
+
+@pytest.fixture
+def one_layer() -> SRModel:
+    """y = W x per pixel, and no more: the Jacobian of the output with respect to both sites is known."""
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 12, 1, bias=False), nn.PixelShuffle(2))
+    network[0].weight.data = torch.randn(12, 3, 1, 1, generator=generator)
+    network.eval().requires_grad_(False)
+    return SRModel("one", 2, network, {"0": "image"}, ())
+
+
+@pytest.fixture
+def batches() -> Batches:
+    patches = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    return Batches(patches, list(patches))
+
+
+def test_the_error_of_an_input_is_that_of_the_output(one_layer, batches):
+    """E (v . W d)^2 = sum_i |W_i|^2 d_i^2 for one linear layer."""
+    student = quantize(one_layer, Bits.parse("4"))
+    found = output_errors(student, batches, Options(patches=2, patch=8, vectors=400))["0.input"]
+    columns = one_layer.network[0].weight.square().sum(dim=(0, 2, 3)).double()
+    for index, bits in enumerate(WIDTHS):
+        expected = sum(
+            float((columns[:, None, None] * (quantized(lr, bits, False) - lr).double().square()).sum())
+            for lr in batches.fixed(1)
+        )
+        assert found[index] == pytest.approx(expected, rel=0.1)
+
+
+def test_the_error_of_a_weight_is_that_of_the_output(one_layer, batches):
+    """E (v . d x)^2 = sum_oi d_oi^2 sum_p x_ip^2."""
+    student = quantize(one_layer, Bits.parse("4"))
+    found = output_errors(student, batches, Options(patches=2, patch=8, vectors=400))["0.weight"]
+    weight = one_layer.network[0].weight
+    power = sum(lr.double().square().sum(dim=(0, 2, 3)) for lr in batches.fixed(1))
+    for index, bits in enumerate(WIDTHS):
+        error = (quantized(weight, bits, False) - weight).double().square()
+        assert found[index] == pytest.approx(float((error[..., 0, 0] * power).sum()), rel=0.1)
+
+
+def test_the_student_is_left_as_it_was(one_layer, batches):
+    student = quantize(one_layer, Bits.parse("4"))
+    output_errors(student, batches, Options(patches=1, patch=8))
+    assert all(quantizer.enabled for quantizer in student.quantizers.values())
+    assert all(not quantizer._forward_hooks for quantizer in student.quantizers.values())
+    assert all(parameter.grad is None for parameter in student.network.parameters())
+
+
+def test_quantized_is_the_best_of_narrowing_bounds():
+    v = torch.tensor([-1.0, -0.9, 0.0, 0.1, 5.0])
+    levels = quantized(v, 2, one_sided=True)
+    assert levels.min() == -1.0
+    assert (levels - v).square().sum() <= (quantized(v, 2, one_sided=False) - v).square().sum() + 4.0
+    assert len(set(levels.tolist())) <= 4
+    assert torch.equal(quantized(torch.full((3,), 2.0), 2, False), torch.full((3,), 2.0))
+
+
+@pytest.mark.parametrize("bits", ["3", "w3a5", "w2a4", "8"])
+def test_a_run_keeps_the_mean(tiny_suite, bits):
+    record = tiny.run(tiny_suite, method="mixed+minmax", bits=bits, patch=8)
+    nominal = Bits.parse(bits)
+    prepared = tiny.prepare(tiny_suite.spec(bits=bits))
+    student = quantize(prepared.teacher, nominal)
+    elements = site_elements(student)
+    for role in ("weight", "activation"):
+        sizes = {name: n for name, n in elements.items() if student.quantizers[name].site.role == role}
+        widths = {name: record.site_bits.get(name, nominal.of(role)) for name in sizes}
+        assert np.average(list(widths.values()), weights=list(sizes.values())) <= nominal.of(role)
+        assert set(widths.values()) <= set(WIDTHS)
+
+
+def test_two_bits_leave_no_choice(tiny_suite):
+    record = tiny.run(tiny_suite, method="mixed+minmax", bits="2")
+    assert record.site_bits == {}
+    assert record.scores == tiny.run(tiny_suite, bits="2").scores
+
+
+def test_the_same_seed_gives_the_same_bits(tiny_suite):
+    runs = [tiny.run(tiny_suite, method="mixed+minmax", bits="3", patch=8) for _ in range(2)]
+    assert runs[0].site_bits == runs[1].site_bits != {}

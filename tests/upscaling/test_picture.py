@@ -1,0 +1,93 @@
+"""Photos are read and written with all that is beside their pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import PIL.Image
+import PIL.ImageCms
+import pytest
+from refusals import error_of
+from tiny import noise
+
+from sr_ptq_bench.upscaling.picture import Picture
+
+PROFILE = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
+MODES = {"RGB": (24, 30, 3), "L": (24, 30), "RGBA": (24, 30, 4), "LA": (24, 30, 2)}
+
+
+def written(path, mode, **options):
+    shape = MODES[mode]
+    pixels = np.resize(noise(24, 30), shape)
+    image = PIL.Image.fromarray(pixels, mode) if mode != "LA" else PIL.Image.fromarray(pixels[..., 0]).convert("LA")
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_lossless_photo_comes_back_as_it_was(tmp_path, mode, suffix):
+    path = written(tmp_path / f"a{suffix}", mode, icc_profile=PROFILE)
+    Picture.read(path).write(tmp_path / f"b{suffix}")
+    with PIL.Image.open(path) as before, PIL.Image.open(tmp_path / f"b{suffix}") as after:
+        assert after.mode == before.mode
+        assert np.array_equal(np.asarray(after), np.asarray(before))
+        assert after.format == before.format
+        assert after.info["icc_profile"] == PROFILE
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".jpg", "RGB"), (".jpg", "L"), (".webp", "RGB"), (".webp", "RGBA")])
+def test_format_mode_profile_and_orientation_stay(tmp_path, suffix, mode):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8769)[0xA002] = 30
+    path = written(tmp_path / f"a{suffix}", mode, icc_profile=PROFILE, exif=exif)
+    picture = Picture.read(path)
+    picture.with_pixels(np.repeat(picture.rgb, 2, axis=1), None).write(tmp_path / f"b{suffix}")
+    with PIL.Image.open(path) as before, PIL.Image.open(tmp_path / f"b{suffix}") as after:
+        assert after.format == before.format
+        assert after.size == (60, 24)
+        assert after.info["icc_profile"] == PROFILE
+        assert after.getexif()[0x0112] == 6
+        assert after.getexif().get_ifd(0x8769)[0xA002] == 60
+        assert after.mode == before.mode.removesuffix("A")
+
+
+def test_a_palette_becomes_its_colours(tmp_path):
+    image = PIL.Image.fromarray(noise(24, 30)).quantize(16)
+    image.save(tmp_path / "a.png", transparency=0)
+    picture = Picture.read(tmp_path / "a.png")
+    assert np.array_equal(picture.rgb, np.asarray(image.convert("RGB")))
+    assert set(np.unique(picture.alpha)) == {0, 255}
+    assert not picture.is_grey
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.ppm"])
+def test_other_formats_become_png(tmp_path, name):
+    assert Picture.read(written(tmp_path / name, "RGB")).format == "PNG"
+
+
+def test_what_is_not_read_is_named(tmp_path):
+    PIL.Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "deep.png")
+    PIL.Image.new("CMYK", (9, 9)).save(tmp_path / "print.jpg")
+    frames = [PIL.Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "film.webp", save_all=True, append_images=frames[1:])
+    (tmp_path / "text.png").write_text("no image")
+    cut = written(tmp_path / "cut.png", "RGB")
+    cut.write_bytes(cut.read_bytes()[:-900])
+    for name, why in {
+        "deep.png": "expected 8-bit RGB, grey or palette",
+        "print.jpg": "an image of mode CMYK",
+        "film.webp": "holds 2 images; expected one",
+        "text.png": "not an image or damaged",
+        "cut.png": "not an image or damaged",
+        "none.png": "cannot be read",
+    }.items():
+        assert why in error_of(Picture.read, tmp_path / name)
+
+
+def test_broken_exif_does_not_matter(tmp_path):
+    path = tmp_path / "a.jpg"
+    written(path, "RGB", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    Picture.read(path).write(tmp_path / "b.jpg")
+    with PIL.Image.open(tmp_path / "b.jpg") as after:
+        assert after.size == (30, 24)
