@@ -142,12 +142,13 @@ def packed_header(path: Path, kind: bytes, size: int) -> None:
 
 
 def packed_chain(path: Path, kind: bytes, size: int) -> None:
-    """Many headers of 64 KiB before one member."""
+    """Many headers of 64 KiB before one member, each a sound one of its kind."""
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = kind, 2**16
+    content = b"65536 comment=".ljust(2**16 - 1, b"a") + b"\n"  # a name, and a record of pax
     with gzip.open(path, "wb", 1) as file:
         for _ in range(size // 2**16):
-            file.write(info.tobuf(tarfile.GNU_FORMAT) + b"a" * 2**16)
+            file.write(info.tobuf(tarfile.GNU_FORMAT) + content)
         file.write(tarfile.TarInfo("x").tobuf() + bytes(1024))
 
 
