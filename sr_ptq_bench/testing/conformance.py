@@ -161,11 +161,15 @@ class MethodConformance:
         assert not any(p.requires_grad for p in teacher.network.parameters()), "the teacher was told to learn"
 
     def test_memory_does_not_grow_with_the_patches(self, method: Method) -> None:
-        """Four times the calibration patches take no more tensors at any time."""
-        few, many = (Weighed(noise(count).patches, noise().images) for count in (6, 24))
-        for batches in (few, many):
+        """More calibration patches take no more tensors at any time."""
+        passes = []
+        for count in (6, 24, 42):
+            batches = Weighed(noise(count).patches, noise().images)
             calibrated(method, network("convolutions"), batches, 4)
-        growth = max(many.bytes_seen) - max(few.bytes_seen)
+            passes.append(batches.bytes_seen)
+        few, more, most = passes
+        # What is kept per patch grows in both steps; what the process itself allocates once does not.
+        growth = max(min(b - a, c - b) for a, b, c in zip(few, more, most, strict=True))
         patch = next(noise(1).fixed()).nbytes
         assert growth < 6 * patch, f"18 more patches of {patch} bytes keep {growth} more bytes; stream them"
 

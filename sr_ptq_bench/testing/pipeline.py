@@ -51,23 +51,31 @@ class Memory:
             raise Killed
 
 
+def tensors_with_numbers() -> list[Tensor]:
+    """All tensors of this process that hold numbers."""
+    gc.collect()
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor) and _place(thing)]
+
+
+def _place(tensor: Tensor) -> int:
+    """The address of a tensor's numbers; 0 for a tensor without any, such as one of device `meta`."""
+    return 0 if tensor.is_meta else tensor.untyped_storage().data_ptr()
+
+
 @dataclass(frozen=True)
 class Weighed(Batches):
-    """Patches that note how many bytes of tensors there are at the end of every pass over the fixed ones."""
+    """Patches that note how many bytes of new tensors there are at the end of every pass over the fixed ones."""
 
     bytes_seen: list[int] = field(default_factory=list)
+    before: list[Tensor] = field(default_factory=tensors_with_numbers)
+    """What the process had already. It is kept, so that no new tensor takes its place in memory."""
 
     def fixed(self, batch: int = 4) -> Iterator[Tensor]:
         """As `Batches`, one patch at a time at most, so that the number of patches is the number of batches."""
         yield from super().fixed(min(batch, 1))
-        self.bytes_seen.append(_bytes_of_tensors())
-
-
-def _bytes_of_tensors() -> int:
-    gc.collect()
-    tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
-    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-    return sum(storages.values())
+        old = {_place(tensor) for tensor in self.before}
+        new = {_place(tensor): tensor.untyped_storage().nbytes() for tensor in tensors_with_numbers()}
+        self.bytes_seen.append(sum(size for place, size in new.items() if place not in old))
 
 
 def initialized(method: Method, teacher: SRModel, batches: Batches, bits: int) -> Student:
