@@ -54,7 +54,7 @@ class Distribution:
         if v.numel() > BINS:
             return cls(float(low), float(high), histogram(v, low, high).cpu(), None, least, most)
         elements, counts = torch.unique(v, return_counts=True)
-        channels = None if channel_axis is None else v.movedim(channel_axis, 0).flatten(1).cpu()
+        channels = None if channel_axis is None else v.movedim(channel_axis, 0).reshape(v.shape[channel_axis], -1).cpu()
         return cls(float(low), float(high), counts.to("cpu", torch.int32), elements.cpu(), least, most, channels)
 
     def channels(self) -> list[Distribution]:

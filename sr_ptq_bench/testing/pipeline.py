@@ -58,8 +58,8 @@ def tensors_with_numbers() -> list[Tensor]:
 
 
 def _place(tensor: Tensor) -> int:
-    """The address of a tensor's numbers; 0 for a tensor without any, such as one of device `meta`."""
-    return 0 if tensor.is_meta else tensor.untyped_storage().data_ptr()
+    """The address of a tensor's numbers; 0 for a tensor without plain memory: sparse, or of device `meta`."""
+    return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided and not tensor.is_meta else 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load, save
-from tiny import TinySuite, plugin, prepare, run
+from tiny import TinySuite, plugin, plugins, prepare, session
 from tiny import measured as measured_run
 
 from sr_ptq_bench import Distribution
@@ -17,6 +17,7 @@ from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.quantization.distribution import BINS
 from sr_ptq_bench.records.files import record_name, state_path
 from sr_ptq_bench.records.scores import DatasetScores
+from sr_ptq_bench.runs.run import measure
 from sr_ptq_bench.storage.files import read_sealed, write_sealed
 from sr_ptq_bench.storage.locks import PATIENCE
 
@@ -243,7 +244,8 @@ def calibrated(suite, home, calls):
         calls.append(time.monotonic())
         time.sleep(0.3)
 
-    return run(suite, plugin("slow", calibrate=calibrate), method="minmax+slow", home=home).state_sha256
+    prepared = prepare(suite.spec("minmax+slow"), plugins(plugin("slow", calibrate=calibrate)))
+    return measure(prepared, session(home=home)).record.state_sha256
 
 
 def test_runs_that_differ_in_their_test_sets_calibrate_once_even_at_one_time(tiny_suite, tmp_path):
