@@ -248,8 +248,12 @@ def calibrated(suite, home, calls):
     return measure(prepared, session(home=home)).record.state_sha256
 
 
-def test_runs_that_differ_in_their_test_sets_calibrate_once_even_at_one_time(tiny_suite, tmp_path):
-    """Records of other test sets have other names, so the lock of a record does not keep the two apart."""
+def test_runs_that_differ_in_their_test_sets_calibrate_once_even_at_one_time(tiny_suite, tmp_path, monkeypatch):
+    """Records of other test sets have other names, so the lock of a record does not keep the two apart.
+
+    Torch's number of threads, which a kept state belongs to, is each Python thread's own; processes have no such trouble.
+    """
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     calls = []
     other = TinySuite.write(tmp_path / "second")
     other.change(test={"more": {"hr": "test"}})
