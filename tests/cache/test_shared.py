@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from sr_ptq_bench.records.files import record_name, state_path
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.runs.run import measure
 from sr_ptq_bench.storage.files import read_sealed, write_sealed
-from sr_ptq_bench.storage.locks import PATIENCE
+from sr_ptq_bench.storage.locks import PATIENCE, try_lock
 
 SCORES = {"Set5": DatasetScores.of({"baby": {"psnr": 1 / 3, "ssim": 0.1}, "bird": {"psnr": float("inf"), "ssim": 1.0}})}
 KEY = {"upscaler": "bicubic", "scale": 2}
@@ -237,29 +236,23 @@ def test_a_run_that_cannot_be_remembered_does_no_harm(tmp_path, measured, said):
 # The calibrated state
 
 
-def calibrated(suite, home, calls):
-    """The state of a run whose calibrator counts its calls and takes a while."""
+def test_runs_that_differ_in_their_test_sets_calibrate_once(tiny_suite, tmp_path):
+    """Records of other test sets have other names, so the lock of a record does not keep two such runs apart."""
+    held = []
 
     def calibrate():
-        calls.append(time.monotonic())
-        time.sleep(0.3)
+        for path in (tmp_path / "home").rglob("state-*.lock"):
+            with try_lock(path) as free:
+                held.append(not free)
 
-    prepared = prepare(suite.spec("minmax+slow"), plugins(plugin("slow", calibrate=calibrate)))
-    return measure(prepared, session(home=home)).record.state_sha256
-
-
-def test_runs_that_differ_in_their_test_sets_calibrate_once_even_at_one_time(tiny_suite, tmp_path, monkeypatch):
-    """Records of other test sets have other names, so the lock of a record does not keep the two apart.
-
-    Torch's number of threads, which a kept state belongs to, is each Python thread's own; processes have no such trouble.
-    """
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    calls = []
     other = TinySuite.write(tmp_path / "second")
     other.change(test={"more": {"hr": "test"}})
-    with ThreadPoolExecutor() as pool:
-        states = list(pool.map(lambda suite: calibrated(suite, tmp_path / "home", calls), (tiny_suite, other)))
-    assert len(calls) == 1
+    known = plugins(plugin("slow", calibrate=calibrate))
+    states = [
+        measure(prepare(suite.spec("minmax+slow"), known), session(home=tmp_path / "home")).record.state_sha256
+        for suite in (tiny_suite, other)
+    ]
+    assert held == [True]  # called once, and locked meanwhile
     assert states[0] == states[1]
 
 
