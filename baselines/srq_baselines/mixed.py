@@ -68,7 +68,7 @@ def allocate(errors: Sequence[Sequence[float]], sizes: Sequence[int], mean: floa
     cost = (count / count.sum())[:, None] * np.asarray(WIDTHS, float)
     one_each = np.kron(np.eye(len(count)), np.ones(len(WIDTHS)))
     result = milp(
-        (error / max(error.max(), np.finfo(float).tiny)).ravel(),
+        (error / (error.max() or 1.0)).ravel(),
         integrality=np.ones(error.size),
         bounds=Bounds(0, 1),
         constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(cost.reshape(1, -1), ub=mean)],
