@@ -184,13 +184,13 @@ class Training:
         write_atomically(self.checkpoint(out), content.getvalue())
 
     def resume(self, out: Path) -> None:
-        """Go on from a checkpoint; raises SrqError where it was made with other arguments."""
+        """Go on from a checkpoint; raises SrqError if it was made with other arguments."""
         path = self.checkpoint(out)
         if not path.exists():
             return
         state = torch.load(path, self.device, weights_only=True)
         if state["recipe"] != asdict(self.recipe):
-            raise SrqError(f"{path} was made with other arguments, {state['recipe']}; remove it to start anew")
+            raise SrqError(f"{path} was made with other arguments, {state['recipe']}; remove it to start again")
         self.step = state["step"]
         for name, part in self._parts().items():
             part.load_state_dict(state[name])

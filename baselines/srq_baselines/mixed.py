@@ -32,6 +32,8 @@ CANDIDATES = 20
 """Bounds that the search for the least error tries, from the whole range to half of it."""
 GAP = 1e-4
 """How far, relatively, the total error may be from the least one."""
+LARGEST = 1e6
+"""What the largest error is scaled to: HiGHS also stops at an absolute gap of 1e-6."""
 ONE_SIDED = ("softmax", "gelu", "relu")
 
 
@@ -68,7 +70,7 @@ def allocate(errors: Sequence[Sequence[float]], sizes: Sequence[int], mean: floa
     cost = (count / count.sum())[:, None] * np.asarray(WIDTHS, float)
     one_each = np.kron(np.eye(len(count)), np.ones(len(WIDTHS)))
     result = milp(
-        (error / (error.max() or 1.0)).ravel(),
+        (error / (error.max() or 1.0) * LARGEST).ravel(),
         integrality=np.ones(error.size),
         bounds=Bounds(0, 1),
         constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(cost.reshape(1, -1), ub=mean)],
@@ -76,7 +78,12 @@ def allocate(errors: Sequence[Sequence[float]], sizes: Sequence[int], mean: floa
     )
     if result.x is None:
         raise SrqError(f"no choice of bits with a mean of {mean}: {result.message}")
-    return [WIDTHS[index] for index in result.x.reshape(error.shape).argmax(axis=1)]
+    index = result.x.reshape(error.shape).argmax(axis=1)
+    sites = np.arange(len(index))
+    while count @ (index + WIDTHS[0]) > mean * count.sum():  # HiGHS keeps a constraint up to 1e-6 only
+        lost = error[sites, index - 1] - error[sites, index]
+        index[np.where(index > 0, lost, np.inf).argmin()] -= 1
+    return [WIDTHS[each] for each in index]
 
 
 def output_errors(student: Student, batches: Batches, options: Options) -> dict[str, list[float]]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from sr_ptq_bench import capture
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -103,16 +105,7 @@ def layer_inputs(student: Student) -> Iterator[tuple[str, Quantizer]]:
 
 def watch(student: Student, batches: Batches, names: Iterable[str], see: Callable[[str, Tensor], None]) -> None:
     """Call `see(layer name, its input)` for every calibration batch."""
-    quantizers = dict(layer_inputs(student))
-
-    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _module, inputs: see(name, inputs[0].detach())
-
-    handles = [quantizers[name].register_forward_pre_hook(hook(name)) for name in names]
-    try:
-        with torch.no_grad():
-            for batch in batches.fixed():
-                student(batch.to(student.device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    sites = [f"{name}.input" for name in names]
+    with torch.no_grad(), capture(student, sites, lambda site, x, _: see(site.removesuffix(".input"), x)):
+        for batch in batches.fixed():
+            student(batch.to(student.device))

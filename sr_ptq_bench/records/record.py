@@ -118,7 +118,7 @@ class Record(RecordPart):
 
     @property
     def current_code(self) -> dict[str, str]:
-        """The code that is known to give this record: that of its last verification, else the code that made it."""
+        """The code that is known to give this record: what `--stamp` verified last, else what made it."""
         return self.stamp.code if self.stamp else self.code
 
     def is_of(self, versions: Mapping[str, str], code: Mapping[str, str]) -> bool:

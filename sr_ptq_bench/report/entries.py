@@ -192,8 +192,8 @@ def published_entries(published: Iterable[Published]) -> Iterator[Entry]:
 
 
 def family(record: Record) -> str:
-    """The class of a method: whether it trains, which its losses show, or only sets bounds."""
-    return "bounds and training" if "losses" in record.figures else "bounds only"
+    """Whether a method trains, which its losses show."""
+    return "with training" if "losses" in record.figures else "without training"
 
 
 def calibration_seconds(record: Record) -> float:

@@ -1,4 +1,5 @@
 """One run: prepared, measured, restored, verified.
 
-May import: cache, data, errors, evaluation, hooks, library, progress, protocol, quantization, records, storage.
+May import: cache, data, errors, evaluation, hooks, library, progress, protocol, quantization, records, storage,
+tracing.
 """

@@ -15,6 +15,7 @@ from ..quantization.quantize import QuantizedLayer
 from ..quantization.quantizer import Quantizer
 from ..quantization.student import quantizers_off
 from ..records.complexity import FULL_PRECISION, Complexity
+from ..tracing.functions import memory_of, tensors_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -104,7 +105,7 @@ class _Products(TorchFunctionMode):
     def mark_operand(self, quantizer: Quantizer, _input: Any, output: Tensor) -> Tensor:
         """Copy an operand, so that its memory identifies it at its product."""
         operand = output.clone()
-        self._operands[_memory(operand)] = quantizer.bits, operand
+        self._operands[memory_of(operand)] = quantizer.bits, operand
         return operand
 
     def __torch_function__(
@@ -123,19 +124,7 @@ class _Products(TorchFunctionMode):
         """Bits of the product of these arguments; None for full precision."""
         if self._layer is not None:
             return self._layer
-        operands = [self._operands.get(_memory(tensor), (None,))[0] for tensor in _tensors(args)]
+        operands = [self._operands.get(memory_of(tensor), (None,))[0] for tensor in tensors_in(args)]
         known = [bits for bits in operands if bits is not None]
         # A function of three operands, such as fused attention, multiplies values inside that are no site.
         return max(known) if len(known) == 2 else None
-
-
-def _memory(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
-
-
-def _tensors(args: Iterable[Any]) -> Iterator[Tensor]:
-    for arg in args:
-        if isinstance(arg, Tensor):
-            yield arg
-        elif isinstance(arg, list | tuple):
-            yield from _tensors(arg)

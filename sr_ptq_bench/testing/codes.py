@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from ..quantization.quantizer import Quantizer
+from ..quantization.capture import capture
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from ..quantization.student import Student
 
@@ -21,21 +20,16 @@ EQUAL = 1e-5
 def most_codes(student: Student, lr: Tensor) -> dict[str, int]:
     """The most distinct levels of every site, by name: of its tensor, or of a channel if it has bounds per channel."""
     found: dict[str, int] = {}
-    handles = [of.register_forward_hook(partial(_count, found, name)) for name, of in student.quantizers.items()]
-    try:
-        with torch.no_grad():
-            student(lr)
-    finally:
-        for handle in handles:
-            handle.remove()
+
+    def see(name: str, _v: Tensor, v_q: Tensor) -> None:
+        quantizer = student.quantizers[name]
+        axis = quantizer.site.channel_axis
+        rows = v_q.reshape(1, -1) if axis is None or not quantizer.lower.ndim else v_q.movedim(axis, 0).flatten(1)
+        found[name] = max(found.get(name, 0), *(_distinct(row) for row in rows))
+
+    with torch.no_grad(), capture(student, student.quantizers, see):
+        student(lr)
     return found
-
-
-def _count(found: dict[str, int], name: str, quantizer: nn.Module, _inputs: object, output: Tensor) -> None:
-    assert isinstance(quantizer, Quantizer)
-    axis = quantizer.site.channel_axis
-    rows = output.reshape(1, -1) if axis is None or not quantizer.lower.ndim else output.movedim(axis, 0).flatten(1)
-    found[name] = max(found.get(name, 0), *(_distinct(row) for row in rows))
 
 
 def _distinct(v: Tensor) -> int:

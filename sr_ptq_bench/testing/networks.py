@@ -58,7 +58,7 @@ NETWORKS: dict[str, Callable[[], SRModel]] = {"convolutions": _convolutions, "ed
 
 
 def network(name: str) -> SRModel:
-    """One of NETWORKS with random weights, all of whose layers are quantized."""
+    """One of NETWORKS with random weights; all its layers are quantized."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = NETWORKS[name]()

@@ -20,7 +20,7 @@ from sr_ptq_bench.quantization.student import site_elements
 
 @settings(max_examples=60, deadline=None)
 @given(
-    sites=st.lists(st.tuples(st.integers(1, 1000), st.just(0.0) | st.floats(1e-30, 1e6)), min_size=1, max_size=4),
+    sites=st.lists(st.tuples(st.integers(1, 1000), st.floats(0, 1e6)), min_size=1, max_size=4),
     mean=st.integers(2, 8),
 )
 def test_allocation_is_the_best_of_all_choices(sites, mean):
@@ -32,12 +32,12 @@ def test_allocation_is_the_best_of_all_choices(sites, mean):
         return sum(error[WIDTHS.index(width)] for error, width in zip(errors, widths, strict=True))
 
     def fits(widths):
-        return np.average(widths, weights=sizes) <= mean + 1e-9
+        return np.dot(widths, sizes) <= mean * sum(sizes)
 
     best = min(total(widths) for widths in itertools.product(WIDTHS, repeat=len(sites)) if fits(widths))
     chosen = allocate(errors, sizes, mean)
     assert fits(chosen)
-    assert total(chosen) <= best * 1.001 + 2e-6 * max(map(max, errors))  # HiGHS stops at a gap of 1e-6
+    assert total(chosen) <= best * 1.001 + 1e-9 * max(map(max, errors))
 
 
 def test_the_more_sensitive_of_two_equal_sites_gets_more_bits():
