@@ -1,4 +1,4 @@
 """One run: prepared, measured, restored, verified.
 
-May import: cache, data, errors, evaluation, hooks, library, progress, protocol, quantization, records, storage, tracing.
+May import: cache, data, errors, evaluation, hooks, library, progress, protocol, quantization, records, storage.
 """

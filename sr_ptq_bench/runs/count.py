@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..quantization.products.functions import memory_of, tensors_in
 from ..quantization.quantize import QuantizedLayer
 from ..quantization.quantizer import Quantizer
 from ..quantization.student import quantizers_off
 from ..records.complexity import FULL_PRECISION, Complexity
-from ..tracing.functions import memory_of, tensors_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from ..quantization.products.functions import ARGUMENTS, FUSED, FusedAttention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..quantization.quantizer import InputKind
 
@@ -67,17 +65,3 @@ def fused_macs(function: str, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
     return (
         fused.query.numel() * fused.key.shape[-2] * (fused.key.shape[-1] + fused.value.shape[-1]) // fused.key.shape[-1]
     )
-
-
-def memory_of(tensor: Tensor) -> int:
-    """Address of a tensor's storage; a tensor and its views share it."""
-    return tensor.untyped_storage().data_ptr()
-
-
-def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
-    """Tensors among the values, also inside lists and tuples."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from tensors_in(value)

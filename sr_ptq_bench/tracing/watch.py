@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ..quantization.products.functions import FUSED, FusedAttention, function_name, operands_of
+from ..quantization.products.functions import FUSED, FusedAttention, function_name, memory_of, operands_of, tensors_in
 from ..quantization.products.product import Product, ProductOperand
 from .follow import Follow
-from .functions import ASKS, ENDS, VIEWS, fused_macs, made_by, memory_of, tensors_in
+from .functions import ASKS, ENDS, VIEWS, fused_macs, made_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 
 FUSED = "scaled_dot_product_attention"
@@ -121,3 +121,17 @@ class FusedAttention(NamedTuple):
         attention = F.dropout(torch.softmax(scores, -1), self.dropout_p)
         attention = attention.masked_fill((scores == -torch.inf).all(-1, keepdim=True), 0.0)
         return torch.matmul(*second(Operands(attention, value)))
+
+
+def memory_of(tensor: Tensor) -> int:
+    """Address of a tensor's storage; a tensor and its views share it."""
+    return tensor.untyped_storage().data_ptr()
+
+
+def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Tensors among the values, also inside lists and tuples."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from tensors_in(value)
