@@ -17,9 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import nn
 
 from sr_ptq_bench import (
     Batches,
@@ -32,6 +30,8 @@ from sr_ptq_bench import (
     hookimpl,
     quantizers_off,
 )
+
+from .layers import input_rows, layer_of, run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,36 +79,10 @@ def input_grams(student: Student, batches: Batches, inputs: str) -> dict[str, Te
     with torch.no_grad(), capture(student, sites, see):
         if inputs == "fp":
             with quantizers_off(student):
-                _run(student, batches)
+                run(student, batches)
         else:
-            _run(student, batches)
+            run(student, batches)
     return grams
-
-
-def _run(student: Student, batches: Batches) -> None:
-    for lr in batches.fixed():
-        student(lr)
-
-
-def layer_of(student: Student, name: str) -> nn.Linear | nn.Conv2d | None:
-    """The layer that a weight belongs to; None for an operand of a product, and for a grouped convolution."""
-    module = dict(student.network.named_modules()).get(name.removesuffix(".weight"))
-    layer = getattr(module, "layer", None)
-    if name.removesuffix("weight") + "input" not in student.quantizers:
-        return None
-    if isinstance(layer, nn.Conv2d):
-        return layer if layer.groups == 1 and not isinstance(layer.padding, str) else None
-    return layer if isinstance(layer, nn.Linear) else None
-
-
-def input_rows(x: Tensor, layer: nn.Linear | nn.Conv2d) -> Tensor:
-    """(..., I), or (N, C, H, W) of a convolution -> (rows, I): every row meets one row of the weights."""
-    if isinstance(layer, nn.Linear):
-        return x.flatten(0, -2)
-    padding = layer._reversed_padding_repeated_twice
-    x = F.pad(x, padding, "constant" if layer.padding_mode == "zeros" else layer.padding_mode)
-    columns = F.unfold(x, layer.kernel_size, layer.dilation, 0, layer.stride)
-    return columns.transpose(1, 2).flatten(0, 1)
 
 
 def second_order(w: Tensor, gram: Tensor, quantizer: Quantizer, damp: float) -> Tensor:
