@@ -26,12 +26,10 @@ from sr_ptq_bench import (
     Progress,
     Quantizer,
     Student,
-    capture,
     hookimpl,
-    quantizers_off,
 )
 
-from .layers import input_rows, layer_of, run
+from .layers import input_grams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,27 +60,6 @@ def srq_calibrate(student: Student, batches: Batches, options: Options, progress
     progress(len(grams), len(grams))
     layers = max(1, len(grams))
     return {"layers": len(grams), "error_nearest": before / layers, "error_gptq": after / layers}
-
-
-def input_grams(student: Student, batches: Batches, inputs: str) -> dict[str, Tensor]:
-    """XᵀX (I, I) in float64 of every layer, by the name of its weight, from one pass over the patches."""
-    layers = {name: layer_of(student, name) for name in student.weights}
-    sites = {name.removesuffix("weight") + "input": (name, layer) for name, layer in layers.items() if layer}
-    grams: dict[str, Tensor] = {}
-
-    def see(site: str, x: Tensor, x_q: Tensor) -> None:
-        name, layer = sites[site]
-        rows = input_rows(x if inputs == "fp" else x_q, layer).double()
-        gram = rows.T @ rows
-        grams[name] = grams[name] + gram if name in grams else gram
-
-    with torch.no_grad(), capture(student, sites, see):
-        if inputs == "fp":
-            with quantizers_off(student):
-                run(student, batches)
-        else:
-            run(student, batches)
-    return grams
 
 
 def second_order(w: Tensor, gram: Tensor, quantizer: Quantizer, damp: float) -> Tensor:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 from torch import nn
+
+from sr_ptq_bench import capture, quantizers_off
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,3 +46,24 @@ def input_rows(x: Tensor, layer: nn.Linear | nn.Conv2d) -> Tensor:
 def output_rows(y: Tensor, layer: nn.Linear | nn.Conv2d) -> Tensor:
     """(..., O), or (N, O, H, W) of a convolution -> (rows, O), in the order of `input_rows`."""
     return (y if isinstance(layer, nn.Linear) else y.movedim(1, -1)).flatten(0, -2)
+
+
+def input_grams(student: Student, batches: Batches, inputs: str) -> dict[str, Tensor]:
+    """XᵀX (I, I) in float64 of every layer, by the name of its weight, from one pass over the patches."""
+    layers = {name: layer_of(student, name) for name in student.weights}
+    sites = {name.removesuffix("weight") + "input": (name, layer) for name, layer in layers.items() if layer}
+    grams: dict[str, Tensor] = {}
+
+    def see(site: str, x: Tensor, x_q: Tensor) -> None:
+        name, layer = sites[site]
+        rows = input_rows(x if inputs == "fp" else x_q, layer).double()
+        gram = rows.T @ rows
+        grams[name] = grams[name] + gram if name in grams else gram
+
+    with torch.no_grad(), capture(student, sites, see):
+        if inputs == "fp":
+            with quantizers_off(student):
+                run(student, batches)
+        else:
+            run(student, batches)
+    return grams
