@@ -106,7 +106,7 @@ def observe(student: Student, batches: Batches, options: Options) -> dict[str, t
     operands = [name for name in student.quantizers if name not in inputs and name not in student.weights]
     kept: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
     generator = torch.Generator().manual_seed(options.seed)
-    share = -(-options.rows // max(1, len(list(batches.fixed(1)))))
+    share = -(-options.rows // max(1, sum(1 for _ in batches.fixed(1))))
 
     def see(name: str, x: Tensor, y: Tensor) -> None:
         layer = layers[modules[name]] if name in modules else None
