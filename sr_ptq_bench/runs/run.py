@@ -14,6 +14,7 @@ from ..errors import SrqError, prefix_error
 from ..evaluation.levels import counted_levels
 from ..evaluation.score import interpolations, network_upscaler, score_datasets
 from ..progress import TimedStages
+from ..quantization.costs import LazyCosts, output_costs
 from ..quantization.observe import observe
 from ..quantization.quantize import quantize
 from ..quantization.randomness import seed_generators
@@ -31,11 +32,14 @@ from .environment import describe, peak_memory
 from .scope import describe_scope
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from ..cache.resume import ResumeState, ScoreLog
     from ..cache.shared import Cache
     from ..progress import Progress
+    from ..quantization.costs import OutputCosts
     from ..quantization.distribution import Distribution
     from ..quantization.student import Student
     from ..records.record import MostLevels
@@ -107,10 +111,11 @@ def calibrate_student(
     seed_generators(run.spec.seed)
     student = build_student(run, stage)
     seen = observe_distributions(run, student, cache, stage, fresh)
+    costs = LazyCosts(seen, partial(observe_costs, run, student, seen, cache, fresh))
     with stage("bounds") as progress:
         for done, (name, quantizer) in enumerate(student.quantizers.items()):
             progress(done, len(student.quantizers))
-            run.method.initialize(quantizer, seen[name])
+            run.method.initialize(quantizer, seen[name], partial(costs.of, name))
     teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
     seed_generators(run.spec.seed)
     with stage("calibrate") as progress:
@@ -148,6 +153,16 @@ def observe_distributions(
         if changed_tensors(student, run.teacher):
             return compute()
         return cache.distributions(identity.distributions(run, student), compute, fresh)
+
+
+def observe_costs(
+    run: PreparedRun, student: Student, seen: Mapping[str, Distribution], cache: Cache, fresh: bool
+) -> OutputCosts:
+    """What errors at the sites cost at the output; shared as distributions are."""
+    compute = partial(output_costs, student, run.batches.fixed, seen)
+    if changed_tensors(student, run.teacher):
+        return compute()
+    return cache.output_costs(identity.output_costs(run, student), compute, fresh)
 
 
 def score_student(

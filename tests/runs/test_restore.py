@@ -193,6 +193,8 @@ def test_a_name_for_parts_may_be_missing(tiny_suite, tmp_path):
         width: float = 2.0
 
     class Widened(Quantizer):
+        levels_bounded = False
+
         def quantize(self, v):
             return v.clamp(self.lower * self.width, self.upper * self.width)
 
