@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,6 +23,9 @@ class PluginOptions(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    later: ClassVar[tuple[str, ...]] = ()
+    """Options that came after the first records: at their default they stand in no record, so it keeps its name."""
 
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, OptionValue]]:
@@ -54,5 +57,8 @@ class PluginOptions(BaseModel):
 
 
 def option_values(options: PluginOptions | None) -> dict[str, Any]:
-    """The values of options by key; none of a plugin without options."""
-    return {name: getattr(options, name) for name in type(options).model_fields} if options else {}
+    """The values of options by key, without later ones at their default; none of a plugin without options."""
+    if options is None:
+        return {}
+    values = {name: (getattr(options, name), field.default) for name, field in type(options).model_fields.items()}
+    return {name: of for name, (of, default) in values.items() if name not in options.later or of != default}

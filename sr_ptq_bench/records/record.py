@@ -35,6 +35,14 @@ class Scope(RecordPart):
     parameters: NonNegativeInt
 
 
+class MostLevels(RecordPart):
+    """The site with the most distinct levels for its bits, of a method that has more than 2^bits and says so."""
+
+    site: Text
+    bits: Annotated[int, Field(ge=1, le=32)]
+    levels: PositiveInt
+
+
 class Environment(RecordPart):
     """The software and the machine of the run."""
 
@@ -54,7 +62,13 @@ class Stamp(RecordPart):
     created: Annotated[AwareDatetime, AfterValidator(utc)]
 
 
-ABSENT: tuple[tuple[str, Any], ...] = (("site_bits", {}), ("calibrated_on", {}), ("code", {}), ("stamp", None))
+ABSENT: tuple[tuple[str, Any], ...] = (
+    ("site_bits", {}),
+    ("most_levels", None),
+    ("calibrated_on", {}),
+    ("code", {}),
+    ("stamp", None),
+)
 """Entries that a file lacks if there is nothing to say."""
 
 
@@ -66,6 +80,8 @@ class Record(RecordPart):
     scope: Scope
     site_bits: dict[Text, Annotated[int, Field(ge=1, le=32)]] = Field(default_factory=dict)
     """The bits of the sites that differ from `spec.bits`; absent if there are none."""
+    most_levels: MostLevels | None = None
+    """Where levels are not bounded by the bits; absent if every site has 2^bits at most on the test images."""
     complexity: Complexity
     """Counted on the network of the run."""
     scores: Scores

@@ -11,13 +11,15 @@ from pydantic import ValidationError
 
 from ..cache.resume import Calibrated
 from ..errors import SrqError, prefix_error
+from ..evaluation.levels import counted_levels
 from ..evaluation.score import interpolations, network_upscaler, score_datasets
 from ..progress import TimedStages
+from ..quantization.costs import LazyCosts, output_costs
 from ..quantization.observe import observe
 from ..quantization.quantize import quantize
 from ..quantization.randomness import seed_generators
 from ..quantization.state.network_tensors import changed_tensors
-from ..quantization.state.save_load import load_state, save_state, state_sha256
+from ..quantization.state.save_load import KINDS, load_state, save_state, state_sha256
 from ..quantization.student import cached_quantized_weights, quantizers_off
 from ..records.complaint import complaint
 from ..records.fields import SCHEMA_VERSION
@@ -30,11 +32,17 @@ from .environment import describe, peak_memory
 from .scope import describe_scope
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
     from ..cache.resume import ResumeState, ScoreLog
     from ..cache.shared import Cache
     from ..progress import Progress
+    from ..quantization.costs import OutputCosts
     from ..quantization.distribution import Distribution
     from ..quantization.student import Student
+    from ..records.record import MostLevels
     from ..records.scores import Scores
     from .prepare import PreparedRun
     from .session import Session
@@ -57,13 +65,14 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
         calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
     student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
-        scores = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
+        scores, most_levels = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
     seconds_before = calibrated.seconds if earlier else resume.checkpoint.seconds_before
     record = _record(
         schema_version=SCHEMA_VERSION,
         spec=run.resolved,
         scope=describe_scope(student),
         site_bits=_site_bits(run, student),
+        most_levels=most_levels,
         complexity=count(student),
         scores=scores,
         not_scored=run.not_scored,
@@ -102,10 +111,11 @@ def calibrate_student(
     seed_generators(run.spec.seed)
     student = build_student(run, stage)
     seen = observe_distributions(run, student, cache, stage, fresh)
+    costs = LazyCosts(seen, partial(observe_costs, run, student, seen, cache, fresh))
     with stage("bounds") as progress:
         for done, (name, quantizer) in enumerate(student.quantizers.items()):
             progress(done, len(student.quantizers))
-            run.method.initialize(quantizer, seen[name])
+            run.method.initialize(quantizer, seen[name], partial(costs.of, name))
     teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
     seed_generators(run.spec.seed)
     with stage("calibrate") as progress:
@@ -145,11 +155,41 @@ def observe_distributions(
         return cache.distributions(identity.distributions(run, student), compute, fresh)
 
 
-def score_student(run: PreparedRun, student: Student, progress: Progress, log: ScoreLog | None = None) -> Scores:
-    """The scores of a student on the test sets of the run; those in the log are not measured again."""
+def observe_costs(
+    run: PreparedRun, student: Student, seen: Mapping[str, Distribution], cache: Cache, fresh: bool
+) -> OutputCosts:
+    """What errors at the sites cost at the output; shared as distributions are."""
+    compute = partial(output_costs, student, run.batches.fixed, seen)
+    if changed_tensors(student, run.teacher):
+        return compute()
+    return cache.output_costs(identity.output_costs(run, student), compute, fresh)
+
+
+def score_student(
+    run: PreparedRun, student: Student, progress: Progress, log: ScoreLog | None = None
+) -> tuple[Scores, MostLevels | None]:
+    """The scores of a student on the test sets of the run, and the most levels if they are not bounded by the bits.
+
+    Scores in the log are not measured again, unless levels are counted that a kind of quantizer does not bound.
+    Raises SrqError for a site with more levels than its bits allow, unless its quantizer announces them.
+    """
     upscaler = network_upscaler(student.model, run.tiles, run.spec.seed)
-    with cached_quantized_weights(student), prefix_error(f"method '{run.spec.method}'"):
-        return score_datasets(upscaler, run.tests, run.spec.scale, run.plugins, progress, log)
+    if not all(type(quantizer) in KINDS.values() for quantizer in student.quantizers.values()):
+        log = None
+    with (
+        prefix_error(f"method '{run.spec.method}'"),
+        cached_quantized_weights(student),
+        counted_levels(student) as levels,
+    ):
+        levels.check()  # of the weights
+
+        def counted(lr: np.ndarray) -> np.ndarray:
+            sr = upscaler(lr)
+            levels.check()
+            return sr
+
+        scores = score_datasets(counted, run.tests, run.spec.scale, run.plugins, progress, log)
+        return scores, levels.most()
 
 
 def _site_bits(run: PreparedRun, student: Student) -> dict[str, int]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 REFERENCES = {"fp": "FP", "bicubic": "bicubic (MATLAB)", "bilinear": "bilinear"}
 """The rows above those of methods."""
 
+NOT_BOUNDED = "levels not bounded"
+"""Marks a row with more than 2^bits levels at a site, which is no result of these bits."""
+
 Option = tuple[str, str]
 """A plugin and the name of one of its options."""
 
@@ -39,7 +42,7 @@ def labels(ordered: Sequence[Record]) -> dict[str, str]:
         telling = _differing_options([_options(record) for record in namesakes])
         for record in namesakes:
             options = _format_options(record, telling)
-            said[record.key] = [options] if options else []
+            said[record.key] = [*([options] if options else []), *([NOT_BOUNDED] if record.most_levels else [])]
             rows.setdefault((method, str(record.spec.bits), record.scope.short, options), []).append(record)
     for alike in rows.values():
         for record in alike:
@@ -160,9 +163,11 @@ def _variant_note(record: Record, label: str) -> str:
     parts = "+".join(record.spec.parts)
     options = _format_options(record, [option for option in _options(record) if option[0]])
     checkpoint = record.figures.get("checkpoint")
+    most = record.most_levels
     said = [
         f"is {parts}" if parts != record.spec.method else "",
         f"options {options}" if options else "",
         f"checkpoint kept: {checkpoint}" if checkpoint is not None else "",
+        f"site {most.site} has {most.levels} levels on the test images at {most.bits} bits" if most else "",
     ]
     return f"{label}: {'; '.join(filter(None, said))}." if any(said) else ""

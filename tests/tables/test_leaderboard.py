@@ -14,7 +14,7 @@ from made_records import record, rows, scored
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.records.complexity import Complexity
 from sr_ptq_bench.records.files import record_name
-from sr_ptq_bench.records.record import Record
+from sr_ptq_bench.records.record import MostLevels, Record
 from sr_ptq_bench.records.resolved import Patches
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.tables.formats import markdown
@@ -271,6 +271,14 @@ def test_sites_with_bits_of_their_own_are_said_beside_the_bits() -> None:
     assert rows(render([mixed]))[3][1] == "4/4 mixed"
     assert rows(render([record()]))[3][1] == "4/4"
     assert rows(render([record(), record(seed=1, site_bits={"layers.0.weight": 2})]))[3][1] == "4/4 mixed"
+
+
+def test_levels_that_are_not_bounded_are_marked_and_noted() -> None:
+    most = MostLevels(site="fc2.input", bits=2, levels=37)
+    text = render([record("mine", "2", most_levels=most), record("mine", "3"), record("dobi")])
+    assert [row[0] for row in rows(text)[3:]] == ["dobi", "mine", "mine (levels not bounded)"]
+    assert "- mine (levels not bounded): site fc2.input has 37 levels on the test images at 2 bits." in text
+    assert "mine: " not in text
 
 
 def test_a_count_decides_whatever_the_bits_of_the_run() -> None:
