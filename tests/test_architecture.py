@@ -318,6 +318,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
         "table",
         "plot",
         "plot psnr",
+        "plot pareto",
         "plot loss",
         "plot distributions",
         "plot bounds",
