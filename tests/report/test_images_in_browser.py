@@ -23,6 +23,8 @@ from sr_ptq_bench.report.site import build, write
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 HOSTILE = '"><img src=x onerror="document.title=1">'
+CORNER = 6
+"""Pixels of the round corners of the frame."""
 IMAGE = f"{TABLE}/photos-1-0123abcd.html"
 
 
@@ -98,9 +100,10 @@ def test_the_divider_moves_by_the_keyboard_and_shows_both_pictures(page, site):
     loaded(page)
     seen, hr = stack(page), np.asarray(PIL.Image.open(site / TABLE / "photos-1-0123abcd/hr.png"))
     assert seen.shape == (HEIGHT, WIDTH, 3)
+    seen, hr = seen[CORNER:-CORNER, :-CORNER], hr[CORNER:-CORNER, :-CORNER]
     quarter = WIDTH // 4
     assert np.array_equal(seen[:, quarter + 3 :], hr[:, quarter + 3 :])
-    assert np.array_equal(seen[:, : quarter - 3], hr[:, : quarter - 3] + 16)  # as the gallery was made
+    assert np.array_equal(seen[:, CORNER : quarter - 3], hr[:, CORNER : quarter - 3] + 16)  # as the gallery was made
     until(page, lambda: "split=25" in page.current_url)
 
 
@@ -110,20 +113,21 @@ def test_the_error_map_is_eight_times_the_difference(page):
     choose(page, "zoom", "1×")
     named(page, "error").click()
     loaded(page)
-    seen = stack(page)
-    assert np.array_equal(np.unique(seen[:, : WIDTH // 2 - 3]), [64])  # the gallery adds 8
+    seen = stack(page)[CORNER:-CORNER, CORNER:-CORNER]
+    assert np.array_equal(np.unique(seen[:, : WIDTH // 2 - 3 - CORNER]), [64])  # the gallery adds 8
     assert np.array_equal(np.unique(seen[:, WIDTH // 2 + 3 :]), [0])
 
 
-def test_zoom_keeps_the_place_and_the_address_holds_it(page):
-    page.get(page.current_url + "#viewer&zoom=8&x=100&y=60&left=hr&right=fp")
+def test_zoom_keeps_the_place_and_the_address_holds_it(page, site):
+    page.get("about:blank")
+    page.get((site / IMAGE).as_uri() + "#viewer&zoom=8&x=80&y=60&left=hr&right=fp")
     assert measure(page, "p.scrollWidth") == 8 * WIDTH
-    until(page, lambda: abs(measure(page, "(p.scrollLeft + p.clientWidth / 2) / 8") - 80) < 3)  # as far as it goes
+    until(page, lambda: abs(measure(page, "(p.scrollLeft + p.clientWidth / 2) / 8") - 80) < 1)
     pane = page.find_element("css selector", ".pane")
     pane.send_keys("+")
     assert named(page, "zoom").get_attribute("value") == "16"
     middle = measure(page, "[(p.scrollLeft + p.clientWidth / 2) / 16, (p.scrollTop + p.clientHeight / 2) / 16]")
-    assert middle == pytest.approx([80, 60], abs=4)
+    assert middle == pytest.approx([80, 60], abs=1)
     until(page, lambda: "zoom=16" in page.current_url)
     told = page.current_url
     page.get("about:blank")
@@ -164,7 +168,7 @@ def test_the_pane_scrolls_by_the_arrow_keys(page):
 
 def test_a_crop_leads_to_its_place_in_the_viewer(page):
     page.find_element("css selector", ".crops a[href*='left=000000000001']").click()
-    assert named(page, "left").get_attribute("value") == "000000000001"
+    until(page, lambda: named(page, "left").get_attribute("value") == "000000000001")
     assert named(page, "zoom").get_attribute("value") == "4"
 
 
@@ -179,8 +183,7 @@ def test_a_broken_address_is_no_error(page, site, after):
 
 def test_names_are_shown_as_they_are(page):
     assert page.find_element("tag name", "h1").text == HOSTILE
-    options = [of.text for of in named(page, "left").find_elements("tag name", "option")]
-    assert any(HOSTILE in text for text in options)
+    assert page.find_elements("css selector", "#main img:not([src^='photos-'])") == []
 
 
 @pytest.mark.parametrize("name", [IMAGE, f"{TABLE}/sites-w4a4.html"], ids=["image", "sites"])

@@ -18,7 +18,7 @@
   form.hidden = above.hidden = false;
   stack.classList.add("sized");
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", () => { show(); write(); });
+  for (const kind of ["input", "change"]) form.addEventListener(kind, () => { show(); write(); });
   window.addEventListener("hashchange", read);
   window.addEventListener("resize", show);
   pane.addEventListener("scroll", () => { moved(); write(); });
