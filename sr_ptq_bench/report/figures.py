@@ -58,7 +58,7 @@ def figures(table: Table) -> Iterator[Figure]:
     rows = [row for of in shown.values() for row, _ in of]
     drawn = psnr.draw(rows, references, title)
     caption = "In the legend the best stands on top; bars are one standard deviation over seeds." + left_out
-    yield Figure("psnr-bits", "PSNR over bits", caption, _svg(drawn, "PSNR over bits"), *numbers)
+    yield Figure("psnr-bits", "PSNR over bits", caption, svg(drawn, "PSNR over bits"), *numbers)
     costs: list[tuple[str, str, str, Callable[[Record], float], str]] = [
         ("psnr-bytes", "PSNR over bytes", "parameters (MB)", lambda record: weight_bytes(record) / 1e6,
          "All parameters at their bits, without bounds. A line joins the bit-widths of a method."),
@@ -68,13 +68,13 @@ def figures(table: Table) -> Iterator[Figure]:
     for anchor, heading, axis, cost, said in costs:
         points = {name: [(_mean(cost, records), row) for row, records in of] for name, of in shown.items()}
         drawn = tradeoff.draw(points, references, title, axis)
-        yield Figure(anchor, heading, said + left_out, _svg(drawn, heading), *numbers)
+        yield Figure(anchor, heading, said + left_out, svg(drawn, heading), *numbers)
     for bits, losses in _losses(shown).items():
         heading = f"Loss over steps, {bits}"
         caption = (
             f"The faint line is every step, the strong line the mean of {loss.WINDOW}; of several seeds the first."
         )
-        yield Figure(f"loss-{bits}", heading, caption, _svg(loss.draw(losses, title), heading), *_steps(losses))
+        yield Figure(f"loss-{bits}", heading, caption, svg(loss.draw(losses, title), heading), *_steps(losses))
 
 
 def loss_csv(table: Table) -> str:
@@ -172,7 +172,7 @@ _LINES = re.compile(r"[-\d. MLz]*")
 _DECIMALS = re.compile(r"(?<=\.\d)\d+")
 
 
-def _svg(figure: Drawn, name: str) -> Element:
+def svg(figure: Drawn, name: str) -> Element:
     """A figure as an element of a page: black and white become the colours of the page, places have one decimal."""
     root = fromstring(content(figure, ".svg"))
     box = root.attrib["viewBox"]
