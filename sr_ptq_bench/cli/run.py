@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,10 @@ from . import options as declared
 from .writable import check_writable
 
 if TYPE_CHECKING:
-    from ..protocol.types import ScopeName
+    from ..protocol.run_spec import RunSpec
+    from ..records.record import Record
+    from ..runs.session import Session
+    from .display import Display
 
 
 @click.command()
@@ -46,16 +49,6 @@ if TYPE_CHECKING:
 @declared.loudness
 @declared.as_json
 def run(
-    method: str,
-    bits: str,
-    mixed: bool,
-    scale: int,
-    scope: ScopeName | None,
-    suite: str,
-    model: str | None,
-    tests: tuple[str, ...],
-    tile: int | None,
-    tile_overlap: int | None,
     options: tuple[str, ...],
     seed: int,
     seeds: int,
@@ -66,6 +59,7 @@ def run(
     force: bool,
     replace: bool,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Measure one method at one bit-width and scale, and write a record.
 
@@ -85,26 +79,13 @@ def run(
     if seed + seeds - 1 > LARGEST_SEED:
         raise click.BadParameter(f"the last of {seeds} seeds is larger than {LARGEST_SEED}", param_hint="--seeds")
 
-    if tile_overlap is not None and tile is None:
+    if asked["tile_overlap"] is not None and asked["tile"] is None:
         raise click.UsageError("--tile-overlap goes with --tile.")
 
     from ..protocol.request import requested
     from ..protocol.run_spec import parse_options
 
-    spec = requested(
-        method=method,
-        bits=bits,
-        mixed=mixed,
-        scale=scale,
-        scope=scope,
-        suite=suite,
-        model=model,
-        tests=tests,
-        tile=tile,
-        tile_overlap=tile_overlap,
-        options=parse_options(options),
-        seed=seed,
-    )
+    spec = requested(**asked, options=parse_options(options), seed=seed)
     folder = out / "results" / spec.suite.name
     check_writable(folder)
 
@@ -112,23 +93,30 @@ def run(
 
     display = Display()
     with display.preparing():
-        from ..runs.measure import deliver
-        from ..runs.prepare import prepare
         from ..runs.session import Session
 
         session = Session.open(display, plugin_files, device, threads)
-    found = []
+    found = {}
     for each in range(seed, seed + seeds):
-        with display.preparing():
-            prepared = prepare(spec.model_copy(update={"seed": each}), session)
-        record, path = deliver(prepared, session, folder, force, replace)
+        record, path = _measured(spec.model_copy(update={"seed": each}), session, folder, force, replace, display)
+        found[str(path)] = record.model_dump(mode="json")
         if not as_json:
             display.record(record, path, options)
-        found.append({"path": str(path), "record": record.model_dump(mode="json")})
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        click.echo(json.dumps([{"path": path, "record": record} for path, record in found.items()], indent=1))
     elif not display.quiet:
         click.echo(f"next: {_table_command(spec.suite.name, out)}")
+
+
+def _measured(
+    spec: RunSpec, session: Session, folder: Path, force: bool, replace: bool, display: Display
+) -> tuple[Record, Path]:
+    with display.preparing():
+        from ..runs.measure import deliver
+        from ..runs.prepare import prepare
+
+        prepared = prepare(spec, session)
+    return deliver(prepared, session, folder, force, replace)
 
 
 def _table_command(suite: str, out: Path) -> str:
