@@ -68,6 +68,7 @@ def record(
         "scope": Scope.model_validate(LINEAR | {"quantized_weights": 691200, "parameters": 910152} | (scope or {})),
         "site_bits": {},
         "most_levels": None,
+        "learned": None,
         "complexity": Complexity.model_validate(complexity),
         "scores": scores,
         "not_scored": (),

@@ -22,7 +22,7 @@ from .checks import (
     shapes,
 )  # fmt: skip
 from .guard import guarded
-from .options import option_values
+from .options import recorded_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -84,8 +84,8 @@ class Method:
 
     @property
     def option_values(self) -> Mapping[str, Mapping[str, Any]]:
-        """The values of all options, by plugin."""
-        return {name: option_values(self.options[name]) for name in self.components}
+        """The values of options for a record, by plugin."""
+        return {name: recorded_values(self.options[name]) for name in self.components}
 
     def _with_hook(self, hook: str) -> Iterator[str]:
         known = self.plugins.plugins

@@ -57,8 +57,11 @@ class PluginOptions(BaseModel):
 
 
 def option_values(options: PluginOptions | None) -> dict[str, Any]:
-    """The values of options by key, without later ones at their default; none of a plugin without options."""
-    if options is None:
-        return {}
-    values = {name: (getattr(options, name), field.default) for name, field in type(options).model_fields.items()}
-    return {name: of for name, (of, default) in values.items() if name not in options.later or of != default}
+    """The values of options by key; none of a plugin without options."""
+    return {name: getattr(options, name) for name in type(options).model_fields} if options else {}
+
+
+def recorded_values(options: PluginOptions | None) -> dict[str, Any]:
+    """The values that stand in a record: without later options at their default."""
+    later = {name: type(options).model_fields[name].default for name in options.later} if options else {}
+    return {name: of for name, of in option_values(options).items() if name not in later or of != later[name]}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ..cache.resume import Calibrated
+from ..data.patches import CountedBatches
 from ..errors import SrqError, prefix_error
 from ..evaluation.levels import counted_levels
 from ..evaluation.score import interpolations, network_upscaler, score_datasets
@@ -18,13 +20,14 @@ from ..quantization.costs import LazyCosts, output_costs
 from ..quantization.observe import observe
 from ..quantization.quantize import quantize
 from ..quantization.randomness import seed_generators
-from ..quantization.state.network_tensors import changed_tensors
+from ..quantization.state.network_tensors import changed_tensors, network_tensors, tensors_sha256
 from ..quantization.state.save_load import KINDS, load_state, save_state, state_sha256
 from ..quantization.student import cached_quantized_weights, quantizers_off
+from ..quantization.training import PATCHES, STEPS, counted_steps
 from ..records.complaint import complaint
 from ..records.fields import SCHEMA_VERSION
 from ..records.files import RunResult
-from ..records.record import Record
+from ..records.record import Learned, Record
 from ..records.scores import References
 from . import identity
 from .count import count
@@ -32,12 +35,13 @@ from .environment import describe, peak_memory
 from .scope import describe_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
     from ..cache.resume import ResumeState, ScoreLog
     from ..cache.shared import Cache
+    from ..data.patches import Batches
     from ..progress import Progress
     from ..quantization.costs import OutputCosts
     from ..quantization.distribution import Distribution
@@ -73,6 +77,7 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
         scope=describe_scope(student),
         site_bits=_site_bits(run, student),
         most_levels=most_levels,
+        learned=calibrated.learned,
         complexity=count(student),
         scores=scores,
         not_scored=run.not_scored,
@@ -109,35 +114,52 @@ def calibrate_student(
 ) -> Calibrated:
     """Quantize the network and let the method choose bounds and train; the state is kept for a killed run."""
     seed_generators(run.spec.seed)
-    student = build_student(run, stage)
-    seen = observe_distributions(run, student, cache, stage, fresh)
-    costs = LazyCosts(seen, partial(observe_costs, run, student, seen, cache, fresh))
-    with stage("bounds") as progress:
-        for done, (name, quantizer) in enumerate(student.quantizers.items()):
-            progress(done, len(student.quantizers))
-            run.method.initialize(quantizer, seen[name], partial(costs.of, name))
-    teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
-    seed_generators(run.spec.seed)
-    with stage("calibrate") as progress:
-        log = run.method.calibrate(student, teacher, run.batches, progress, resume.checkpoint)
+    counts = resume.checkpoint.counts
+    patches = run.batches
+    batches = CountedBatches(patches.patches, patches.images, patches.seed, patches.device, counts)
+    with counted_steps(counts):
+        student = build_student(run, stage, batches)
+        steps = [0, counts[STEPS]]
+        tensors = [tensors_sha256(run.teacher.network.state_dict()), tensors_sha256(dict(network_tensors(student)))]
+        seen = observe_distributions(run, student, cache, stage, fresh)
+        costs = LazyCosts(seen, partial(observe_costs, run, student, seen, cache, fresh))
+        with stage("bounds") as progress:
+            for done, (name, quantizer) in enumerate(student.quantizers.items()):
+                progress(done, len(student.quantizers))
+                run.method.initialize(quantizer, seen[name], partial(costs.of, name))
+        teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
+        seed_generators(run.spec.seed)
+        with stage("calibrate") as progress:
+            log = run.method.calibrate(student, teacher, batches, progress, resume.checkpoint)
+    steps.append(counts[STEPS])
+    tensors.append(tensors_sha256(dict(network_tensors(student))))
     seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
     with prefix_error(f"method '{run.spec.method}'"):
-        calibrated = Calibrated(save_state(student, run.teacher), log, seconds)
+        state = save_state(student, run.teacher)
+    calibrated = Calibrated(state, log, seconds, what_was_learned(tensors, steps, counts[PATCHES]))
     resume.keep(calibrated)
     return calibrated
 
 
-def build_student(run: PreparedRun, stage: TimedStages) -> Student:
+def what_was_learned(tensors: Sequence[str], steps: Sequence[int], patches: int) -> Learned:
+    """The class of a method, from the hashes of the network's tensors and the steps so far, stage by stage."""
+    changed = [one != other for one, other in pairwise(tensors)]
+    trained = any(each and now > before for each, (before, now) in zip(changed, pairwise(steps), strict=True))
+    weights: Any = "trained" if trained else "closed form" if tensors[-1] != tensors[0] else "kept"
+    return Learned(weights=weights, steps=steps[-1], patches=patches)
+
+
+def build_student(run: PreparedRun, stage: TimedStages, batches: Batches) -> Student:
     """The quantized copy of the network, with the weights that the method changed, without bounds."""
     bits, method = run.spec.bits, run.method
     chosen: dict[str, int] = {}
     if method.chooses_bits:
         with stage("choose bits"):
-            chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits)
+            chosen = method.choose_bits(quantize(run.teacher, bits), batches, bits)
     student = quantize(run.teacher, bits, method.make_quantizer, chosen)
     if method.transforms:
         with stage("transform"), quantizers_off(student):
-            method.transform(student, run.batches)
+            method.transform(student, batches)
     return student
 
 
@@ -177,8 +199,8 @@ def score_student(
     if not all(type(quantizer) in KINDS.values() for quantizer in student.quantizers.values()):
         log = None
     with (
-        prefix_error(f"method '{run.spec.method}'"),
         cached_quantized_weights(student),
+        prefix_error(f"method '{run.spec.method}'"),
         counted_levels(student) as levels,
     ):
         levels.check()  # of the weights

@@ -115,6 +115,7 @@ def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]
     yield from scopes(ordered)
     yield from _theory(ordered)
     yield from protocol(ordered)
+    yield from _classes(ordered, labels)
     yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
 
 
@@ -145,6 +146,33 @@ def protocol(ordered: Sequence[Record]) -> Iterator[str]:
     for dataset, scores in ordered[0].scores.items():
         count = len(scores.images)
         yield f"{dataset}: {count} image{'s' * (count > 1)}, sha256 `{hashes.test[dataset][:12]}`."
+
+
+def _classes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]:
+    """What the column of classes says, and what each training took."""
+    if not any(record.learned for record in ordered):
+        return
+    yield (
+        "Class: whether a method changes bounds alone or weights, biases and norms too, and whether optimizers made "
+        "steps; counted while it ran."
+    )
+    for label in sorted(set(labels.values())):
+        of = [record for record in ordered if labels[record.key] == label]
+        known = [record.known_learned for record in of if record.known_learned]
+        if any(learned.steps for learned in known):
+            minutes = [record.timings["calibrate"] / 60 for record in of if "calibrate" in record.timings]
+            counts = [
+                f"{_range([learned.steps for learned in known])} steps",
+                f"{_range([learned.patches for learned in known if learned.patches])} LR patches",
+                f"{_range([round(each, 1) for each in minutes])} minutes",
+            ]
+            yield f"{label} trains: {', '.join(count for count in counts if not count.startswith(NONE))}."
+
+
+def _range(numbers: Sequence[float]) -> str:
+    """`3`, or `3 to 7` for several; a dash for none."""
+    low, high = (f"{of(numbers):,}" if numbers else NONE for of in (min, max))
+    return low if low == high else f"{low} to {high}"
 
 
 def _theory(ordered: Sequence[Record]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from srq_2dquant import dobi
 from srq_2dquant.dobi import Options, candidates, winner
 
 from sr_ptq_bench import Bounds, Distribution, Site, SrqError
-from sr_ptq_bench.hooks.options import option_values
+from sr_ptq_bench.hooks.options import option_values, recorded_values
 
 PLAIN = Site("x", "activation", "layernorm")
 
@@ -288,5 +288,6 @@ def test_equal_costs_change_nothing():
 
 def test_the_default_weighting_stands_in_no_record():
     """Records that were made before the option keep their names."""
-    assert "weighting" not in option_values(options())
-    assert option_values(options(**WEIGHTED))["weighting"] == "output"
+    assert option_values(options())["weighting"] == "none"
+    assert "weighting" not in recorded_values(options())
+    assert recorded_values(options(**WEIGHTED))["weighting"] == "output"
