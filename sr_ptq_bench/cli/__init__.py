@@ -38,9 +38,10 @@ EXPECTED_FAILURE = 2
 DEFECT = 70
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-SPIN_COUNT = "10000"
+SPIN_COUNT = "4000"
 """How long a thread of OpenMP spins while it waits for the others, unless the user says otherwise. By default it spins
-for so long that two processes on one machine slow each other down several times (docs/speed.md)."""
+for so long that two processes on one machine slow each other down several times; less spinning costs a process alone
+(docs/speed.md)."""
 _HELP_IS_WANTED: type[click.ClickException] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """The exception of a group without a command, from click 8.2 on."""
 

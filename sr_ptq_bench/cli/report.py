@@ -70,7 +70,7 @@ def report(
     srq report --images --suite sample
     """
     from ..report.site import build, write
-    from .table import say_left_out, suite_records, tell_left_out
+    from .leaderboards.records import say_left_out, suite_records, tell_left_out
     from .writable import check_writable
 
     check_writable(out)
@@ -137,7 +137,7 @@ class _Galleries:
         from ..errors import SrqError
         from ..gallery.gallery import gallery
         from ..tables.leaderboard import groups
-        from .table import say_left_out
+        from .leaderboards.records import say_left_out
 
         found: dict[str, Gallery] = {}
         for path, of in groups(records).items():
