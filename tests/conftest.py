@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 
 # Tensors are tiny here, and threads would only wait for each other; torch reads this when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("any pace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any pace")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, unless it is asked for."""
+    if not os.environ.get("SRQ_TEST_COMPLETE"):
+        for item in items:
+            if item.get_closest_marker("complete"):
+                item.add_marker(pytest.mark.skip(reason="SRQ_TEST_COMPLETE is not set"))
 
 
 @pytest.fixture

@@ -67,6 +67,8 @@ def record(
         "spec": ResolvedSpec.model_validate(spec | {k: v for k, v in others.items() if k in spec}),
         "scope": Scope.model_validate(LINEAR | {"quantized_weights": 691200, "parameters": 910152} | (scope or {})),
         "site_bits": {},
+        "most_levels": None,
+        "learned": None,
         "complexity": Complexity.model_validate(complexity),
         "scores": scores,
         "not_scored": (),

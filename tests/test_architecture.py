@@ -33,13 +33,13 @@ IN_ONE_MODULE = {
     "requests": "library/fetch.py",
     "filelock": "storage/locks.py",
     "ray": "sweep/ray.py",
-    "rich": "cli/display.py",
     "matplotlib": "plots/canvas.py",
     "jinja2": "report/pages.py",
     "pluggy": None,
 }
 OF_PHOTOS = {"data/images/header.py", "upscaling/picture.py"}
 """Pillow reads what is scored, and the photos of people, which are more kinds."""
+OF_TERMINALS = {"cli/display.py", "cli/show/pages.py", "cli/show/time_left.py"}
 TYPED = {"matplotlib"}  # its types stand in the signatures of other modules
 
 
@@ -229,6 +229,15 @@ def test_pillow_is_imported_by_two_modules():
     assert users == OF_PHOTOS
 
 
+def test_rich_is_imported_by_what_shows_on_a_terminal():
+    users = {
+        path.relative_to(HOST).as_posix()
+        for path in HOST_FILES
+        if "rich" in {name.split(".")[0] for level, name in imports(tree_of(path), at_run_time=True) if level == 0}
+    }
+    assert users == OF_TERMINALS
+
+
 def test_pluggy_stays_with_the_manager():
     users = {part_of(path) for path in HOST_FILES if (0, "pluggy") in imports(tree_of(path))}
     assert users == {"hooks"}
@@ -309,6 +318,7 @@ def loaded_by(*arguments: str) -> tuple[int, set[str], str]:
         "table",
         "plot",
         "plot psnr",
+        "plot pareto",
         "plot loss",
         "plot distributions",
         "plot bounds",

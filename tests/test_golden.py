@@ -68,7 +68,8 @@ def initialised(golden: Path) -> tuple[Student, dict[str, float]]:
     distributions = observe(student, lambda: patches.split(2))
     options = Options.parse({"preset": "official"})
     for name, quantizer in student.quantizers.items():
-        found = srq_init_bounds(site=quantizer.site, distribution=distributions[name], bits=4, options=options)
+        where = {"site": quantizer.site, "distribution": distributions[name], "bits": 4}
+        found = srq_init_bounds(**where, output_cost=None, options=options)
         quantizer.set_bounds(found)
     return student, {name: (d.maximum - d.minimum) / 200 for name, d in distributions.items()}
 

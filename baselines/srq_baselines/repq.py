@@ -62,7 +62,7 @@ def srq_transform_model(student: Student, batches: Batches) -> None:
     """Give every channel of a norm the same bounds."""
     with torch.no_grad():
         found = {pair.names[0]: pair for pair in pairs(student, next(iter(batches.fixed(1))))}
-    share = -(-KEPT // max(1, len(list(batches.fixed()))))
+    share = -(-KEPT // max(1, sum(1 for _ in batches.fixed())))
     kept: dict[str, list[Tensor]] = {name: [] for name in found}
 
     def see(name: str, x: Tensor) -> None:

@@ -9,6 +9,9 @@ Algorithm 1 prints u + i d; it means u - i d. The released code has other ends a
 
 `search=joint` moves the two bounds independently (K x K pairs), so it need not decide what is one-sided; the paper
 lists that decision as DOBI's limitation. Its pairs include every candidate of Algorithm 1.
+
+`weighting=output` is not in the paper. The least error of a tensor is not the least error at the output of the network,
+so it weighs each squared error by what it costs there: sum_i c_i (v - v_q)_i^2 instead of ||v - v_q||_2^2.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pydantic import Field
 from sr_ptq_bench import Bounds, Distribution, PluginOptions, Site, hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -40,6 +43,12 @@ class Options(PluginOptions):
         "last", description="the candidate that wins among equals; the first is widest"
     )
 
+    weighting: Literal["none", "output"] = Field(
+        "none", description="weigh squared errors by what they cost at the network's output"
+    )
+
+    later = ("weighting",)
+
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, Any]]:
         """The published text and the released code."""
@@ -50,8 +59,13 @@ class Options(PluginOptions):
 
 
 @hookimpl
-def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: Options) -> Bounds:
+def srq_init_bounds(
+    site: Site, distribution: Distribution, bits: int, output_cost: Callable[[], Tensor], options: Options
+) -> Bounds:
     """Algorithm 1 on one site."""
+    if options.weighting == "output":
+        weighted = distribution.weighted(output_cost())
+        distribution = weighted if weighted.counts.any() else distribution  # a tensor may not reach the output
     one_sided = options.one_sided and site.input_kind in ONE_SIDED and options.search == "line"
     lower, upper = candidates(distribution.minimum, distribution.maximum, one_sided, options)
     if options.search == "joint":

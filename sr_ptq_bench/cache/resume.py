@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ..errors import SrqError
 from ..quantization.state.save_load import state_sha256
+from ..records.record import Learned
 from ..storage.files import read_sealed, set_aside, write_sealed
 
 if TYPE_CHECKING:
@@ -31,15 +33,17 @@ INTERVAL_S = 2.0
 MAX_OVERHEAD = 0.005
 """The share of the time of a calibration that its checkpoints may take."""
 _SECONDS = "|seconds"
+_COUNT = "|count "
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A calibrated student: its state, the calibrator's log, and the seconds that it took."""
+    """A calibrated student: its state, the calibrator's log, the seconds that it took, and what the method did."""
 
     state: bytes
     log: CalibrationLog
     seconds: float
+    learned: Learned | None = None
 
 
 class ResumeState:
@@ -61,12 +65,15 @@ class ResumeState:
         known = json.loads(summary)
         if known["state_sha256"] != state_sha256(state):
             return None  # killed between the two files of a second calibration
-        return Calibrated(state, known["log"], known["seconds"])
+        learned = known["learned"] and Learned.model_validate(known["learned"])
+        return Calibrated(state, known["log"], known["seconds"], learned)
 
     def keep(self, calibrated: Calibrated) -> None:
         """Keep a calibrated student."""
+        learned = calibrated.learned and calibrated.learned.model_dump(mode="json")
         known = {
             "state_sha256": state_sha256(calibrated.state), "log": calibrated.log, "seconds": calibrated.seconds,
+            "learned": learned,
         }  # fmt: skip
         try:
             write_sealed(self.folder / "calibrated.safetensors", calibrated.state)
@@ -95,6 +102,8 @@ class PeriodicCheckpoint:
         self._path, self._say, self._interval_s, self._clock = path, say, interval_s, clock
         self.seconds_before = 0.0
         """Seconds of calibration that killed runs spent up to the checkpoint that is continued."""
+        self.counts: Counter[str] = Counter()
+        """Counts of what was done, which continue where they were at the checkpoint."""
         self._start = self._next = clock()
 
     def load(self) -> dict[str, Tensor] | None:
@@ -104,6 +113,9 @@ class PeriodicCheckpoint:
         kept = self._read()
         if kept is not None:
             self.seconds_before = float(kept.pop(_SECONDS))
+            self.counts.clear()
+            for name in [name for name in kept if name.startswith(_COUNT)]:
+                self.counts[name.removeprefix(_COUNT)] = int(kept.pop(name))
         return kept
 
     def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
@@ -115,7 +127,8 @@ class PeriodicCheckpoint:
         if not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
             raise SrqError("the checkpoint of a calibrator must be tensors by name; found something else")
         seconds = torch.tensor(self.seconds_before + begin - self._start, dtype=torch.float64)
-        written = self._write(tensors | {_SECONDS: seconds})
+        counts = {f"{_COUNT}{name}": torch.tensor(count) for name, count in self.counts.items()}
+        written = self._write(tensors | counts | {_SECONDS: seconds})
         end = self._clock()
         self._next = end + max(self._interval_s, (end - begin) / MAX_OVERHEAD) if written else math.inf
 

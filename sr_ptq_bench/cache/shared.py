@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ..progress import Say
+    from ..quantization.costs import OutputCosts
     from ..quantization.network import SRModel
 
 _SCORES: TypeAdapter[Scores] = TypeAdapter(Scores)
@@ -74,6 +75,12 @@ class Cache:
             return unpack_distributions(load(data))
 
         return self._entry(path, compute, lambda made: save(pack_distributions(made)), unpack, fresh)
+
+    def output_costs(
+        self, key: Mapping[str, Any], compute: Callable[[], OutputCosts], fresh: bool = False
+    ) -> OutputCosts:
+        """What errors at the sites of a network cost at its output."""
+        return self._entry(self._path("costs", key, "safetensors"), compute, save, load, fresh)
 
     def teacher(self, key: Mapping[str, Any], model: SRModel, fresh: bool = False) -> CachedTeacher:
         """The FP network for a calibrator: its outputs on patches are computed once."""

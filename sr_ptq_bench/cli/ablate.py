@@ -10,9 +10,13 @@ from . import options as declared
 from .writable import check_writable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ..tables.ablation import Name
+    from ..protocol.run_spec import RunSpec
+    from ..protocol.types import OptionValue
+    from ..runs.session import Session
+    from ..tables.ablation import Name, Setting
     from ..tables.formats import Format
 
 
@@ -65,19 +69,9 @@ def ablate(
     srq ablate lr --values 3e-2,1e-2,3e-3 -o dqc.iterations=500
     srq ablate parts --scale 4
     """
-    from ..protocol.bits import Bits
-    from ..protocol.run_spec import RunSpec, parse_options
-    from ..protocol.suite import Suite
-    from ..protocol.types import parse_scale
+    from ..protocol.run_spec import parse_options
 
-    protocol = Suite.load(suite)
-    shown = RunSpec(
-        method=method if what == "parts" else "2dquant",
-        bits=Bits.parse(bits),
-        scale=parse_scale(scale),
-        suite=protocol.with_model(model or protocol.model),
-        seed=seed,
-    )
+    shown = _spec(method if what == "parts" else "2dquant", bits, scale, suite, model, seed)
     given = parse_options(options)
     folder = out / "results" / shown.suite.name
     check_writable(folder)
@@ -86,27 +80,57 @@ def ablate(
 
     display = Display()
     with display.preparing():
-        from ..hooks.resolve import options_by_method, resolve_method
         from ..runs.measure import deliver
         from ..runs.prepare import prepare
         from ..runs.session import Session
-        from ..tables.ablation import page, settings, without_parts
+        from ..tables.ablation import page
         from ..tables.formats import render
 
         session = Session.open(display, plugin_files, device)
-        if what == "parts":
-            cells = without_parts(method, resolve_method(session.plugins, method, {}).parts())
-        else:
-            cells = settings(what, values)
-    owned = options_by_method(session.plugins, (cell.method for cell in cells), given)
-    specs = {
-        cell.label: shown.model_copy(update={"method": cell.method, "options": {**owned[cell.method], **cell.options}})
-        for cell in cells
-    }
-    for spec in specs.values():  # a value that is impossible is refused before the first cell is measured
-        resolve_method(session.plugins, spec.method, spec.options, spec.suite.options)
+        specs = _varied(shown, _cells(what, values, method, session), given, session)
     records = {}
     for number, (label, spec) in enumerate(specs.items(), 1):
         display.say(f"{what} {label}: {number} of {len(specs)}")
         records[label], _ = deliver(prepare(spec, session), session, folder, force, replace)
     click.echo(render([page(what, records)], as_format), nl=False)
+
+
+def _spec(method: str, bits: str, scale: int, suite: str, model: str | None, seed: int) -> RunSpec:
+    from ..protocol.bits import Bits
+    from ..protocol.run_spec import RunSpec
+    from ..protocol.suite import Suite
+    from ..protocol.types import parse_scale
+
+    protocol = Suite.load(suite)
+    return RunSpec(
+        method=method,
+        bits=Bits.parse(bits),
+        scale=parse_scale(scale),
+        suite=protocol.with_model(model or protocol.model),
+        seed=seed,
+    )
+
+
+def _cells(what: Name, values: str | None, method: str, session: Session) -> list[Setting]:
+    from ..hooks.resolve import resolve_method
+    from ..tables.ablation import settings, without_parts
+
+    if what == "parts":
+        return without_parts(method, resolve_method(session.plugins, method, {}).parts())
+    return settings(what, values)
+
+
+def _varied(
+    shown: RunSpec, cells: Sequence[Setting], given: Mapping[str, OptionValue], session: Session
+) -> dict[str, RunSpec]:
+    """The run of each cell by its label; raises SrqError for an impossible value, before any cell is measured."""
+    from ..hooks.resolve import options_by_method, resolve_method
+
+    owned = options_by_method(session.plugins, (cell.method for cell in cells), given)
+    specs = {
+        cell.label: shown.model_copy(update={"method": cell.method, "options": {**owned[cell.method], **cell.options}})
+        for cell in cells
+    }
+    for spec in specs.values():
+        resolve_method(session.plugins, spec.method, spec.options, spec.suite.options)
+    return specs

@@ -44,7 +44,7 @@ def report(out: Path, results: Path, suite: str | None, skip_bad: bool, serve: b
     srq report --serve
     """
     from ..report.site import build, write
-    from .table import say_left_out, suite_records, tell_left_out
+    from .leaderboards.records import say_left_out, suite_records, tell_left_out
     from .writable import check_writable
 
     check_writable(out)

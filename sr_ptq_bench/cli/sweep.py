@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..sweep.engine import Engine
     from ..sweep.estimate import Timings
     from ..sweep.grid import Cell
+    from ..sweep.measure_all import Failure
     from ..sweep.plan import Planned
     from ..sweep.worker import WorkerConfig
     from .display import Display
@@ -85,24 +86,15 @@ def sweep(
     Results that the installed versions have made are reused, from OUT/results and from this machine. A cell that fails
     does not stop the others; the exit status is then 1.
     """
-    if gpus is not None and address is None:
-        raise click.UsageError("--gpus goes with --ray; on this machine every worker takes the whole device.")
-    if workers is not None and address is not None:
-        raise click.UsageError("--workers is for this machine; leave it out with --ray, which uses the whole cluster.")
+    _check_together(workers, address, gpus)
     workers = workers or 1
     cells, plugins = _cells(file, grid, plugin_files)
     check_writable(out / "results")
 
-    from ..sweep.estimate import in_words
     from .display import Display
 
     display = Display()
-    with display.preparing():
-        from ..sweep.measure_all import measure_all
-        from ..sweep.worker import WorkerConfig
-
-        threads = threads or (1 if address else max(1, _own_threads() // workers))
-    config = WorkerConfig(plugins, device, threads, force)
+    config = _config(plugins, device, threads or (1 if address else None), workers, force, display)
     try:
         if dry_run:
             _show_plan(*_plan(cells, config, out, address, display), workers, display)
@@ -110,35 +102,42 @@ def sweep(
         with _engine(config, workers, address, gpus or 0.0) as engine:
             planned, timings = _plan(cells, config, out, address, display)
             start = time.monotonic()
-            with display.sweep(sum(not each.done for each in planned)) as lines:
-                failures = measure_all(planned, engine, timings, lines, replace)
+            failures = _measure(planned, timings, engine, replace, display)
     except KeyboardInterrupt:
         click.echo("srq: interrupted; finished records stay, and the same call continues from here", err=True)
         sys.exit(INTERRUPTED)
-    done = sum(each.done for each in planned)
-    counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"
-    display.say(f"{_count(planned)}: {counts}, {in_words(time.monotonic() - start)}")
-    for failure in failures:
-        display.say(f"failed: {failure.cell}: {failure.error}")
-        display.say(f"  alone: {failure.cell.command(plugins)}")
+    _say_result(planned, failures, plugins, time.monotonic() - start, display)
     if failures:
         sys.exit(SOME_FAILED)
+
+
+def _check_together(workers: int | None, address: str | None, gpus: float | None) -> None:
+    if gpus is not None and address is None:
+        raise click.UsageError("--gpus goes with --ray; on this machine every worker takes the whole device.")
+    if workers is not None and address is not None:
+        raise click.UsageError("--workers is for this machine; leave it out with --ray, which uses the whole cluster.")
 
 
 def _cells(
     file: Path | None, grid: dict[str, Any], plugin_files: tuple[Path, ...]
 ) -> tuple[list[Cell], tuple[Path, ...]]:
     """The cells of the file or of the options, and the plugin files as absolute paths."""
-    from ..protocol.run_spec import parse_options
-    from ..sweep.grid import GridFields, SweepFile, unfold
+    from ..sweep.grid import SweepFile, unfold
 
     plugins = tuple(path.absolute() for path in plugin_files)
-    if file is not None:
-        given = [key for key in GRID if grid[key] not in (None, ())]
-        if given:
-            raise click.UsageError(f"--{given[0]} stands in the file's place; say it in {file}, or leave the file out.")
-        sweep_file = SweepFile.load(file)
-        return unfold(sweep_file.grids()), (*sweep_file.plugins, *plugins)
+    if file is None:
+        return _cells_of_options(grid), plugins
+    given = [key for key in GRID if grid[key] not in (None, ())]
+    if given:
+        raise click.UsageError(f"--{given[0]} stands in the file's place; say it in {file}, or leave the file out.")
+    sweep_file = SweepFile.load(file)
+    return unfold(sweep_file.grids()), (*sweep_file.plugins, *plugins)
+
+
+def _cells_of_options(grid: dict[str, Any]) -> list[Cell]:
+    from ..protocol.run_spec import parse_options
+    from ..sweep.grid import GridFields, unfold
+
     for key in ("methods", "bits", "scales"):
         if not grid[key]:
             raise click.UsageError(f"Missing option '--{key}', or a FILE.toml.")
@@ -149,7 +148,7 @@ def _cells(
         suite = str(Path(suite).absolute())
     rest = {key: grid[key] for key in ("scope", "seed", "seeds")}
     fields = GridFields.parse({**words, **rest, "suite": suite, "options": parse_options(grid["options"])})
-    return unfold([fields.with_defaults(GridFields())]), plugins
+    return unfold([fields.with_defaults(GridFields())])
 
 
 def _words(text: str) -> list[str]:
@@ -164,10 +163,16 @@ def _number(word: str) -> int:
     return int(word)
 
 
-def _own_threads() -> int:
-    import torch
+def _config(
+    plugins: tuple[Path, ...], device: str, threads: int | None, workers: int, force: bool, display: Display
+) -> WorkerConfig:
+    """What every worker is told; without `threads` the workers share those of the machine."""
+    with display.preparing():
+        import torch
 
-    return torch.get_num_threads()
+        from ..sweep.worker import WorkerConfig
+
+        return WorkerConfig(plugins, device, threads or max(1, torch.get_num_threads() // workers), force)
 
 
 def _plan(
@@ -202,13 +207,20 @@ def _show_plan(planned: Sequence[Planned], timings: Timings, workers: int, displ
         known = seconds.get(each.record)
         rows.append((str(each.cell), "done" if each.done else in_words(known) if known is not None else "no estimate"))
     display.table(("cell", "time"), rows)
-    known_seconds = [value for value in seconds.values() if value is not None]
-    text = f"{_count(planned)}, {len(planned) - len(missing)} done, {len(missing)} to do"
-    if known_seconds:
-        text += f": about {in_words(sum(known_seconds) / workers)} with {workers} worker{'s' * (workers > 1)}"
-    if len(known_seconds) < len(missing):
-        text += f"; {len(missing) - len(known_seconds)} without an estimate: no earlier record of that work"
-    display.say(text)
+    display.say(_work_left(planned, list(seconds.values()), workers))
+
+
+def _work_left(planned: Sequence[Planned], seconds: Sequence[float | None], workers: int) -> str:
+    """In one line; `seconds` are those of the missing cells, None where there is no estimate."""
+    from ..sweep.estimate import in_words
+
+    known = [value for value in seconds if value is not None]
+    text = f"{_count(planned)}, {len(planned) - len(seconds)} done, {len(seconds)} to do"
+    if known:
+        text += f": about {in_words(sum(known) / workers)} with {workers} worker{'s' * (workers > 1)}"
+    if len(known) < len(seconds):
+        text += f"; {len(seconds) - len(known)} without an estimate: no earlier record of that work"
+    return text
 
 
 def _engine(config: WorkerConfig, workers: int, address: str | None, gpus: float) -> Engine:
@@ -222,6 +234,29 @@ def _engine(config: WorkerConfig, workers: int, address: str | None, gpus: float
 
     choose_device(config.device)
     return LocalEngine(config, workers)
+
+
+def _measure(
+    planned: Sequence[Planned], timings: Timings, engine: Engine, replace: bool, display: Display
+) -> list[Failure]:
+    from ..sweep.measure_all import measure_all
+
+    with display.sweep(sum(not each.done for each in planned)) as lines:
+        return measure_all(planned, engine, timings, lines, replace)
+
+
+def _say_result(
+    planned: Sequence[Planned], failures: Sequence[Failure], plugins: tuple[Path, ...], seconds: float, display: Display
+) -> None:
+    """How many cells were done, measured and failed; why each of these failed, and the command for it alone."""
+    from ..sweep.estimate import in_words
+
+    done = sum(each.done for each in planned)
+    counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"
+    display.say(f"{_count(planned)}: {counts}, {in_words(seconds)}")
+    for failure in failures:
+        display.say(f"failed: {failure.cell}: {failure.error}")
+        display.say(f"  alone: {failure.cell.command(plugins)}")
 
 
 def _count(planned: Sequence[Planned]) -> str:

@@ -11,9 +11,14 @@ from . import options as declared
 from .writable import check_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from ..protocol.bits import Bits
+    from ..protocol.run_spec import RunSpec
+    from ..protocol.suite import Tiles
+    from ..protocol.types import Scale
     from ..quantization.network import SRModel
+    from ..runs.session import Session
     from .display import Display
 
 BUILT_IN = Path(__file__).parents[1] / "states"
@@ -81,7 +86,6 @@ def upscale(
         raise click.UsageError("give one of --record, --method and --fp.")
     if record and (scale or model):
         raise click.UsageError("--record says network and scale; leave out --scale and --model.")
-
     files = _files(photos)
     wanted = _outputs(files, out, compare, force)
     check_writable(out)
@@ -90,24 +94,19 @@ def upscale(
 
     display = Display()
     with display.preparing():
-        network = _network(display, record, method, bits, scale or 2, fp, suite, model, plugin_files, device, tile)
+        from ..protocol.bits import Bits
+        from ..protocol.suite import Tiles
+        from ..protocol.types import parse_scale
+        from ..runs.session import Session
 
-    from ..evaluation.tiles import check_tiles
-    from ..protocol.suite import Tiles
-    from ..upscaling.picture import Picture
-    from ..upscaling.upscale import side_by_side
-    from ..upscaling.upscale import upscale as through
-
-    tiles = Tiles(size=tile, overlap=OVERLAP)
-    check_tiles(tiles, network)
-    with display.stage("Upscale") as progress:
-        for file, (path, beside) in zip(files, wanted, strict=True):
-            picture = Picture.read(file)
-            larger = through(picture, network, tiles, progress, file.name)
-            larger.write(path)
-            if compare:
-                side_by_side(picture, larger, network.scale).write(beside)
-            click.echo(path)
+        factor, width, tiles = parse_scale(scale or 2), Bits.parse(bits), Tiles(size=tile, overlap=OVERLAP)
+        session = Session.open(display, plugin_files, device)
+        if record:
+            network = _recorded(record, suite, session)
+        else:
+            spec = _spec(method, width, factor, suite, model)
+            network = _calibrated(spec, tiles, session) if method else _installed(spec, fp, suite, session)
+    _upscale(dict(zip(files, wanted, strict=True)), network, tiles, compare, display)
 
 
 def _files(photos: Sequence[Path]) -> list[Path]:
@@ -131,9 +130,7 @@ def _outputs(files: Sequence[Path], out: Path, compare: bool, force: bool) -> li
     found: list[tuple[Path, Path]] = []
     seen: dict[Path, Path] = {}
     for file in files:
-        suffix = ".png" if file.suffix.lower() in (".bmp", ".dib", ".ppm", ".pgm", ".pnm") else file.suffix
-        path = out / f"{file.stem}{suffix}"
-        pair = (path, path.with_name(f"{path.stem}-compare{suffix}"))
+        pair = _pair(file, out)
         for each in pair[: 1 + compare]:
             if each in seen:
                 raise SrqError(
@@ -146,49 +143,73 @@ def _outputs(files: Sequence[Path], out: Path, compare: bool, force: bool) -> li
     return found
 
 
-def _network(
-    display: Display,
-    record: Path | None,
-    method: str | None,
-    bits: str,
-    scale: int,
-    fp: bool,
-    suite: str,
-    model: str | None,
-    plugin_files: tuple[Path, ...],
-    device: str,
-    tile: int,
-) -> SRModel:
-    """The network that was chosen, on its device; raises SrqError."""
-    from ..evaluation.tiles import check_tiles
-    from ..protocol.bits import Bits
-    from ..protocol.run_spec import RunSpec
-    from ..protocol.suite import Suite, Tiles
-    from ..protocol.types import parse_scale
-    from ..quantization.state.save_load import load_state
-    from ..records.files import read_result
-    from ..runs.prepare import load_network, prepare
-    from ..runs.restore import load_or_calibrate, restore_recorded, suite_of
-    from ..runs.session import Session
-    from ..storage.files import read_whole
+def _pair(file: Path, out: Path) -> tuple[Path, Path]:
+    suffix = ".png" if file.suffix.lower() in (".bmp", ".dib", ".ppm", ".pgm", ".pnm") else file.suffix
+    path = out / f"{file.stem}{suffix}"
+    return path, path.with_name(f"{path.stem}-compare{suffix}")
 
-    factor, width = parse_scale(scale), Bits.parse(bits)
-    session = Session.open(display, plugin_files, device)
-    if record:
-        result = read_result(record)
-        known = suite_of(result.record)
-        return restore_recorded(result, Suite.load(suite if suite.endswith(".toml") else known), session).model
+
+def _recorded(record: Path, suite: str, session: Session) -> SRModel:
+    """The network of a record, from the state beside it."""
+    from ..protocol.suite import Suite
+    from ..records.files import read_result
+    from ..runs.restore import restore_recorded, suite_of
+
+    result = read_result(record)
+    known = suite_of(result.record)
+    return restore_recorded(result, Suite.load(suite if suite.endswith(".toml") else known), session).model
+
+
+def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str | None) -> RunSpec:
+    from ..protocol.run_spec import RunSpec
+    from ..protocol.suite import Suite
+
     protocol = Suite.load(suite)
     chosen = protocol.with_model(model or (protocol.model if method else "dat-light"))
-    spec = RunSpec(method=method or "percentile", bits=width, scale=factor, suite=chosen)
-    if method:
-        run = prepare(spec, session)
-        check_tiles(Tiles(size=tile, overlap=OVERLAP), run.teacher)  # before a calibration, which may take minutes
-        return load_or_calibrate(run, session, Path("leaderboards/results") / chosen.name).model
+    return RunSpec(method=method or "percentile", bits=bits, scale=scale, suite=chosen)
+
+
+def _calibrated(spec: RunSpec, tiles: Tiles, session: Session) -> SRModel:
+    """The network by a method, calibrated now if it was not yet."""
+    from ..evaluation.tiles import check_tiles
+    from ..runs.prepare import prepare
+    from ..runs.restore import load_or_calibrate
+
+    run = prepare(spec, session)
+    check_tiles(tiles, run.teacher)  # before a calibration, which may take minutes
+    return load_or_calibrate(run, session, Path("leaderboards/results") / spec.suite.name).model
+
+
+def _installed(spec: RunSpec, fp: bool, suite: str, session: Session) -> SRModel:
+    """The full-precision network, or the quantized one that is installed with srq."""
+    from ..quantization.state.save_load import load_state
+    from ..runs.prepare import load_network
+    from ..storage.files import read_whole
+
     teacher, _, _ = load_network(spec, session)
     if fp:
         return teacher.to(session.device)
-    if (suite, chosen.model, str(width)) != ("sample", "dat-light", "w4a4"):
+    if (suite, spec.suite.model, str(spec.bits)) != ("sample", "dat-light", "w4a4"):
         raise click.UsageError("only DAT-light at 4 bits is built in; name a --method, or give --fp.")
-    state = read_whole(BUILT_IN / f"dat_light_x{factor}_percentile_w4a4.safetensors", 2**26)
+    state = read_whole(BUILT_IN / f"dat_light_x{spec.scale}_percentile_w4a4.safetensors", 2**26)
     return load_state(state, teacher).model.to(session.device)
+
+
+def _upscale(
+    wanted: Mapping[Path, tuple[Path, Path]], network: SRModel, tiles: Tiles, compare: bool, display: Display
+) -> None:
+    """Write the result of each file, and with `compare` its side-by-side; raises SrqError."""
+    from ..evaluation.tiles import check_tiles
+    from ..upscaling.picture import Picture
+    from ..upscaling.upscale import side_by_side
+    from ..upscaling.upscale import upscale as through
+
+    check_tiles(tiles, network)
+    with display.stage("Upscale") as progress:
+        for file, (path, beside) in wanted.items():
+            picture = Picture.read(file)
+            larger = through(picture, network, tiles, progress, file.name)
+            larger.write(path)
+            if compare:
+                side_by_side(picture, larger, network.scale).write(beside)
+            click.echo(path)

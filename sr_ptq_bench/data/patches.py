@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -67,6 +68,26 @@ class Batches:
         index, top, left, turns, mirrored = draw
         patch = np.rot90(self.images[index][top : top + size, left : left + size], turns)
         return patch[:, ::-1] if mirrored else patch
+
+
+@dataclass(frozen=True)
+class CountedBatches(Batches):
+    """The same batches, which count the patches that are drawn."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def fixed(self, batch: int = 4) -> Iterator[Tensor]:
+        """As `Batches`."""
+        return self._counted(super().fixed(batch))
+
+    def random(self, batch: int, size: int, skip: int = 0) -> Iterator[Tensor]:
+        """As `Batches`; what is skipped does not count."""
+        return self._counted(super().random(batch, size, skip))
+
+    def _counted(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+        for batch in batches:
+            self.counts["patches"] += len(batch)
+            yield batch
 
 
 def to_tensor(images: np.ndarray) -> Tensor:

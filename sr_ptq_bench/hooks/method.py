@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ..errors import SrqError
 from .checks import (
@@ -20,10 +22,12 @@ from .checks import (
     shapes,
 )  # fmt: skip
 from .guard import guarded
-from .options import option_values
+from .options import recorded_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from torch import Tensor
 
     from ..data.patches import Batches
     from ..progress import Progress
@@ -80,8 +84,8 @@ class Method:
 
     @property
     def option_values(self) -> Mapping[str, Mapping[str, Any]]:
-        """The values of all options, by plugin."""
-        return {name: option_values(self.options[name]) for name in self.components}
+        """The values of options for a record, by plugin."""
+        return {name: recorded_values(self.options[name]) for name in self.components}
 
     def _with_hook(self, hook: str) -> Iterator[str]:
         known = self.plugins.plugins
@@ -120,11 +124,17 @@ class Method:
             with blame_plugin(plugin):
                 check_student(student, before)
 
-    def init_bounds(self, site: Site, distribution: Distribution, bits: int) -> Bounds:
-        """First bounds of a site; raises SrqError that names the plugin if they are unusable."""
+    def init_bounds(
+        self, site: Site, distribution: Distribution, bits: int, output_cost: Callable[[], Tensor] | None = None
+    ) -> Bounds:
+        """First bounds of a site; raises SrqError that names the plugin if they are unusable.
+
+        `output_cost` makes the costs of errors at the output if the plugin asks for them; by default all cost the same.
+        """
         bounds: Bounds = self._call(
-            self.initializer, "srq_init_bounds", site=site, distribution=distribution, bits=bits
-        )
+            self.initializer, "srq_init_bounds", site=site, distribution=distribution, bits=bits,
+            output_cost=output_cost or partial(torch.ones_like, distribution.counts),
+        )  # fmt: skip
         if bounds is None:
             expected = "expected Bounds(lower, upper) for every site; is a `return` missing?"
             raise SrqError(f"plugin '{self.initializer}', site {site.name}: srq_init_bounds returns None; {expected}")
@@ -132,9 +142,11 @@ class Method:
             check_bounds(bounds, distribution)
         return bounds
 
-    def initialize(self, quantizer: Quantizer, distribution: Distribution) -> None:
+    def initialize(
+        self, quantizer: Quantizer, distribution: Distribution, output_cost: Callable[[], Tensor] | None = None
+    ) -> None:
         """Set the bounds of a quantizer, and what else it has, from the distribution of its site."""
-        quantizer.set_bounds(self.init_bounds(quantizer.site, distribution, quantizer.bits))
+        quantizer.set_bounds(self.init_bounds(quantizer.site, distribution, quantizer.bits, output_cost))
         plugin, site = quantizer.maker.plugin if quantizer.maker else self.initializer, quantizer.site.name
         with guarded(f"plugin '{plugin}' fails in fit, site {site}"):
             quantizer.fit(distribution)

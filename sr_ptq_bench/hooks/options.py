@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,6 +23,9 @@ class PluginOptions(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    later: ClassVar[tuple[str, ...]] = ()
+    """Options that came after the first records: at their default they stand in no record, so it keeps its name."""
 
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, OptionValue]]:
@@ -56,3 +59,9 @@ class PluginOptions(BaseModel):
 def option_values(options: PluginOptions | None) -> dict[str, Any]:
     """The values of options by key; none of a plugin without options."""
     return {name: getattr(options, name) for name in type(options).model_fields} if options else {}
+
+
+def recorded_values(options: PluginOptions | None) -> dict[str, Any]:
+    """The values that stand in a record: without later options at their default."""
+    later = {name: type(options).model_fields[name].default for name in options.later} if options else {}
+    return {name: of for name, of in option_values(options).items() if name not in later or of != later[name]}

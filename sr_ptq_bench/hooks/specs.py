@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
+    from torch import Tensor
 
     from ..data.patches import Batches
     from ..progress import Progress
@@ -78,10 +79,14 @@ def srq_transform_model(student: Student, batches: Batches, options: Any) -> obj
 
 
 @hookspec(firstresult=True)
-def srq_init_bounds(site: Site, distribution: Distribution, bits: int, options: Any) -> Bounds | None:
+def srq_init_bounds(
+    site: Site, distribution: Distribution, bits: int, output_cost: Callable[[], Tensor], options: Any
+) -> Bounds | None:
     """Choose the first bounds of one site from its full-precision distribution.
 
-    Called once per site. The host checks that the bounds are finite, ordered and fit the site.
+    Called once per site. `output_cost()` is what a unit of squared error costs at the network's output, for each of the
+    distribution's values: (B,) float64. The first call makes it for all sites, in one backward pass over the
+    calibration patches. The host checks that the bounds are finite, ordered and fit the site.
     """
 
 

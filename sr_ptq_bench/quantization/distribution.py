@@ -6,7 +6,7 @@ milliseconds, for ten patches as for ten thousand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,10 @@ class Distribution:
     def channels(self) -> list[Distribution]:
         """The distribution of each channel; none of an activation and of a tensor of more than 2^16 elements."""
         return [] if self.channel_elements is None else [Distribution.of_tensor(v) for v in self.channel_elements]
+
+    def weighted(self, weights: Tensor) -> Distribution:
+        """The same values with their counts times `weights` (B,): errors and quantiles are weighted ones then."""
+        return replace(self, bin_counts=self.counts * weights, channel_elements=None)
 
     @property
     def is_histogram(self) -> bool:
@@ -163,12 +167,30 @@ def histogram(v: Tensor, low: Tensor, high: Tensor, bins: int = BINS) -> Tensor:
 def add_to_histogram(counts: Tensor, v: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Add the elements of `v` to `counts` (bins,), a histogram of equal bins over [low, high], in place."""
     bins = counts.numel()
-    # The last number below `bins`, so that v = high falls into the last bin in float32 as well.
-    # A constant tensor has no width; all of it falls into the first bin.
-    scale = bins * (1 - 2**-20) / (high - low).clamp_min(torch.finfo(v.dtype).tiny * 2**24)
+    scale = _scale(low, high, bins, v.dtype)
     for block in v.detach().reshape(-1).split(_BLOCK):
         index = torch.empty(block.shape, dtype=torch.int32, device=v.device)
         for x, i in zip(block.split(_PIECE), index.split(_PIECE), strict=True):
             i.copy_((x - low).mul_(scale).clamp_(0, bins - 1))
         counts += torch.bincount(index, minlength=bins)
     return counts
+
+
+def bin_of(v: Tensor, distribution: Distribution) -> Tensor:
+    """Where the elements of `v` (N,) are among the values of their distribution: (N,) int32."""
+    bins = distribution.bin_counts.numel()
+    if distribution.elements is not None:
+        elements = distribution.elements.to(v.device)
+        return torch.searchsorted(elements, v.contiguous(), out_int32=True).clamp_(0, bins - 1)
+    low, high = (
+        torch.tensor(end, dtype=v.dtype, device=v.device) for end in (distribution.minimum, distribution.maximum)
+    )
+    return (v - low).mul_(_scale(low, high, bins, v.dtype)).clamp_(0, bins - 1).int()
+
+
+def _scale(low: Tensor, high: Tensor, bins: int, dtype: torch.dtype) -> Tensor:
+    """Bins per unit: the last number below `bins`, so that v = high falls into the last bin in float32 as well.
+
+    A constant tensor has no width; all of it falls into the first bin.
+    """
+    return bins * (1 - 2**-20) / (high - low).clamp_min(torch.finfo(dtype).tiny * 2**24)

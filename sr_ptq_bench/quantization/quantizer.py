@@ -82,6 +82,9 @@ class Quantizer(nn.Module):
     nothing else reads, if no gradient is needed: memory traffic limits the scoring of a large image.
     """
 
+    levels_bounded = True
+    """False announces more than 2^bits levels: they are not refused then, and tables mark the row."""
+
     def __init__(self, site: Site, bits: int) -> None:
         super().__init__()
         self.site = site
@@ -123,6 +126,13 @@ class Quantizer(nn.Module):
             shape: Sequence[int] = channel_shape(v, self.site, lower.numel())
             lower, upper = lower.view(shape), upper.view(shape)
         return fake_quantize(v, lower, upper, self.bits, self.inplace)
+
+    def levels_of(self, v_q: Tensor) -> Tensor:
+        """The tensor whose distinct values are the levels of a result `v_q`: itself, or its transform.
+
+        A quantizer that rounds in another space, such as that of a Hadamard transform, returns `v_q` in that space.
+        """
+        return v_q
 
     def hold(self, v: Tensor) -> None:
         """Quantize `v` now, and return this result for the same tensor until `release`."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from ..errors import SrqError
 from .randomness import generator_states, restore_generators
 from .state.network_tensors import same_bits
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch.optim import Optimizer
@@ -35,6 +38,31 @@ class Checkpoint(Protocol):
 
     def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
         """Keep the tensors that `make` returns. Call it after every step: it calls `make` every few seconds."""
+
+
+STEPS, PATCHES = "steps", "patches"
+
+
+@contextmanager
+def counted_steps(counts: Counter[str]) -> Iterator[None]:
+    """Count the steps of optimizers of torch; one that another optimizer calls is part of that one's step."""
+    inside = 0
+
+    def begin(*_: object) -> None:
+        nonlocal inside
+        inside += 1
+
+    def end(*_: object) -> None:
+        nonlocal inside
+        inside -= 1
+        counts[STEPS] += not inside
+
+    hooks = register_optimizer_step_pre_hook(begin), register_optimizer_step_post_hook(end)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class Training:

@@ -32,6 +32,16 @@ class Complexity(BaseModel):
         return theoretical_ratio(self.parameters)
 
     @property
+    def bytes(self) -> float:
+        """Bytes of the parameters at their bits; bounds are left out."""
+        return sum(width * count for width, count in self.parameters.items()) / 8
+
+    @property
+    def bit_operations(self) -> float:
+        """Bit-operations per LR pixel: a MAC of b bits counts b^2."""
+        return sum(width**2 * count for width, count in self.macs.items()) / self.lr_pixels
+
+    @property
     def speedup(self) -> float:
         """How many times faster the network would be if a MAC of b bits took b/32 of the time of one of 32 bits."""
         return theoretical_ratio(self.macs)

@@ -35,6 +35,37 @@ class Scope(RecordPart):
     parameters: NonNegativeInt
 
 
+class MostLevels(RecordPart):
+    """The site with the most distinct levels for its bits, of a method that has more than 2^bits and says so."""
+
+    site: Text
+    bits: Annotated[int, Field(ge=1, le=32)]
+    levels: PositiveInt
+
+
+class Learned(RecordPart):
+    """What a method did to the network, by what happened: tensors that differ, and steps of optimizers."""
+
+    weights: Literal["kept", "closed form", "trained"]
+    """Whether tensors of the network differ from the teacher's, and whether they changed while an optimizer ran."""
+    steps: NonNegativeInt
+    patches: NonNegativeInt | None = None
+    """LR patches that the method drew, each time counted; None if that is not known."""
+
+    @property
+    def kind(self) -> str:
+        """The class of a method."""
+        if self.weights == "trained":
+            return "weights trained"
+        of_weights = ["weights in closed form"] if self.weights == "closed form" else []
+        of_bounds = ["bounds trained"] if self.steps else []
+        return ", ".join([*of_weights, *of_bounds]) or "bounds"
+
+
+ALWAYS_BOUNDS = {"minmax", "percentile", "dobi", "dbdc", "dqc", "pac"}
+"""Built-in parts of methods that change bounds alone; their first records do not say so."""
+
+
 class Environment(RecordPart):
     """The software and the machine of the run."""
 
@@ -54,7 +85,14 @@ class Stamp(RecordPart):
     created: Annotated[AwareDatetime, AfterValidator(utc)]
 
 
-ABSENT: tuple[tuple[str, Any], ...] = (("site_bits", {}), ("calibrated_on", {}), ("code", {}), ("stamp", None))
+ABSENT: tuple[tuple[str, Any], ...] = (
+    ("site_bits", {}),
+    ("most_levels", None),
+    ("learned", None),
+    ("calibrated_on", {}),
+    ("code", {}),
+    ("stamp", None),
+)
 """Entries that a file lacks if there is nothing to say."""
 
 
@@ -66,6 +104,10 @@ class Record(RecordPart):
     scope: Scope
     site_bits: dict[Text, Annotated[int, Field(ge=1, le=32)]] = Field(default_factory=dict)
     """The bits of the sites that differ from `spec.bits`; absent if there are none."""
+    most_levels: MostLevels | None = None
+    """Where levels are not bounded by the bits; absent if every site has 2^bits at most on the test images."""
+    learned: Learned | None = None
+    """Absent in the first records."""
     complexity: Complexity
     """Counted on the network of the run."""
     scores: Scores
@@ -115,6 +157,14 @@ class Record(RecordPart):
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, content: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in content(self).items() if (key, value) not in ABSENT}
+
+    @property
+    def known_learned(self) -> Learned | None:
+        """What the method did; of built-in methods that change bounds alone also for records that do not say it."""
+        if self.learned or not ALWAYS_BOUNDS.issuperset(self.spec.parts):
+            return self.learned
+        losses = self.figures.get("losses")
+        return Learned(weights="kept", steps=len(losses) if isinstance(losses, tuple) else 0)
 
     @property
     def current_code(self) -> dict[str, str]:

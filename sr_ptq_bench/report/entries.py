@@ -192,7 +192,9 @@ def published_entries(published: Iterable[Published]) -> Iterator[Entry]:
 
 
 def family(record: Record) -> str:
-    """Whether a method trains, which its losses show."""
+    """The class of a method; of an older record only whether it trains, which its losses show."""
+    if record.known_learned:
+        return record.known_learned.kind
     return "with training" if "losses" in record.figures else "without training"
 
 
@@ -220,7 +222,7 @@ def weight_bytes(record: Record) -> float:
 
 
 def _bytes(record: Record, at: int | None = None) -> float:
-    return sum((at or width) * count for width, count in record.complexity.parameters.items()) / 8
+    return record.complexity.bytes if at is None else sum(record.complexity.parameters.values()) * at / 8
 
 
 def _mean(values: Iterable[float]) -> float:

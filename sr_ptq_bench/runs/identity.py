@@ -47,6 +47,11 @@ def distributions(run: PreparedRun, student: Student) -> Key:
     }
 
 
+def output_costs(run: PreparedRun, student: Student) -> Key:
+    """What errors at the sites cost at the output of the FP network, for the values of their distributions."""
+    return distributions(run, student) | {"what": "output costs"}
+
+
 def teacher_outputs(run: PreparedRun) -> Key:
     """Outputs of the FP network on training patches; the key has the machine, which may change the last digits."""
     return {

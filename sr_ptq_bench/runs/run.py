@@ -5,24 +5,29 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from ..cache.resume import Calibrated
+from ..data.patches import CountedBatches
 from ..errors import SrqError, prefix_error
+from ..evaluation.levels import counted_levels
 from ..evaluation.score import interpolations, network_upscaler, score_datasets
 from ..progress import TimedStages
+from ..quantization.costs import LazyCosts, output_costs
 from ..quantization.observe import observe
 from ..quantization.quantize import quantize
 from ..quantization.randomness import seed_generators
-from ..quantization.state.network_tensors import changed_tensors
-from ..quantization.state.save_load import load_state, save_state, state_sha256
+from ..quantization.state.network_tensors import changed_tensors, network_tensors, tensors_sha256
+from ..quantization.state.save_load import KINDS, load_state, save_state, state_sha256
 from ..quantization.student import cached_quantized_weights, quantizers_off
+from ..quantization.training import PATCHES, STEPS, counted_steps
 from ..records.complaint import complaint
 from ..records.fields import SCHEMA_VERSION
 from ..records.files import RunResult
-from ..records.record import Record
+from ..records.record import Learned, Record
 from ..records.scores import References
 from . import identity
 from .count import count
@@ -30,11 +35,18 @@ from .environment import describe, peak_memory
 from .scope import describe_scope
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+
     from ..cache.resume import ResumeState, ScoreLog
     from ..cache.shared import Cache
+    from ..data.patches import Batches
     from ..progress import Progress
+    from ..quantization.costs import OutputCosts
     from ..quantization.distribution import Distribution
     from ..quantization.student import Student
+    from ..records.record import MostLevels
     from ..records.scores import Scores
     from .prepare import PreparedRun
     from .session import Session
@@ -57,13 +69,15 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
         calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
     student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
-        scores = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
+        scores, most_levels = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
     seconds_before = calibrated.seconds if earlier else resume.checkpoint.seconds_before
     record = _record(
         schema_version=SCHEMA_VERSION,
         spec=run.resolved,
         scope=describe_scope(student),
         site_bits=_site_bits(run, student),
+        most_levels=most_levels,
+        learned=calibrated.learned,
         complexity=count(student),
         scores=scores,
         not_scored=run.not_scored,
@@ -100,34 +114,52 @@ def calibrate_student(
 ) -> Calibrated:
     """Quantize the network and let the method choose bounds and train; the state is kept for a killed run."""
     seed_generators(run.spec.seed)
-    student = build_student(run, stage)
-    seen = observe_distributions(run, student, cache, stage, fresh)
-    with stage("bounds") as progress:
-        for done, (name, quantizer) in enumerate(student.quantizers.items()):
-            progress(done, len(student.quantizers))
-            run.method.initialize(quantizer, seen[name])
-    teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
-    seed_generators(run.spec.seed)
-    with stage("calibrate") as progress:
-        log = run.method.calibrate(student, teacher, run.batches, progress, resume.checkpoint)
+    counts = resume.checkpoint.counts
+    patches = run.batches
+    batches = CountedBatches(patches.patches, patches.images, patches.seed, patches.device, counts)
+    with counted_steps(counts):
+        student = build_student(run, stage, batches)
+        steps = [0, counts[STEPS]]
+        tensors = [tensors_sha256(run.teacher.network.state_dict()), tensors_sha256(dict(network_tensors(student)))]
+        seen = observe_distributions(run, student, cache, stage, fresh)
+        costs = LazyCosts(seen, partial(observe_costs, run, student, seen, cache, fresh))
+        with stage("bounds") as progress:
+            for done, (name, quantizer) in enumerate(student.quantizers.items()):
+                progress(done, len(student.quantizers))
+                run.method.initialize(quantizer, seen[name], partial(costs.of, name))
+        teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
+        seed_generators(run.spec.seed)
+        with stage("calibrate") as progress:
+            log = run.method.calibrate(student, teacher, batches, progress, resume.checkpoint)
+    steps.append(counts[STEPS])
+    tensors.append(tensors_sha256(dict(network_tensors(student))))
     seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
     with prefix_error(f"method '{run.spec.method}'"):
-        calibrated = Calibrated(save_state(student, run.teacher), log, seconds)
+        state = save_state(student, run.teacher)
+    calibrated = Calibrated(state, log, seconds, what_was_learned(tensors, steps, counts[PATCHES]))
     resume.keep(calibrated)
     return calibrated
 
 
-def build_student(run: PreparedRun, stage: TimedStages) -> Student:
+def what_was_learned(tensors: Sequence[str], steps: Sequence[int], patches: int) -> Learned:
+    """The class of a method, from the hashes of the network's tensors and the steps so far, stage by stage."""
+    changed = [one != other for one, other in pairwise(tensors)]
+    trained = any(each and now > before for each, (before, now) in zip(changed, pairwise(steps), strict=True))
+    weights: Any = "trained" if trained else "closed form" if tensors[-1] != tensors[0] else "kept"
+    return Learned(weights=weights, steps=steps[-1], patches=patches)
+
+
+def build_student(run: PreparedRun, stage: TimedStages, batches: Batches) -> Student:
     """The quantized copy of the network, with the weights that the method changed, without bounds."""
     bits, method = run.spec.bits, run.method
     chosen: dict[str, int] = {}
     if method.chooses_bits:
         with stage("choose bits"):
-            chosen = method.choose_bits(quantize(run.teacher, bits), run.batches, bits)
+            chosen = method.choose_bits(quantize(run.teacher, bits), batches, bits)
     student = quantize(run.teacher, bits, method.make_quantizer, chosen)
     if method.transforms:
         with stage("transform"), quantizers_off(student):
-            method.transform(student, run.batches)
+            method.transform(student, batches)
     return student
 
 
@@ -145,11 +177,41 @@ def observe_distributions(
         return cache.distributions(identity.distributions(run, student), compute, fresh)
 
 
-def score_student(run: PreparedRun, student: Student, progress: Progress, log: ScoreLog | None = None) -> Scores:
-    """The scores of a student on the test sets of the run; those in the log are not measured again."""
+def observe_costs(
+    run: PreparedRun, student: Student, seen: Mapping[str, Distribution], cache: Cache, fresh: bool
+) -> OutputCosts:
+    """What errors at the sites cost at the output; shared as distributions are."""
+    compute = partial(output_costs, student, run.batches.fixed, seen)
+    if changed_tensors(student, run.teacher):
+        return compute()
+    return cache.output_costs(identity.output_costs(run, student), compute, fresh)
+
+
+def score_student(
+    run: PreparedRun, student: Student, progress: Progress, log: ScoreLog | None = None
+) -> tuple[Scores, MostLevels | None]:
+    """The scores of a student on the test sets of the run, and the most levels if they are not bounded by the bits.
+
+    Scores in the log are not measured again, unless levels are counted that a kind of quantizer does not bound.
+    Raises SrqError for a site with more levels than its bits allow, unless its quantizer announces them.
+    """
     upscaler = network_upscaler(student.model, run.tiles, run.spec.seed)
-    with cached_quantized_weights(student), prefix_error(f"method '{run.spec.method}'"):
-        return score_datasets(upscaler, run.tests, run.spec.scale, run.plugins, progress, log)
+    if not all(type(quantizer) in KINDS.values() for quantizer in student.quantizers.values()):
+        log = None
+    with (
+        cached_quantized_weights(student),
+        prefix_error(f"method '{run.spec.method}'"),
+        counted_levels(student) as levels,
+    ):
+        levels.check()  # of the weights
+
+        def counted(lr: np.ndarray) -> np.ndarray:
+            sr = upscaler(lr)
+            levels.check()
+            return sr
+
+        scores = score_datasets(counted, run.tests, run.spec.scale, run.plugins, progress, log)
+        return scores, levels.most()
 
 
 def _site_bits(run: PreparedRun, student: Student) -> dict[str, int]:

@@ -25,12 +25,17 @@ if TYPE_CHECKING:
 def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Comparison]:
     """Score the student of a result again, and compare the scores with those of the record; raises SrqError.
 
-    A state with other bits at a site than the record says is refused.
+    A state with other bits at a site than the record says is refused, and so is one with more levels than its bits
+    allow, unless record and quantizer say so.
     """
     student = restore_student(run, result)
     check_bits(result.record, student)
     with session.reporter.stage("evaluate") as progress:
-        return compare(result.record.scores, score_student(run, student, progress))
+        scores, most_levels = score_student(run, student, progress)
+    if most_levels and not result.record.most_levels:
+        counted = f"{most_levels.levels} levels at {most_levels.bits} bits"
+        raise SrqError(f"site {most_levels.site} has {counted}; the record does not say that levels are not bounded")
+    return compare(result.record.scores, scores)
 
 
 def check_bits(record: Record, student: Student) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 REFERENCES = {"fp": "FP", "bicubic": "bicubic (MATLAB)", "bilinear": "bilinear"}
 """The rows above those of methods."""
 
+NOT_BOUNDED = "levels not bounded"
+"""Marks a row with more than 2^bits levels at a site, which is no result of these bits."""
+
 Option = tuple[str, str]
 """A plugin and the name of one of its options."""
 
@@ -39,7 +42,7 @@ def labels(ordered: Sequence[Record]) -> dict[str, str]:
         telling = _differing_options([_options(record) for record in namesakes])
         for record in namesakes:
             options = _format_options(record, telling)
-            said[record.key] = [options] if options else []
+            said[record.key] = [*([options] if options else []), *([NOT_BOUNDED] if record.most_levels else [])]
             rows.setdefault((method, str(record.spec.bits), record.scope.short, options), []).append(record)
     for alike in rows.values():
         for record in alike:
@@ -112,6 +115,7 @@ def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]
     yield from scopes(ordered)
     yield from _theory(ordered)
     yield from protocol(ordered)
+    yield from _classes(ordered, labels)
     yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
 
 
@@ -144,6 +148,33 @@ def protocol(ordered: Sequence[Record]) -> Iterator[str]:
         yield f"{dataset}: {count} image{'s' * (count > 1)}, sha256 `{hashes.test[dataset][:12]}`."
 
 
+def _classes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]:
+    """What the column of classes says, and what each training took."""
+    if not any(record.learned for record in ordered):
+        return
+    yield (
+        "Class: whether a method changes bounds alone or weights, biases and norms too, and whether optimizers made "
+        "steps; counted while it ran."
+    )
+    for label in sorted(set(labels.values())):
+        of = [record for record in ordered if labels[record.key] == label]
+        known = [record.known_learned for record in of if record.known_learned]
+        if any(learned.steps for learned in known):
+            minutes = [record.timings["calibrate"] / 60 for record in of if "calibrate" in record.timings]
+            counts = [
+                f"{_range([learned.steps for learned in known])} steps",
+                f"{_range([learned.patches for learned in known if learned.patches])} LR patches",
+                f"{_range([round(each, 1) for each in minutes])} minutes",
+            ]
+            yield f"{label} trains: {', '.join(count for count in counts if not count.startswith(NONE))}."
+
+
+def _range(numbers: Sequence[float]) -> str:
+    """`3`, or `3 to 7` for several; a dash for none."""
+    low, high = (f"{of(numbers):,}" if numbers else NONE for of in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
 def _theory(ordered: Sequence[Record]) -> Iterator[str]:
     """What the theoretical columns are, and how many numbers they count."""
     closed = "closed forms of the bits, not measurements"
@@ -160,9 +191,11 @@ def _variant_note(record: Record, label: str) -> str:
     parts = "+".join(record.spec.parts)
     options = _format_options(record, [option for option in _options(record) if option[0]])
     checkpoint = record.figures.get("checkpoint")
+    most = record.most_levels
     said = [
         f"is {parts}" if parts != record.spec.method else "",
         f"options {options}" if options else "",
         f"checkpoint kept: {checkpoint}" if checkpoint is not None else "",
+        f"site {most.site} has {most.levels} levels on the test images at {most.bits} bits" if most else "",
     ]
     return f"{label}: {'; '.join(filter(None, said))}." if any(said) else ""

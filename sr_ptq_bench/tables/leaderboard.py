@@ -78,15 +78,17 @@ def _scores(first: Record, rows: Sequence[Row]) -> Sheet:
     def measured(row: Row, dataset: str) -> Cell:
         return cells.scores(row, dataset, lambda metric, of: of.shown(metric) == best[row.bits, dataset, metric])
 
+    kinds = [Column("Class")] if any(row.kind for row in rows) else []
     lines: list[list[Cell]] = []
     for name, references in first.references:
-        what = ["32/32", NONE, "1.00", "1.00"] if name == "fp" else [NONE] * 4
-        lines.append([REFERENCES[name], *what, *(cells.numbers(of.mean) for of in references.values())])
+        bits, *theory = ["32/32", "1.00", "1.00"] if name == "fp" else [NONE] * 3
+        start = [REFERENCES[name], bits, NONE, *(NONE for _ in kinds), *theory]
+        lines.append([*start, *(cells.numbers(of.mean) for of in references.values())])
     for row in rows:
-        theory = [cells.ratio(row.compression), cells.ratio(row.speedup)]
-        lines.append([*cells.start(row), *theory, *(measured(row, dataset) for dataset in first.scores)])
+        what = [*cells.start(row), *(row.kind for _ in kinds), cells.ratio(row.compression), cells.ratio(row.speedup)]
+        lines.append([*what, *(measured(row, dataset) for dataset in first.scores)])
     theoretical = [Column(f"{what} (theoretical)", "right") for what in ("Compression", "Speedup")]
-    return Sheet([*cells.HEAD, *theoretical, *_columns("{} PSNR / SSIM", first.scores)], lines)
+    return Sheet([*cells.HEAD, *kinds, *theoretical, *_columns("{} PSNR / SSIM", first.scores)], lines)
 
 
 def _all_scores(rows: Iterable[Row]) -> Iterator[tuple[Row, str, str, Score]]:
@@ -146,6 +148,7 @@ def _lines(compared: Iterable[Comparison]) -> Iterator[dict[str, Any]]:
                 "activation_bits": row.bits.activation,
                 "scope": row.scope,
                 "seeds": " ".join(map(str, row.seeds)),
+                **({"class": row.kind} if row.kind else {}),
                 "theoretical_compression": row.compression,
                 "theoretical_speedup": row.speedup,
                 "test_set": dataset,

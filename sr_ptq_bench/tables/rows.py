@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .bootstrap import interval
+from .formats import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,6 +55,8 @@ class Difference:
 class Row:
     """A method at one bit-width and scope; `is_mixed` says that some sites have other bits.
 
+    `kind` is the class of the method: what it changed, and whether it trained; empty if no record of a table says it.
+    `bytes` are those of the parameters; bit-operations are per LR pixel.
     `scores` and `psnr`, the latter per image and as the mean over the seeds, are by test set.
     """
 
@@ -68,6 +71,9 @@ class Row:
     is_mixed: bool
     scores: Mapping[str, Mapping[str, Score]]
     psnr: Mapping[str, np.ndarray]
+    kind: str = ""
+    bytes: float = math.nan
+    bit_operations: float = math.nan
 
     @property
     def comparison_key(self) -> tuple[Bits, str, frozenset[str]]:
@@ -93,10 +99,14 @@ def rows_of(records: Iterable[Record], labels: Mapping[str, str]) -> list[Row]:
 
     `labels` are the names of the records, by their keys.
     """
+    known = list(records)
     groups: dict[tuple[Bits, str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda record: record.spec.seed):
+    for record in sorted(known, key=lambda record: record.spec.seed):
         groups.setdefault((_one(record.spec.bits), labels[record.key], record.scope.short), []).append(record)
-    return sorted((_row(label, bits, of) for (bits, label, _), of in groups.items()), key=_place)
+    rows = (_row(label, bits, of) for (bits, label, _), of in groups.items())
+    if not any(record.learned for record in known):
+        rows = (replace(row, kind="") for row in rows)
+    return sorted(rows, key=_place)
 
 
 @lru_cache
@@ -144,6 +154,9 @@ def _row(label: str, bits: Bits, seeds: Sequence[Record]) -> Row:
         is_mixed=any(record.site_bits for record in seeds),
         scores={name: _scores([record.scores[name] for record in seeds]) for name in first.scores},
         psnr={name: _psnr([record.scores[name] for record in seeds]) for name in first.scores},
+        kind=first.known_learned.kind if first.known_learned else NONE,
+        bytes=first.complexity.bytes,
+        bit_operations=first.complexity.bit_operations,
     )
 
 

@@ -5,7 +5,7 @@
     class TestMine(MethodConformance):
         plugin = "mine"
 
-May import: backbones, basicsr_compat, data, errors, hooks, protocol, quantization.
+May import: backbones, basicsr_compat, data, errors, evaluation, hooks, protocol, quantization.
 """
 
 from .conformance import MethodConformance

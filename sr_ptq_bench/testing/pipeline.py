@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from ..data.patches import Batches
 from ..protocol.bits import Bits
+from ..quantization.costs import LazyCosts, output_costs
 from ..quantization.observe import observe
 from ..quantization.quantize import quantize
 from ..quantization.randomness import seed_generators
@@ -87,8 +89,10 @@ def initialized(method: Method, teacher: SRModel, batches: Batches, bits: int) -
     if method.transforms:
         with quantizers_off(student):
             method.transform(student, batches)
-    for name, distribution in observe(student, batches.fixed).items():
-        method.initialize(student.quantizers[name], distribution)
+    seen = observe(student, batches.fixed)
+    costs = LazyCosts(seen, lambda: output_costs(student, batches.fixed, seen))
+    for name, distribution in seen.items():
+        method.initialize(student.quantizers[name], distribution, partial(costs.of, name))
     return student
 
 

@@ -35,19 +35,24 @@ def dat_light(scale: int) -> SRModel:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("scale", SCALES)
-def test_the_published_scores_come_back_to_the_printed_digit(scale: int, benchmark_data: Path) -> None:
-    published = {
-        score.dataset: score.psnr
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        pytest.param(name, scale, marks=() if (name, scale) == ("Set5", 4) else pytest.mark.complete)
+        for name in ("Set5", "Set14")
+        for scale in SCALES
+    ],
+)
+def test_the_published_score_comes_back_to_the_printed_digit(name: str, scale: int, benchmark_data: Path) -> None:
+    (published,) = (
+        score.psnr
         for score in read_published(COMMITTED)
-        if (score.model, score.scale) == (DAT_LIGHT, scale)
-    }
-    for name in ("Set5", "Set14"):
-        folder = benchmark_data / name
-        source = DataSource(hr=folder / "HR", lr=str(folder / f"LR_bicubic/X{scale}"))
-        tests = {name: load_dataset(name, source, scale, {})}
-        scores = score_datasets(network_upscaler(dat_light(scale), None, 0), tests, scale, Plugins([]), no_progress)
-        assert round(scores[name].mean["psnr"], 2) == published[name]
+        if (score.model, score.scale, score.dataset) == (DAT_LIGHT, scale, name)
+    )
+    source = DataSource(hr=benchmark_data / name / "HR", lr=str(benchmark_data / name / f"LR_bicubic/X{scale}"))
+    tests = {name: load_dataset(name, source, scale, {})}
+    scores = score_datasets(network_upscaler(dat_light(scale), None, 0), tests, scale, Plugins([]), no_progress)
+    assert round(scores[name].mean["psnr"], 2) == published
 
 
 @pytest.mark.parametrize("suite", ["sample", "set5-set14"])

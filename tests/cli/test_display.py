@@ -6,8 +6,9 @@ import pytest
 from made_records import record, scored
 from rich.console import Console
 
-from sr_ptq_bench.cli import display
-from sr_ptq_bench.cli.display import Display, Pace
+from sr_ptq_bench.cli.display import Display
+from sr_ptq_bench.cli.show import time_left
+from sr_ptq_bench.cli.show.time_left import Pace
 from sr_ptq_bench.tables.leaderboard import page
 
 
@@ -15,7 +16,7 @@ from sr_ptq_bench.tables.leaderboard import page
 def clock(monkeypatch):
     """A clock that the test sets."""
     now = [0.0]
-    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time_left.time, "monotonic", lambda: now[0])
     return now
 
 

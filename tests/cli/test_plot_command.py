@@ -67,6 +67,14 @@ def test_several_seeds_and_a_lowest_value(plot):
     plot.is_drawn(plot.of_records("psnr", "--lowest", 10))
 
 
+def test_psnr_over_cost(plot):
+    for bits in ("2", "w4a8"):
+        plot.run("minmax", bits=bits)
+    plot.run("percentile")
+    plot.is_drawn(plot.of_records("pareto"))
+    plot.is_drawn(plot.of_records("pareto", "--lowest", 10))
+
+
 def test_only_some_methods(plot):
     plot.run("minmax")
     plot.run("percentile")

@@ -112,7 +112,9 @@ parts = st.sampled_from(["..", ".", "", "a", "b", "/", "C:", "\\", "é", "~", " 
 names = st.lists(parts, min_size=1, max_size=5).map("/".join).filter(can_be_packed)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(kind=st.sampled_from(KINDS), listed=st.lists(names, min_size=1, max_size=4), inside=st.sampled_from(["", "a"]))
 @example("zip", [""], "")
 @example("zip", ["../x"], "")

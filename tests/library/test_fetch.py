@@ -202,7 +202,9 @@ def test_a_length_that_is_not_told(web, downloads):
     assert downloads.fetch(web.serve(URL, CONTENT), None, ignore).read_bytes() == CONTENT
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(cuts=st.lists(st.integers(1, 4000), max_size=4), ranges=st.booleans(), tag=st.booleans())
 def test_however_it_breaks_off_the_file_is_whole_or_not_there(web, tmp_path_factory, cuts, ranges, tag):
     web.headers = {"ETag": '"1"'} if tag else {}

@@ -10,11 +10,21 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import FLOAT64, squared_errors
-from srq_2dquant.dobi import Options, candidates, srq_init_bounds, winner
+from srq_2dquant import dobi
+from srq_2dquant.dobi import Options, candidates, winner
 
 from sr_ptq_bench import Bounds, Distribution, Site, SrqError
+from sr_ptq_bench.hooks.options import option_values, recorded_values
 
 PLAIN = Site("x", "activation", "layernorm")
+
+
+def must_not_ask() -> torch.Tensor:
+    raise AssertionError("asked for costs")
+
+
+def srq_init_bounds(output_cost=must_not_ask, **arguments) -> Bounds:
+    return dobi.srq_init_bounds(output_cost=output_cost, **arguments)
 
 
 def of(input_kind: str) -> Site:
@@ -231,3 +241,53 @@ def test_the_bounds_are_two_numbers():
     assert [end.shape for end in bounds.tensors()] == [(), ()]
     assert bounds.lower.dtype == FLOAT64
     assert all(math.isfinite(float(end)) for end in bounds.tensors())
+
+
+# Errors weighted by what they cost at the output
+
+WEIGHTED = {"weighting": "output"}
+
+
+def test_a_value_that_costs_nothing_is_cut_off_by_hand():
+    """Levels from 0 to 6 fit 0, 2, 4 and 6 exactly, and the error of 12 counts only if it costs something."""
+    v = torch.tensor([0.0, 2.0, 4.0, 6.0, 12.0])
+    where = {"site": of("gelu"), "distribution": Distribution.of_tensor(v), "bits": 2}
+    costs = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0], dtype=FLOAT64)
+    bounds = srq_init_bounds(**where, output_cost=lambda: costs, options=options(K=8, **WEIGHTED))
+    assert (float(bounds.lower), float(bounds.upper)) == (0.0, 6.0)
+    costs = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0], dtype=FLOAT64)
+    bounds = srq_init_bounds(**where, output_cost=lambda: costs, options=options(K=8, tie="first", **WEIGHTED))
+    assert (float(bounds.lower), float(bounds.upper)) == (0.0, 12.0)
+
+
+@pytest.mark.parametrize("search", ["line", "joint"])
+@pytest.mark.parametrize("bits", [2, 3])
+def test_the_winner_has_the_least_weighted_error_of_the_tensor(search, bits):
+    v = laplace(200)
+    distribution, chosen = Distribution.of_tensor(v), options(K=8, search=search, **WEIGHTED)
+    costs = distribution.values.abs() + 0.01
+    bounds = srq_init_bounds(
+        site=PLAIN, distribution=distribution, bits=bits, output_cost=lambda: costs, options=chosen
+    )
+    lowers, uppers = candidates(distribution.minimum, distribution.maximum, False, chosen)
+    pairs = zip(lowers, uppers, strict=True) if search == "line" else ((a, b) for a in lowers for b in uppers)
+
+    def error(lower, upper):
+        of_each = [squared_errors(x.view(1), [lower], [upper], bits) for x in v]
+        return float((torch.cat(of_each) * (v.double().abs() + 0.01)).sum())
+
+    assert error(bounds.lower, bounds.upper) == pytest.approx(min(error(*pair) for pair in pairs), rel=1e-9)
+
+
+def test_equal_costs_change_nothing():
+    where = {"site": PLAIN, "distribution": Distribution.of_tensor(laplace(500)), "bits": 3}
+    for costs in (torch.full((500,), 7.0, dtype=FLOAT64), torch.zeros(500, dtype=FLOAT64)):
+        weighted = srq_init_bounds(**where, output_cost=lambda costs=costs: costs, options=options(**WEIGHTED))
+        assert weighted.tensors() == srq_init_bounds(**where, options=options()).tensors()
+
+
+def test_the_default_weighting_stands_in_no_record():
+    """Records that were made before the option keep their names."""
+    assert option_values(options())["weighting"] == "none"
+    assert "weighting" not in recorded_values(options())
+    assert recorded_values(options(**WEIGHTED))["weighting"] == "output"

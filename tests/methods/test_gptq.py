@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from srq_baselines.gptq import Options, input_grams, output_error, second_order, srq_calibrate
+from srq_baselines.gptq import Options, output_error, second_order, srq_calibrate
+from srq_baselines.layers import input_grams
 from training import convolutional_teacher, quiet, supply, teacher_and_student, with_student
 
 from sr_ptq_bench import Bounds, Quantizer, Site, quantizers_off

@@ -241,7 +241,7 @@ def test_another_itables_is_refused(monkeypatch, tmp_path):
 def test_the_command_gives_back_the_recorded_run():
     """For every committed record, read by the command line's own parsers and plugins."""
     from sr_ptq_bench.cli.run import run
-    from sr_ptq_bench.hooks.options import option_values
+    from sr_ptq_bench.hooks.options import recorded_values
     from sr_ptq_bench.hooks.plugins import Plugins
     from sr_ptq_bench.hooks.resolve import resolve_method
     from sr_ptq_bench.protocol.run_spec import parse_options
@@ -257,7 +257,7 @@ def test_the_command_gives_back_the_recorded_run():
         told = (given["method"], given["scale"], given["suite"], given["model"], given["scope"])
         assert told == (spec.method, spec.scale, spec.suite, spec.model, spec.scope)
         method = resolve_method(plugins, given["method"], parse_options(given["options"]))
-        assert {part: option_values(method.options[part]) for part in method.components} == spec.options
+        assert {part: recorded_values(method.options[part]) for part in method.components} == spec.options
 
 
 def test_a_value_with_spaces_is_one_word():

@@ -71,7 +71,7 @@ def test_all_that_a_calibrator_changed_comes_back(tiny_suite, tmp_path):
     student = restore_student(run, result)
     assert student.quantizers["query"].bits == 3
     assert not torch.equal(student.network.tail.bias, run.teacher.network.tail.bias)
-    assert score_student(run, student, lambda *_: None) == result.record.scores
+    assert score_student(run, student, lambda *_: None) == (result.record.scores, None)
 
 
 def test_a_state_of_another_run_is_refused(tiny_suite, tmp_path):
@@ -152,7 +152,7 @@ def test_a_run_is_prepared_from_its_record_without_the_plugins_of_its_method(tin
     result = measure(ready(tiny_suite, mine, method="minmax+mine"), session())
     run = prepare_recorded(result.record, Suite.load(str(tiny_suite.path)), session())
     assert "mine" not in run.plugins.plugins
-    assert score_student(run, restore_student(run, result), lambda *_: None) == result.record.scores
+    assert score_student(run, restore_student(run, result), lambda *_: None) == (result.record.scores, None)
 
 
 def test_quantizers_of_a_plugin_that_is_missing_are_named(tiny_suite):
@@ -193,6 +193,8 @@ def test_a_name_for_parts_may_be_missing(tiny_suite, tmp_path):
         width: float = 2.0
 
     class Widened(Quantizer):
+        levels_bounded = False
+
         def quantize(self, v):
             return v.clamp(self.lower * self.width, self.upper * self.width)
 

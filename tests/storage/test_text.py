@@ -73,7 +73,9 @@ def test_empty_lines_are_left_out_and_lines_keep_their_numbers(tmp_path):
     assert read_table(tmp_path / "x.csv", 99) == [(2, {"a": "1", "b": "2"}), (5, {"a": "3", "b": "4.5"})]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_table_or_no_text(tmp_path, content):
     (tmp_path / "x.csv").write_bytes(content)

@@ -87,7 +87,9 @@ def test_a_file_of_something_else(suffix, content, tmp_path):
         read_weights(path)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(content=st.binary(max_size=60))
 def test_any_bytes_are_refused_in_one_line(content, tmp_path):
     for name in ("w.pth", "w.safetensors"):
@@ -96,7 +98,9 @@ def test_any_bytes_are_refused_in_one_line(content, tmp_path):
             read_weights(tmp_path / name)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data(), kind=st.sampled_from(["zip", "old", "safetensors"]))
 def test_a_flipped_byte_is_read_or_refused(data, kind, tmp_path):
     path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pth")

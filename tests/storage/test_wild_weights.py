@@ -244,7 +244,9 @@ def test_a_list_of_members_that_claims_memory(tmp_path, monkeypatch):
     assert "it claims headers that are larger than any of their kind" in error_of(read_weights, path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.data())
 def test_a_damaged_checkpoint_is_read_or_refused(tmp_path, data):
     path = stored(tmp_path / "w.pth", {"model": TENSORS, "best": np.float64(1)}, _use_new_zipfile_serialization=False)

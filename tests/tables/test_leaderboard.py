@@ -14,7 +14,7 @@ from made_records import record, rows, scored
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.records.complexity import Complexity
 from sr_ptq_bench.records.files import record_name
-from sr_ptq_bench.records.record import Record
+from sr_ptq_bench.records.record import Learned, MostLevels, Record
 from sr_ptq_bench.records.resolved import Patches
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.tables.formats import markdown
@@ -271,6 +271,40 @@ def test_sites_with_bits_of_their_own_are_said_beside_the_bits() -> None:
     assert rows(render([mixed]))[3][1] == "4/4 mixed"
     assert rows(render([record()]))[3][1] == "4/4"
     assert rows(render([record(), record(seed=1, site_bits={"layers.0.weight": 2})]))[3][1] == "4/4 mixed"
+
+
+def test_levels_that_are_not_bounded_are_marked_and_noted() -> None:
+    most = MostLevels(site="fc2.input", bits=2, levels=37)
+    text = render([record("mine", 30.0, "2", most_levels=most), record("mine", 30.0, "3"), record("dobi")])
+    assert [row[0] for row in rows(text)[3:]] == ["dobi", "mine", "mine (levels not bounded)"]
+    assert "- mine (levels not bounded): site fc2.input has 37 levels on the test images at 2 bits." in text
+    assert "mine: " not in text
+
+
+def test_the_class_of_a_method_is_a_column_once_a_record_says_it() -> None:
+    trained = Learned(weights="trained", steps=20000, patches=100)
+    known = [
+        record("ada", learned=trained, timings={"calibrate": 90.0, "total": 91.0}),
+        record("dobi"),
+        record("dobi+dqc", figures={"losses": (0.1,) * 150}),
+        record("stranger"),
+    ]
+    text = render(known)
+    kinds = {row[0]: row[3] for row in rows(text)}
+    assert (kinds["ada"], kinds["stranger"]) == ("weights trained", "–")
+    assert (kinds["dobi"], kinds["dobi+dqc"], kinds["FP"]) == ("bounds", "bounds trained", "–")
+    assert "- ada trains: 20,000 steps, 100 LR patches, 1.5 minutes." in text
+    assert "- dobi+dqc trains: 150 steps." in text
+    assert "stranger trains" not in text
+    assert "Class" not in render(known[1:])
+
+
+def test_a_note_on_training_covers_all_rows_of_a_method() -> None:
+    both = [
+        record("ada", 30.0, bits, learned=Learned(weights="trained", steps=steps, patches=8))
+        for bits, steps in (("2", 50), ("4", 20))
+    ]
+    assert "- ada trains: 20 to 50 steps, 8 LR patches." in render(both)
 
 
 def test_a_count_decides_whatever_the_bits_of_the_run() -> None:

@@ -73,7 +73,7 @@ def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
         read_published(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.text())
 def test_any_text_gives_scores_or_an_expected_failure(tmp_path: Path, text: str) -> None:
     path = tmp_path / "published.csv"

@@ -34,3 +34,53 @@ class TestDqc(MethodConformance):
 class Test2DQuant(MethodConformance):
     plugin = "2dquant"
     options = {"dqc.iterations": 3, "dqc.batch": 1, "dqc.patch": 8}
+
+
+class TestMse(MethodConformance):
+    plugin = "mse"
+
+
+class TestKl(MethodConformance):
+    plugin = "kl"
+
+
+class TestRepq(MethodConformance):
+    plugin = "repq"
+
+
+class TestSmoothquant(MethodConformance):
+    plugin = "smoothquant"
+
+
+class TestGptq(MethodConformance):
+    plugin = "gptq"
+
+
+class TestAdaround(MethodConformance):
+    plugin = "adaround"
+    options = {"iterations": 2, "layers": 9}
+
+
+class TestPtq4vit(MethodConformance):
+    plugin = "ptq4vit"
+    options = {"points": 4, "rounds": 1, "rows": 64, "patch": 8}
+
+
+class TestCompsrt(MethodConformance):
+    plugin = "compsrt"
+    options = {"iterations": 2, "batch": 1, "patch": 8}
+
+
+class TestCompsrtWithBoundedLevels(MethodConformance):
+    plugin = "compsrt"
+    options = {"iterations": 2, "batch": 1, "patch": 8, "bounded": True}
+
+
+class TestCondiquant(MethodConformance):
+    plugin = "condiquant"
+    options = {"condition.iterations": 2, "dqc.iterations": 2, "dqc.batch": 1, "dqc.patch": 8}
+
+
+class TestLatent(MethodConformance):
+    plugin = "latent"
+    options = {"iterations": 2, "batch": 1, "patch": 8}

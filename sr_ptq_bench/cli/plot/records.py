@@ -1,4 +1,4 @@
-"""`srq plot psnr` and `srq plot loss`: figures that need only records."""
+"""`srq plot psnr`, `srq plot pareto` and `srq plot loss`: figures that need only records."""
 
 from __future__ import annotations
 
@@ -32,6 +32,24 @@ def psnr(methods: tuple[str, ...], out: Path, lowest: float | None, **where: Any
     """
     save = picture_writer(out)
     from ...plots.psnr import draw
+    from ...tables.comparable import comparable_records
+    from ...tables.labels import labels
+    from ...tables.rows import rows_of
+
+    records = comparable_records(_records(methods, **where))
+    save(draw(rows_of(records, labels(records)), records[0].references, _place(records[0]), lowest))
+
+
+@click.command()
+@record_selection
+@click.option("--lowest", type=float, metavar="DB", help="Where the axis begins; lower values are not shown.")
+def pareto(methods: tuple[str, ...], out: Path, lowest: float | None, **where: Any) -> None:
+    """PSNR over the bytes of the parameters and over bit-operations, with the Pareto front.
+
+    Example: srq plot pareto --scale 2 --out pareto.png
+    """
+    save = picture_writer(out)
+    from ...plots.pareto import draw
     from ...tables.comparable import comparable_records
     from ...tables.labels import labels
     from ...tables.rows import rows_of

@@ -12,6 +12,8 @@ from ..quantize import QuantizedLayer
 from ..quantizer import Quantizer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
     from ..network import SRModel
@@ -20,8 +22,13 @@ if TYPE_CHECKING:
 
 def network_sha256(model: SRModel) -> str:
     """Identifies the tensors of a network to the last bit."""
+    return tensors_sha256(model.network.state_dict())
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Identifies named tensors to the last bit."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.network.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(_as_bytes(tensor).cpu().numpy().tobytes())
     return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""The records of suites, and the word about those that are left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ...errors import SrqError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ...progress import Say
+    from ...records.record import Record
+
+
+def say_left_out(why: str) -> None:
+    """Name a record that is left out, and why."""
+    click.echo(f"srq: left out: {why}", err=True)
+
+
+def suite_records(results: Path, suite: str | None, skip: Say | None, left_out: dict[str, str]) -> list[Record]:
+    """The records of one suite or of all; raises SrqError if there are none.
+
+    A suite with a damaged record, or with one of another suite, is left out, and `left_out` says why. With `skip`
+    only the damaged records are left out and reported to it.
+    """
+    folders = [results / suite] if suite else sorted(filter(_is_folder, results.glob("*")))
+    records: list[Record] = []
+    for folder in folders:
+        try:
+            records += _records_of(folder, skip)
+        except SrqError as error:
+            left_out[folder.name] = str(error)
+    if not records and not left_out:
+        ask = f"srq run --method minmax --bits 4 --scale 2 --suite {suite or 'sample'}"
+        raise SrqError(f"no records in {results / suite if suite else results}; make one: `{ask}`")
+    return records
+
+
+def _records_of(folder: Path, skip: Say | None) -> list[Record]:
+    from ...records.files import name_of, read_records
+
+    records = read_records(folder, skip)
+    for record in records:
+        if record.spec.suite != folder.name:
+            path = folder / name_of(record)
+            raise SrqError(f"record {path} is of suite '{record.spec.suite}'; move it into that folder")
+    return records
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def tell_left_out(left_out: Mapping[str, str], skip_bad: bool) -> None:
+    """Say which tables were left out and why: as an error, or as a line each with --skip-bad."""
+    if not skip_bad and left_out:
+        raise SrqError(f"left out: {'; '.join(left_out.values())}")
+    for why in left_out.values():
+        say_left_out(why)

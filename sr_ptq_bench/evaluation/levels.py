@@ -1,0 +1,159 @@
+"""Counts the distinct levels of every site while a student runs: b bits have 2^b.
+
+Values that share bounds share levels: those of a tensor, or of a channel if the quantizer has numbers per channel.
+Levels are counted over all passes, in 2^12 bins over the values so far; their width is a power of two, so that wider
+bins are mergers of narrow ones. Rounding spreads a level over two bins at most, so two neighbours count as one level.
+Memory is bounded, and levels closer than 2^-11 of the range count as one.
+
+Activations of the kinds that a state restores without any method cannot have more: a sample of each tensor is counted.
+Of all other kinds, and of all weights, every value is.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..errors import SrqError
+from ..quantization.state.save_load import KINDS
+from ..records.record import MostLevels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from torch import nn
+
+    from ..quantization.quantizer import Quantizer
+    from ..quantization.student import Student
+
+BINS = 2**12
+SAMPLE = 2**14
+"""Values of a tensor that are counted if its kind cannot have more levels."""
+_FINEST = 20
+"""Bits of the largest value: a grid is no finer, because float32 has 24."""
+_PIECE = 2**18  # values that stay in the processor's cache between two operations
+_APART = 2**32  # between the bins of two groups
+
+
+class Levels:
+    """The levels of the sites of a student that have been seen so far."""
+
+    def __init__(self, quantizers: Mapping[str, Quantizer]) -> None:
+        self._quantizers = quantizers
+        self._grids: dict[str, Grid] = {}
+
+    def see(self, name: str, result: Tensor, sample: int | None = None) -> None:
+        """Count a result of the quantizer of a site; only about `sample` of its values, if that is given."""
+        quantizer = self._quantizers[name]
+        rows = grouped(quantizer, quantizer.levels_of(result.detach()))
+        step = max(1, rows.numel() // sample) | 1 if sample else 1  # odd, to meet all channels
+        self._grids.setdefault(name, Grid()).add(rows[:, ::step])
+
+    def counts(self) -> dict[str, int]:
+        """The number of levels by site; of a site with groups the largest."""
+        return {name: grid.most() for name, grid in self._grids.items()}
+
+    def check(self) -> None:
+        """Raise SrqError for the first site with more levels than its bits allow, unless its quantizer says so."""
+        for name, count in self.counts().items():
+            quantizer = self._quantizers[name]
+            if quantizer.levels_bounded and count > 2**quantizer.bits:
+                raise SrqError(
+                    f"site {name} has {count} distinct levels; {quantizer.bits} bits have {2**quantizer.bits} at most. "
+                    "A quantizer with levels_bounded = False may have more, and tables say so"
+                )
+
+    def most(self) -> MostLevels | None:
+        """The site with the most levels for its bits; None if all sites have 2^bits at most."""
+        found = [(count / 2 ** self._quantizers[name].bits, name, count) for name, count in self.counts().items()]
+        ratio, name, count = max(found, default=(0, "", 0))
+        return MostLevels(site=name, bits=self._quantizers[name].bits, levels=count) if ratio > 1 else None
+
+
+class Grid:
+    """Which bins hold values, for each group of a site: bin k of width w holds the values in [kw, (k + 1)w)."""
+
+    def __init__(self) -> None:
+        self._exponents = torch.empty(0)
+        """The widths of the bins are 2 to these powers, one for each group."""
+        self._bins = torch.empty(0, dtype=torch.int64)
+        """The bins that hold values, ascending; those of group g have g * 2^32 added."""
+        self._low, self._high = torch.empty(0), torch.empty(0)
+
+    def add(self, rows: Tensor) -> None:
+        """Add values, a row (N,) for each group; a tensor with values that are not finite is not counted."""
+        rows = rows.float()
+        low, high = rows.aminmax(dim=1)
+        if not torch.isfinite(low + high).all():
+            return
+        self._widen(low, high)
+        first = self._bin_of(low)
+        width = int((self._bin_of(high) - first).max()) + 1
+        offsets = (torch.arange(len(rows), device=rows.device, dtype=torch.int32) * width - first)[:, None]
+        counts = torch.zeros(len(rows) * width, dtype=torch.int64, device=rows.device)
+        for piece in rows.split(max(1, _PIECE // len(rows)), dim=1):
+            counts += torch.bincount((self._bin_of(piece) + offsets).flatten(), minlength=len(counts))
+        group, place = counts.view(-1, width).nonzero(as_tuple=True)
+        self._bins = torch.cat([self._bins, group * _APART + place + first[group]]).unique()
+
+    def most(self) -> int:
+        """The number of levels of the group that has most."""
+        if not len(self._bins):
+            return 0
+        at = torch.arange(len(self._bins), device=self._bins.device)
+        is_first = torch.cat([at[:1] == 0, self._bins.diff() > 1])
+        in_run = at - torch.where(is_first, at, 0).cummax(0).values
+        levels = self._bins[in_run % 2 == 0]
+        return int(torch.bincount(_group_of(levels)).max())
+
+    def _bin_of(self, v: Tensor) -> Tensor:
+        scale = torch.exp2(-self._exponents.double()).float()
+        return (v * (scale if v.ndim == 1 else scale[:, None])).floor_().int()
+
+    def _widen(self, low: Tensor, high: Tensor) -> None:
+        """Make the bins so wide that 2^12 of them hold all values so far."""
+        if not len(self._bins):
+            self._low, self._high, self._exponents = low, high, torch.full_like(low, -126)
+        self._bins = self._bins.to(low.device)
+        self._low, self._high = torch.minimum(self._low, low), torch.maximum(self._high, high)
+        span, largest = self._high / BINS - self._low / BINS, torch.maximum(self._low.abs(), self._high.abs())
+        needed = torch.maximum(span, largest / 2**_FINEST).log2().ceil()
+        wider = torch.maximum(self._exponents, needed)
+        group = _group_of(self._bins)
+        merged = (self._bins - group * _APART) >> (wider - self._exponents).long()[group]
+        self._bins, self._exponents = (group * _APART + merged).unique(), wider
+
+
+def _group_of(bins: Tensor) -> Tensor:
+    return torch.div(bins + _APART // 2, _APART, rounding_mode="floor")
+
+
+def grouped(quantizer: Quantizer, v: Tensor) -> Tensor:
+    """The values of a site, a row for each group with levels of its own: one row, or one for each channel."""
+    axis = quantizer.site.channel_axis
+    channels = 1 if axis is None else v.shape[axis]
+    own = any(tensor.numel() == channels for tensor in quantizer.state_dict().values())
+    return v.reshape(1, -1) if axis is None or not own else v.movedim(axis, 0).reshape(channels, -1)
+
+
+@contextmanager
+def counted_levels(student: Student) -> Iterator[Levels]:
+    """Count the levels of all sites while the student runs."""
+    levels = Levels(student.quantizers)
+
+    def see(name: str, sample: int | None, _quantizer: nn.Module, _args: object, result: Tensor) -> None:
+        levels.see(name, result, sample)
+
+    with ExitStack() as stack:  # `capture` would keep quantizers from overwriting their inputs, which takes time
+        for name, quantizer in student.quantizers.items():
+            if name in student.weights:
+                with torch.no_grad():
+                    levels.see(name, quantizer(student.weights[name]))
+            else:
+                sample = SAMPLE if type(quantizer) in KINDS.values() else None
+                stack.callback(quantizer.register_forward_hook(partial(see, name, sample)).remove)
+        yield levels

@@ -1,0 +1,254 @@
+"""The distinct levels of the sites of a student, against levels that were put there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import Tiny
+from torch import nn
+
+from sr_ptq_bench import Bits, Bounds, LogSqrt2Quantizer, Quantizer, Site, SRModel, SrqError, TwinUniformQuantizer
+from sr_ptq_bench.evaluation.levels import BINS, Grid, counted_levels, grouped
+from sr_ptq_bench.quantization.quantize import quantize
+
+WEIGHT = Site("fc1.weight", "weight", "parameter", 0, layer="linear")
+
+
+def counted(*calls):
+    grid = Grid()
+    for rows in calls:
+        grid.add(torch.as_tensor(rows, dtype=torch.float32).reshape(1, -1) if np.ndim(rows) < 2 else rows)
+    return grid.most()
+
+
+# The grid
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"),
+    [
+        ([0.0], 1),
+        ([3.0, 3.0, 3.0], 1),
+        ([-1.0, 1.0], 2),
+        ([0.0, 1.0, 2.0, 2.0, 5.0], 4),
+        ([0.0, -0.0], 1),
+        ([1e-30, 2e-30, 3e-30], 3),
+        ([-1e30, 0.0, 1e30], 3),
+        ([1e6, 1e6 + 8], 2),
+        ([-3e38, 3e38], 2),
+    ],
+)
+def test_levels_of_one_tensor(values, levels):
+    assert counted(values) == levels
+
+
+def test_nothing_seen_is_no_level():
+    assert Grid().most() == 0
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_not_counted(odd):
+    assert counted([0.0, 1.0], [odd, 7.0]) == 2
+
+
+def test_values_without_levels_are_more_than_ten_bits_have():
+    assert 2**10 < counted(torch.linspace(0, 1, 10**6)) <= BINS
+
+
+def test_levels_of_several_tensors_are_those_of_all():
+    assert counted([0.0, 1.0], [1.0, 2.0], [-4.0], [0.0, 16.0]) == 5
+
+
+def test_levels_that_differ_by_rounding_are_one():
+    noise = 1 + 1e-7 * torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    assert counted(torch.cat([noise * level for level in (0.25, 0.5, 1.0)])) == 3
+
+
+def test_of_groups_the_one_with_most_levels_counts():
+    assert counted(torch.tensor([[0.0, 1.0, 2.0], [5.0, 5.0, 6.0]])) == 3
+    assert counted(torch.tensor([[0.0, 1.0], [100.0, 101.0]]), torch.tensor([[1.0, 0.0], [1000.0, 100.0]])) == 3
+
+
+@given(
+    st.lists(st.integers(-300, 300), min_size=1, max_size=60),
+    st.floats(1e-6, 1e6),
+    st.floats(-100, 100),
+    st.integers(1, 8),
+)
+def test_any_uniform_levels_in_any_order_and_in_any_calls(codes, step, offset, size):
+    """Each float32 value is within 1e-7 of its level; the oracle counts integers."""
+    values = [np.float32((offset + code) * step) for code in codes]
+    calls = [values[start : start + size] for start in range(0, len(values), size)]
+    assert counted(*calls) == len(set(codes))
+
+
+@given(st.integers(0, 2**16), st.integers(2, 8), st.integers(2, 5))
+def test_groups_do_not_touch_each_other(seed, levels, groups):
+    generator = np.random.default_rng(seed)
+    codes = generator.integers(0, levels, (groups, 30))
+    steps, offsets = generator.uniform(0.1, 10, (groups, 1)), generator.uniform(-50, 50, (groups, 1))
+    rows = torch.tensor(offsets + steps * codes, dtype=torch.float32)
+    assert counted(rows, rows.flip(1)) == max(len(set(row)) for row in codes.tolist())
+
+
+# Quantizers
+
+
+def with_bounds(made, lower=0.0, upper=1.0):
+    made.set_bounds(Bounds(torch.as_tensor(lower), torch.as_tensor(upper)))
+    return made
+
+
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("kind", [Quantizer, LogSqrt2Quantizer, TwinUniformQuantizer])
+def test_the_kinds_of_the_host_have_no_more_levels_than_their_bits(kind, bits):
+    v = torch.linspace(-2, 2, 10**5)
+    levels = counted(with_bounds(kind(WEIGHT, bits), -1.0, 1.0)(v))
+    expected = {Quantizer: 2**bits, TwinUniformQuantizer: 2**bits - 1}
+    assert levels == expected.get(kind, levels) <= 2**bits
+
+
+def test_a_channel_with_bounds_of_its_own_has_levels_of_its_own():
+    v = torch.randn(16, 40, generator=torch.Generator().manual_seed(1))
+    quantizer = with_bounds(Quantizer(WEIGHT, 2), v.amin(1), v.amax(1))
+    rows = grouped(quantizer, quantizer(v))
+    assert counted(rows) == 4
+    assert counted(rows.reshape(1, -1)) > 4
+
+
+class Stepped(Quantizer):
+    """A step for each channel beside bounds for the whole tensor."""
+
+    def __init__(self, site, bits):
+        super().__init__(site, bits)
+        self.step = nn.Parameter(torch.tensor([0.3, 0.7]), requires_grad=False)
+
+    def quantize(self, v):
+        return (v / self.step[:, None]).round().clamp(0, 3) * self.step[:, None]
+
+
+def test_any_numbers_per_channel_make_groups():
+    quantizer = Stepped(WEIGHT, 2)
+    rows = grouped(quantizer, quantizer(torch.linspace(-1, 5, 60).repeat(2, 1)))
+    assert rows.shape == (2, 60)
+    assert counted(rows) == 4
+
+
+# A student
+
+
+class Unclamped(Quantizer):
+    """As CompSRT's released code: the step is widened, and codes are not clamped."""
+
+    def quantize(self, v):
+        return (v / self.upper).round() * self.upper
+
+
+class Announced(Unclamped):
+    levels_bounded = False
+
+
+class Mirrored(Quantizer):
+    """Rounds in a space of its own, here that of running sums."""
+
+    def quantize(self, v):
+        return super().quantize(v.cumsum(-1)).diff(dim=-1, prepend=torch.zeros_like(v[..., :1]))
+
+    def levels_of(self, v_q):
+        return v_q.cumsum(-1)
+
+
+def student(make=Quantizer, sites=("fc1.input",), bits=2):
+    teacher = SRModel("tiny", 2, Tiny(2).eval().requires_grad_(False), {"fc1": "conv", "fc2": "gelu"}, ())
+    made = quantize(
+        teacher, Bits(weight=bits, activation=bits), lambda site, b: make(site, b) if site.name in sites else None
+    )
+    for quantizer in made.quantizers.values():
+        quantizer.set_bounds(Bounds(-0.1, 0.1))
+    return made
+
+
+def levels_of(made, *images):
+    with torch.inference_mode(), counted_levels(made) as levels:
+        for image in images or (picture(0),):
+            made(image)
+    return levels
+
+
+def picture(seed):
+    return torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_site_is_counted():
+    made = student()
+    counts = levels_of(made).counts()
+    assert counts.keys() == made.quantizers.keys()
+    assert set(counts.values()) <= {1, 2, 3, 4}
+
+
+def test_a_site_with_more_levels_than_its_bits_is_refused():
+    levels = levels_of(student(Unclamped))
+    count = levels.counts()["fc1.input"]
+    assert count > 4
+    with pytest.raises(SrqError) as caught:
+        levels.check()
+    assert str(caught.value).startswith(f"site fc1.input has {count} distinct levels; 2 bits have 4 at most. ")
+
+
+def test_a_weight_with_more_levels_is_refused_before_any_image():
+    with (
+        counted_levels(student(Unclamped, ["fc2.weight"])) as levels,
+        pytest.raises(SrqError, match=r"site fc2\.weight has"),
+    ):
+        levels.check()
+
+
+def test_levels_that_are_announced_are_counted_and_not_refused():
+    levels = levels_of(student(Announced))
+    levels.check()
+    most = levels.most()
+    assert most is not None
+    assert (most.site, most.bits, most.levels) == ("fc1.input", 2, levels.counts()["fc1.input"])
+
+
+def test_levels_in_the_space_in_which_a_quantizer_rounds():
+    levels = levels_of(student(Mirrored))
+    levels.check()
+    assert 2 <= levels.counts()["fc1.input"] <= 4
+
+
+def test_levels_of_all_images_count():
+    """A quantizer with other levels in every image has too many in the end."""
+
+    class Shifting(Quantizer):
+        calls = 0
+
+        def quantize(self, v):
+            type(self).calls += 1
+            return super().quantize(v) + self.calls
+
+    made = student(Shifting)
+    levels_of(made, picture(0)).check()
+    with pytest.raises(SrqError, match=r"fc1\.input has"):
+        levels_of(made, *map(picture, range(4))).check()
+
+
+def test_counting_changes_no_output_and_leaves_no_hook():
+    made = student(Unclamped)
+    with torch.inference_mode():
+        before = made(picture(0))
+        with counted_levels(made):
+            during = made(picture(0))
+        assert torch.equal(before, during)
+    assert not any(quantizer._forward_hooks for quantizer in made.quantizers.values())
+
+
+def test_what_is_kept_does_not_grow_with_the_images():
+    made = student(Unclamped)
+    with torch.inference_mode(), counted_levels(made) as levels:
+        for seed in range(40):
+            made(picture(seed))
+        assert all(len(grid._bins) <= BINS * 8 for grid in levels._grids.values())
