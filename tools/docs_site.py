@@ -133,7 +133,7 @@ def _class(name: str) -> tuple[str, str]:
     for key, member in vars(value).items():
         function = getattr(member, "__func__", getattr(member, "fget", member))
         if not key.startswith("_") and inspect.isfunction(function) and function.__doc__:
-            call = "" if isinstance(member, property) else str(inspect.signature(function))
+            call = "" if isinstance(member, property) else _signature(function)
             text += f"\n\n**`{key}{call}`**\n\n{inspect.cleandoc(function.__doc__)}"
     return name, text
 
@@ -179,12 +179,14 @@ def _method(plugins: Plugins, name: str) -> str:
 
 def _described(name: str, value: Any) -> str:
     """Signature and docstring."""
-    doc = inspect.cleandoc(value.__doc__ or "") if value.__doc__ != dict.__doc__ else ""
-    try:
-        signature = f"```python\n{name}{inspect.signature(value)}\n```\n\n"
-    except (TypeError, ValueError):
-        signature = ""
-    return signature + doc
+    if not (inspect.isclass(value) or inspect.isfunction(value)):
+        return f"```python\n{name} = {value}\n```"
+    return f"```python\n{name}{_signature(value)}\n```\n\n{inspect.cleandoc(value.__doc__ or '')}"
+
+
+def _signature(function: Any) -> str:
+    """Without the quotes of postponed annotations."""
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(function)))
 
 
 def _cell(value: object) -> str:
