@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:)(?P<path>[^)#\s]+)")
 WIDTH = 100
+LEADERBOARD = "leaderboard/index.html"
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Name the site of the records, if `srq report -o docs/leaderboard` has made it."""
+    if (Path(config.docs_dir) / LEADERBOARD).exists():
+        assert config.nav is not None
+        config.nav.append({"Leaderboard": LEADERBOARD})
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
