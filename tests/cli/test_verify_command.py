@@ -238,7 +238,7 @@ def test_a_record_of_another_environment_is_verified(measured, verify):
         environment["versions"] = dict.fromkeys(environment["versions"], "99.0")
         environment |= {"platform": "another system", "cpu": "another processor", "threads": 64}
         content["timings"] = dict.fromkeys(content["timings"], 0.5)
-        content["code"] = "0" * 64
+        content["code"] = dict.fromkeys(content["code"], "0" * 64)
         content["peak_memory_bytes"] = 1
 
     edited(path, elsewhere)
