@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..tables.labels import REFERENCES
 from .canvas import FAINT, NEUTRAL, colour, head, literal, marker, panels, styled
@@ -69,9 +69,10 @@ def _panel(panel: Axes, rows: Sequence[Row], names: Sequence[str], dataset: str,
         x, y = zip(*of, strict=True)
         panel.plot(x, y, linestyle="", color=colour(index), marker=marker(index), label=name, zorder=3)
     best = front(points)
-    ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "color": NEUTRAL}
-    costs, scores = [points[place][0] for place in best], [points[place][1] for place in best]
-    panel.plot(costs, scores, linewidth=1, drawstyle="steps-post", label="front", zorder=2, **ring)
+    panel.plot(
+        *zip(*(points[place] for place in best), strict=True), color=NEUTRAL, linewidth=1, drawstyle="steps-post",
+        marker="o", markersize=10, markerfacecolor="none", label="front", zorder=2,
+    )  # fmt: skip
     for place in best:
         bits = rows[place].bits
         text = f"{bits.weight}/{bits.activation}"
