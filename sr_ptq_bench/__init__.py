@@ -1,6 +1,7 @@
 """Measures post-training quantization methods for image super-resolution on equal terms.
 
-Everything that a plugin needs is here; it is loaded when it is first used, because torch takes seconds to import.
+Everything that a plugin needs is here, and `measure` for notebooks. A name is loaded when it is first used, because
+torch takes seconds to import.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from .errors import SrqError
     from .hooks.options import PluginOptions
     from .hooks.specs import hookimpl
+    from .notebook.measure import measure
+    from .notebook.measurement import Measurement
     from .progress import Progress
     from .protocol.bits import Bits
     from .protocol.run_spec import RunSpec
@@ -37,6 +40,7 @@ _HOME = {
     "Checkpoint": "quantization.training",
     "Distribution": "quantization.distribution",
     "LogSqrt2Quantizer": "quantization.kinds",
+    "Measurement": "notebook.measurement",
     "Operand": "quantization.network",
     "PluginOptions": "hooks.options",
     "Product": "quantization.products.product",
@@ -56,6 +60,7 @@ _HOME = {
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
+    "measure": "notebook.measure",
     "open_network": "tracing.open_network",
     "quantizers_off": "quantization.student",
     "read_weights": "storage.weights",
@@ -71,6 +76,7 @@ __all__ = [
     "Checkpoint",
     "Distribution",
     "LogSqrt2Quantizer",
+    "Measurement",
     "Operand",
     "PluginOptions",
     "Product",
@@ -90,6 +96,7 @@ __all__ = [
     "fake_quantize",
     "fill",
     "hookimpl",
+    "measure",
     "open_network",
     "quantizers_off",
     "read_weights",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -45,6 +47,20 @@ def look(driver: Any, width: int, *, dark: bool = False) -> None:
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+@contextmanager
+def quiet(driver: Any, site: Path) -> Iterator[None]:
+    """Meanwhile the browser says nothing on its console and asks for nothing outside of the site."""
+    driver.get("about:blank")
+    driver.get_log("browser"), driver.get_log("performance")  # of earlier tests
+    yield
+    assert driver.get_log("browser") == []
+    sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    urls = [of["params"]["request"]["url"] for of in sent if of["method"] == "Network.requestWillBeSent"]
+    assert urls
+    assert {urlsplit(url).scheme for url in urls} <= {"file", "data"}
+    assert all(Path(urlsplit(url).path).is_relative_to(site) for url in urls if url.startswith("file"))
 
 
 def axe() -> str:

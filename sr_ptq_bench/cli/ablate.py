@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @declared.device
 @declared.force
 @declared.replace
+@declared.loudness
 @declared.table_format()
 def ablate(
     what: Name,

@@ -35,8 +35,16 @@ if TYPE_CHECKING:
 @click.option("--test", metavar="SET", help="Score against HR on a test set of the suite instead: slow.")
 @declared.table_format()
 @click.option("--plot", type=declared.FILE, metavar="FILE", help="Draw it too: .png, .pdf or .svg.")
+@click.option("--keep", is_flag=True, help="Keep it beside the record of the run, for `srq report --images`.")
 def analyze(
-    method: str, by: By, patches: int, test: str | None, as_format: Format, plot: Path | None, **choice: Any
+    method: str,
+    by: By,
+    patches: int,
+    test: str | None,
+    as_format: Format,
+    plot: Path | None,
+    keep: bool,
+    **choice: Any,
 ) -> None:
     """Rank sites by what their quantization costs: this site alone quantized, and all but this site.
 
@@ -50,6 +58,8 @@ def analyze(
     """
     from .selected import SelectedRuns
 
+    if keep and by != "site":
+        raise click.UsageError("--keep is of single sites; leave out --by.")
     if plot:
         from ..plots.canvas import check_suffix, save
         from ..plots.sensitivity import draw
@@ -58,13 +68,17 @@ def analyze(
     selected = SelectedRuns((method,), **choice)
     (run,) = selected.runs
 
-    from ..errors import unknown
+    from ..errors import SrqError, unknown
+    from ..records.sensitivity import write_sensitivity
     from ..runs.sensitivity import psnr_to_fp, psnr_to_hr, sensitivities
     from ..tables.formats import render
     from ..tables.sensitivity import page
 
     if test is not None and test not in run.tests:
         raise unknown("test set", test, run.tests)
+    record = selected.results / run.record_name
+    if keep and not record.is_file():
+        raise SrqError(f"there is no record {record}; make it with `srq run` first, or leave out --keep")
     if test is None:
         psnr, unit = psnr_to_fp(run, patches), f"PSNR against FP output, {patches} calibration patches"
     else:
@@ -75,6 +89,8 @@ def analyze(
     title = f"Sensitivity of {selected.title}, {method}"
     notes = {"Weights": f"sha256 `{run.hashes.weights[:12]}`", "Calibration": f"sha256 `{run.hashes.calibration[:12]}`"}
     click.echo(render([page(found, title, by, notes)], as_format), nl=False)
+    if keep:
+        selected.display.say(f"wrote {write_sensitivity(found, record)}")
     if plot:
         save(draw(found, title), plot)
         selected.display.say(f"wrote {plot}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from . import options as declared
+
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="For programs: bytes and entries of every kind.")
+@declared.as_json
 @click.pass_context
 def cache(context: click.Context, as_json: bool) -> None:
     """Show what srq keeps in the folder that SRQ_HOME names, or the platform's own for caches.

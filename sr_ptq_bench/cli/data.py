@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ def data() -> None:
 
 @data.command()
 @click.argument("name", required=False)
-def get(name: str | None) -> None:
+@declared.loudness
+@declared.as_json
+def get(name: str | None, as_json: bool) -> None:
     """Fetch the published weights or the image set NAME; without NAME, list what there is.
 
     Files are fetched once, into the folder that SRQ_HOME names or the platform's cache folder, and checked by SHA-256.
@@ -32,6 +35,12 @@ def get(name: str | None) -> None:
     Example: srq data get swinir-light-x2
     """
     library = _library()
+    if as_json:
+        names = library.names() if name is None else [name]
+        if name is not None:
+            library.get(name)
+        click.echo(json.dumps([{"name": known, "available": library.is_available(known)} for known in names], indent=1))
+        return
     if name is not None:
         library.get(name)
         return
@@ -50,6 +59,7 @@ def _how_to_get(library: Library, name: str) -> str:
 @data.command("import")
 @click.argument("name")
 @click.argument("path", metavar="DIR", type=_PATH)
+@declared.loudness
 def import_(name: str, path: Path) -> None:
     """Import the image set or the weights NAME from your own files in the folder DIR.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..errors import printable
+from .loudness import loudness
 from .show.pages import show_page
 from .show.stages import TITLES
 from .show.sweep_lines import SweepLines
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from ..progress import Progress as ShowProgress
     from ..records.record import Record
-    from ..records.scores import DatasetScores
     from ..tables.formats import Page
 
 UNLIMITED = 1000
@@ -38,35 +39,48 @@ class Display:
         self.out = Console(highlight=False, markup=False)
         self.err = Console(stderr=True, highlight=False, markup=False)
         self._lines = self.out if lines_on_stdout else self.err
+        self.quiet, self.verbose = loudness() == "quiet", loudness() == "verbose"
         self._open: Progress | None = None
         self._headed = False
 
     def say(self, line: str) -> None:
-        """A line for the user."""
+        """A line for the user; on stderr not with --quiet."""
+        if not self.quiet or self._lines is self.out:
+            self.warn(line)
+
+    def warn(self, line: str) -> None:
+        """A line that is said in any case."""
         self._lines.print(printable(line), soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[ShowProgress]:
-        """A bar that stays when the stage ends; a line if stderr is no terminal."""
+        """A bar that stays when the stage ends; a line if stderr is no terminal; nothing with --quiet."""
         title = TITLES.get(name, name)
-        if not self.err.is_terminal:
+        if not (self.quiet or self.err.is_terminal):
             self.err.print(title)
+        begin, tenths = time.monotonic(), 0
         with self._bars() as live:
             self._head(live)
             pace = Pace()
             task = live.add_task(title, total=None, note="", pace=pace)
 
             def report(done: int, total: int, note: str = "") -> None:
+                nonlocal tenths
                 pace.report(done)
+                if self.verbose and not self.err.is_terminal and total and 10 * done // total > tenths:
+                    tenths = 10 * done // total
+                    self.say(f"{title}: {done} of {total} {note}".rstrip())
                 live.update(task, completed=done, total=total, note=note)
 
             yield report
             live.update(task, total=1, completed=1, note="")
+        if self.verbose:
+            self.say(f"{title}: {time.monotonic() - begin:.1f} s")
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
         """A sign of life on a terminal while libraries, network and images load."""
-        if not self.err.is_terminal:
+        if self.quiet or not self.err.is_terminal:
             yield
             return
         with self._bars() as live:
@@ -78,7 +92,7 @@ class Display:
 
     def _head(self, live: Progress) -> None:
         """Headings above the first bar of a command."""
-        if not self._headed and self.err.is_terminal:
+        if not (self._headed or self.quiet) and self.err.is_terminal:
             live.print(f"{'':<{STAGE}} {'':<{BAR}} {'elapsed':>{TIME}} {'left':>{TIME}}", style="dim")
         self._headed = True
 
@@ -95,7 +109,7 @@ class Display:
             TimeLeft(),
             TextColumn("{task.fields[note]}", markup=False),
         )
-        with Progress(*columns, console=self.err, disable=not self.err.is_terminal) as live:
+        with Progress(*columns, console=self.err, disable=self.quiet or not self.err.is_terminal) as live:
             self._open = live
             try:
                 yield live
@@ -107,7 +121,7 @@ class Display:
         """A live list of the cells that are being measured; a line above it, or alone, as each ends."""
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
         note = TextColumn("{task.fields[note]}", markup=False)
-        with Progress(*columns, note, console=self.err, disable=not self.err.is_terminal) as live:
+        with Progress(*columns, note, console=self.err, disable=self.quiet or not self.err.is_terminal) as live:
             yield SweepLines(live, live.add_task("Sweep", total=cells, note=""), self.say)
 
     def page(self, page: Page) -> None:
@@ -125,23 +139,10 @@ class Display:
 
     def record(self, record: Record, path: Path, options: Sequence[str]) -> None:
         """The scores of one run beside its references, and what the user gave as options."""
-        spec = record.spec
-        sets = list(record.scores)
-        metrics = list(next(iter(record.scores.values())).mean)
-        references = record.references
-        rows = {
-            "bicubic": references.bicubic,
-            "bilinear": references.bilinear,
-            f"{spec.method} {spec.bits}, {record.scope.short}": record.scores,
-            "full precision (FP)": references.fp,
-        }
-        heads = [f"{name} {metric.upper()}" if len(sets) > 1 else metric.upper() for name in sets for metric in metrics]
-        cells = [[_number(of[name], metric) for name in sets for metric in metrics] for of in rows.values()]
-        table = Table(title=f"{spec.model} x{spec.scale}, suite {spec.suite}")
-        if len(heads) <= len(rows):
-            columns, lines = heads, [[label, *of] for label, of in zip(rows, cells, strict=True)]
-        else:  # many test sets: a row for each, so that all digits fit
-            columns, lines = list(rows), [[head, *of] for head, *of in zip(heads, *cells, strict=True)]
+        from ..records.summary import lost, score_table
+
+        title, columns, lines = score_table(record)
+        table = Table(title=title)
         table.add_column("")
         for column in columns:
             table.add_column(printable(column), justify="right", overflow="fold", min_width=WIDEST_NUMBER)
@@ -153,19 +154,3 @@ class Display:
         self.out.print(printable(f"options: {', '.join(options) or 'defaults'}"), soft_wrap=True)
         seconds, memory = record.timings["total"], record.peak_memory_bytes / 2**30
         self.out.print(f"{seconds:.0f} s, {memory:.1f} GiB; record: {path}", soft_wrap=True)
-
-
-def lost(record: Record) -> Iterator[str]:
-    """What quantization cost, a line per test set; another one where plain interpolation is better."""
-    references = record.references
-    for name in record.scores:
-        psnr, fp, bicubic = (of[name].mean.get("psnr") for of in (record.scores, references.fp, references.bicubic))
-        if psnr is None or fp is None or bicubic is None:
-            continue
-        yield f"{name}: {psnr - fp:+.2f} dB against FP, {psnr - bicubic:+.2f} dB against bicubic"
-        if psnr < bicubic:
-            yield f"{name}: below bicubic: the quantized network is worse than plain interpolation"
-
-
-def _number(scores: DatasetScores, metric: str) -> str:
-    return f"{scores.mean[metric]:.{2 if metric == 'psnr' else 4}f}"

@@ -6,12 +6,14 @@ import sys
 
 import click
 
+from . import options as declared
+
 UNFIT = 1
 SIGNS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs: a list of what was looked at.")
+@declared.as_json
 @click.option("--quiet", "-q", is_flag=True, help="Only what is not ok.")
 def doctor(as_json: bool, quiet: bool) -> None:
     """Look at versions, devices, threads, cache, disk and known trouble; say what to do.

@@ -12,6 +12,7 @@ import click
 
 from ..protocol.limits import LARGEST_SEED
 from . import complete
+from .loudness import loudness_options
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -154,9 +155,12 @@ def table_format(help_text: str = "Format of the table.") -> Decorator:
     return click.option("--format", "as_format", type=kinds, default="markdown", show_default=True, help=help_text)
 
 
+loudness = loudness_options
+as_json = click.option("--json", "as_json", is_flag=True, help="For programs: the result as JSON on stdout.")
+
 selection = together(
     bits, scale, suite, model, scope, seed,
     option("An option, for the methods that have it, such as dobi.preset=official."),
-    plugin_files, results, device,
+    plugin_files, results, device, loudness,
 )  # fmt: skip
 """Which runs `srq plot` and `srq analyze` look at, apart from their methods."""

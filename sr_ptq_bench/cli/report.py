@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options as declared
+from .loudness import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from ..gallery.views import Gallery
+    from ..protocol.suite import Suite
+    from ..records.record import Record
     from ..tables.published_scores import Published
 
 
@@ -27,38 +31,63 @@ if TYPE_CHECKING:
     help="The site's folder.",
 )
 @declared.results
-@click.option("--suite", metavar="NAME", help="Only the records of this suite; default: all suites found.")
+@click.option(
+    "--suite",
+    metavar="SUITE",
+    help="Only records of this suite, a name or a .toml file; default: all found.",
+)
+@click.option("--images", is_flag=True, help="Pages of images and sites too, from the states beside the records: slow.")
 @click.option("--skip-bad", is_flag=True, help="Leave out records that are damaged, and name each on stderr.")
 @click.option("--serve", is_flag=True, help="Show the site on this machine, and make it again when records change.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="With --serve.")
-def report(out: Path, results: Path, suite: str | None, skip_bad: bool, serve: bool, port: int) -> None:
+@declared.plugin_files
+@declared.device
+@declared.loudness
+def report(
+    out: Path,
+    results: Path,
+    suite: str | None,
+    images: bool,
+    skip_bad: bool,
+    serve: bool,
+    port: int,
+    plugin_files: tuple[Path, ...],
+    device: str,
+) -> None:
     """Make a site from the records: a leaderboard, figures, and where each record comes from.
 
     Open DIR/index.html in a browser; it needs neither a server nor a network. Published scores are taken from
     published.csv beside the folder of the records, if it is there.
+
+    With --images every test image has a page with the pictures of all methods under a slider, their errors and the crop
+    where they differ most, and every bit-width a page of sites. Pictures that DIR has already are not made again.
 
     Needs jinja2, itables and matplotlib: pip install "sr_ptq_bench[report]".
 
     \b
     srq report -o site
     srq report --serve
+    srq report --images --suite sample
     """
     from ..report.site import build, write
     from .leaderboards.records import say_left_out, suite_records, tell_left_out
     from .writable import check_writable
 
     check_writable(out)
-    words = ["srq", "report", *(["--suite", suite] if suite else [])]
+    words = ["srq", "report", *(["--suite", suite] if suite else []), *(["--images"] if images else [])]
+    name = _name(suite) if suite else None
+    galleries = _Galleries(out, results, suite, plugin_files, device) if images else None
 
     def make() -> None:
         left_out: dict[str, str] = {}
-        records = suite_records(results, suite, say_left_out if skip_bad or serve else None, left_out)
+        records = suite_records(results, name, say_left_out if skip_bad or serve else None, left_out)
         if records:
-            write(build(records, _published(results), shlex.join(words), live=serve), out)
+            made = galleries.of(records) if galleries else {}
+            write(build(records, _published(results), shlex.join(words), made, live=serve), out)
         tell_left_out(left_out, skip_bad or serve)
 
     make()
-    click.echo(f"wrote {out / 'index.html'}", err=True)
+    note(f"wrote {out / 'index.html'}")
     if serve:
         _serve(out, results, make, port)
 
@@ -79,3 +108,50 @@ def _published(results: Path) -> list[Published]:
 
     path = results.parent / "published.csv"
     return read_published(path) if path.is_file() else []
+
+
+def _name(suite: str) -> str:
+    """The name of a suite that is given by its name or as a file."""
+    from ..protocol.suite import Suite
+
+    return Suite.load(suite).name if suite.endswith(".toml") else suite
+
+
+class _Galleries:
+    """Makes the galleries of tables, in one session."""
+
+    def __init__(
+        self, out: Path, results: Path, suite: str | None, plugin_files: tuple[Path, ...], device: str
+    ) -> None:
+        from .display import Display
+
+        self._out, self._results, self._suite = out, results, suite
+        display = Display()
+        with display.preparing():
+            from ..runs.session import Session
+
+            self._session = Session.open(display, plugin_files, device)
+
+    def of(self, records: Sequence[Record]) -> dict[str, Gallery]:
+        """The gallery of every table that has a usable state, by the table's path; records without are named."""
+        from ..errors import SrqError
+        from ..gallery.gallery import gallery
+        from ..tables.leaderboard import groups
+        from .leaderboards.records import say_left_out
+
+        found: dict[str, Gallery] = {}
+        for path, of in groups(records).items():
+            try:
+                suite = self._suite_of(of[0])
+            except SrqError as error:
+                say_left_out(f"images of {path}: {error}")
+                continue
+            made = gallery(of, self._results / of[0].spec.suite, suite, self._session, self._out / path, say_left_out)
+            found |= {path: made} if made else {}
+        return found
+
+    def _suite_of(self, record: Record) -> Suite:
+        from ..protocol.suite import Suite
+        from ..runs.restore import suite_of
+
+        return Suite.load(self._suite if self._suite and self._suite.endswith(".toml") else suite_of(record))

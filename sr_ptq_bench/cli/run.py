@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,6 @@ from . import options as declared
 from .writable import check_writable
 
 if TYPE_CHECKING:
-    from ..protocol.suite import Suite
     from ..protocol.types import ScopeName
 
 
@@ -44,6 +43,8 @@ if TYPE_CHECKING:
 @declared.threads
 @declared.force
 @declared.replace
+@declared.loudness
+@declared.as_json
 def run(
     method: str,
     bits: str,
@@ -64,6 +65,7 @@ def run(
     threads: int | None,
     force: bool,
     replace: bool,
+    as_json: bool,
 ) -> None:
     """Measure one method at one bit-width and scale, and write a record.
 
@@ -86,22 +88,22 @@ def run(
     if tile_overlap is not None and tile is None:
         raise click.UsageError("--tile-overlap goes with --tile.")
 
-    from ..protocol.bits import Bits
-    from ..protocol.run_spec import RunSpec, parse_options
-    from ..protocol.suite import Suite, Tiles
-    from ..protocol.types import parse_scale
+    from ..protocol.request import requested
+    from ..protocol.run_spec import parse_options
 
-    protocol = Suite.load(suite)
-    chosen = with_tests(protocol.with_model(model or protocol.model), tests)
-    overlap = {} if tile_overlap is None else {"overlap": tile_overlap}
-    spec = RunSpec(
-        method=f"mixed+{method}" if mixed else method,
-        bits=Bits.parse(bits),
-        scale=parse_scale(scale),
-        suite=chosen.with_tiles(Tiles(size=tile, **overlap)) if tile else chosen,
+    spec = requested(
+        method=method,
+        bits=bits,
+        mixed=mixed,
+        scale=scale,
         scope=scope,
-        seed=seed,
+        suite=suite,
+        model=model,
+        tests=tests,
+        tile=tile,
+        tile_overlap=tile_overlap,
         options=parse_options(options),
+        seed=seed,
     )
     folder = out / "results" / spec.suite.name
     check_writable(folder)
@@ -115,33 +117,19 @@ def run(
         from ..runs.session import Session
 
         session = Session.open(display, plugin_files, device, threads)
+    found = []
     for each in range(seed, seed + seeds):
         with display.preparing():
             prepared = prepare(spec.model_copy(update={"seed": each}), session)
-        display.record(*deliver(prepared, session, folder, force, replace), options)
-    click.echo(f"next: {_table_command(spec.suite.name, out)}")
+        record, path = deliver(prepared, session, folder, force, replace)
+        if not as_json:
+            display.record(record, path, options)
+        found.append({"path": str(path), "record": record.model_dump(mode="json")})
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    elif not display.quiet:
+        click.echo(f"next: {_table_command(spec.suite.name, out)}")
 
 
 def _table_command(suite: str, out: Path) -> str:
     return shlex.join(["srq", "table", "--suite", suite, *(["--out", str(out)] if out != Path("leaderboards") else [])])
-
-
-def with_tests(suite: Suite, tests: tuple[str, ...]) -> Suite:
-    """The suite with the user's test sets instead of its own, under a name that keeps it out of the suite's tables."""
-    from ..errors import SrqError
-    from ..protocol.suite import DataSource
-    from ..storage.home import expanded
-
-    if not tests:
-        return suite
-    sources = {}
-    for test in tests:
-        name, equals, folder = test.partition("=")
-        if not (name and equals and folder):
-            raise SrqError(f"test set '{test}' is not of the form NAME=HR_DIR")
-        if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-            raise SrqError(f"no name for a test set: '{name}'; expected letters, digits, '.', '_' and '-'")
-        if name in sources:
-            raise SrqError(f"test set '{name}' is given twice; give each a name of its own")
-        sources[name] = DataSource(hr=expanded(folder))
-    return suite.model_copy(update={"name": f"{suite.name}-{'-'.join(sorted(sources))}", "test": sources})

@@ -44,6 +44,7 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
 @declared.device
 @declared.force
 @declared.replace
+@declared.loudness
 @click.option("--dry-run", is_flag=True, help="Show the cells, which are done, and how long the others will take.")
 @click.option(
     "--workers",
@@ -255,8 +256,8 @@ def _say_result(
     counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"
     display.say(f"{_count(planned)}: {counts}, {in_words(seconds)}")
     for failure in failures:
-        display.say(f"failed: {failure.cell}: {failure.error}")
-        display.say(f"  alone: {failure.cell.command(plugins)}")
+        display.warn(f"failed: {failure.cell}: {failure.error}")
+        display.warn(f"  alone: {failure.cell.command(plugins)}")
 
 
 def _count(planned: Sequence[Planned]) -> str:

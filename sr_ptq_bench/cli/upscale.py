@@ -53,6 +53,7 @@ TILE, OVERLAP = 64, 16
 )
 @declared.plugin_files
 @declared.device
+@declared.loudness
 def upscale(
     photos: tuple[Path, ...],
     out: Path,

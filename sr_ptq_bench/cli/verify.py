@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ DIFFERS = 1
 @click.option("--stamp", is_flag=True, help="Write into each RECORD that this code gives its scores again.")
 @declared.plugin_files
 @declared.device
+@declared.loudness
+@declared.as_json
 def verify(
     records: tuple[Path, ...],
     suite: str | None,
@@ -31,6 +35,7 @@ def verify(
     stamp: bool,
     plugin_files: tuple[Path, ...],
     device: str,
+    as_json: bool,
 ) -> None:
     """Score the state of a RECORD again, and compare with the scores in the record.
 
@@ -46,10 +51,10 @@ def verify(
     verified it: `srq sweep` does not measure it again.
     """
     from ..errors import prefix_error
+    from ..protocol.request import with_tests
     from ..protocol.suite import Suite
     from ..records.files import read_result, write_record
     from .display import Display
-    from .run import with_tests
 
     results = {path: read_result(path) for path in _expanded(records)}
     display = Display()
@@ -60,18 +65,21 @@ def verify(
         from ..runs.verify import verify as compare
 
         session, failed = Session.open(display, plugin_files, device), False
+    found = []
     for path, result in results.items():
         with prefix_error(str(path)):
             protocol = with_tests(Suite.load(suite or suite_of(result.record)), tests)
             run = prepare_recorded(result.record, protocol, session)
             comparisons = compare(run, result, session)
-        click.echo(f"{path}")
-        for comparison in comparisons:
-            click.echo(f"  {_line(comparison)}")
         holds = all(comparison.holds for comparison in comparisons)
+        found.append({"path": str(path), "holds": holds, "scores": [_table(each) for each in comparisons]})
+        if not as_json:
+            click.echo("\n  ".join([str(path), *map(_line, comparisons)]))
         if stamp and holds:
             write_record(stamped(run, result.record), path.parent)
         failed |= not holds
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
     sys.exit(DIFFERS if failed else 0)
 
 
@@ -87,6 +95,13 @@ def _expanded(records: tuple[Path, ...]) -> list[Path]:
             raise SrqError(f"{path}: no records in this folder or in the folders in it")
         found += inside if path.is_dir() else [path]
     return found
+
+
+def _table(comparison: Comparison) -> dict[str, object]:
+    """For programs; JSON has neither infinity nor NaN, so numbers that are not finite are texts."""
+    numbers = {"recorded": comparison.recorded, "again": comparison.again}
+    spelt = {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
+    return {"test_set": comparison.dataset, "metric": comparison.metric, **spelt, "holds": comparison.holds}
 
 
 def _line(comparison: Comparison) -> str:

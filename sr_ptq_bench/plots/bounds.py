@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..quantization.quantizer import Bounds, Site
 
 
-@styled
 def draw(
     sites: Sequence[Site],
     distributions: Mapping[str, Distribution],
@@ -30,15 +29,24 @@ def draw(
 
     `bounds` are by method, then by site. For bounds per channel the mean percentile is shown.
     """
+    shares = {
+        method: [percentiles(distributions[site.name], of[site.name]) for site in sites]
+        for method, of in bounds.items()
+    }
+    return draw_percentiles([site.role for site in sites], shares, title)
+
+
+@styled
+def draw_percentiles(roles: Sequence[str], shares: Mapping[str, Sequence[Mapping[str, float]]], title: str) -> Figure:
+    """The figure of `draw` from the percentiles of every method, in the order of `roles`, those of the sites."""
     figure, axes = panels(4, 2, 4.0, 2.3)
     for panel, (end, role) in zip(
         axes, [(e, r) for e in ("upper", "lower") for r in ("weight", "activation")], strict=True
     ):
-        of_role = [site for site in sites if site.role == role]
-        for index, (method, of) in enumerate(bounds.items()):
-            shares = [percentiles(distributions[site.name], of[site.name])[end] for site in of_role]
+        for index, (method, of) in enumerate(shares.items()):
+            values = [share[end] for share, own in zip(of, roles, strict=True) if own == role]
             panel.plot(
-                np.arange(1, len(shares) + 1), shares, marker(index), color=colour(index),
+                np.arange(1, len(values) + 1), values, marker(index), color=colour(index),
                 markersize=2.6, alpha=0.75, markeredgewidth=0, label=method,
             )  # fmt: skip
         panel.set_ylim(-4, 104)

@@ -61,7 +61,7 @@ def draw(
         panel.set_ylim(bottom=0.5)
         for index, (method, of) in enumerate(bounds.items()):
             _lines(panel, of[site.name], method, index)
-        panel.set_title(f"{site.name}\n{_kind(site)}", fontsize=7, color=NEUTRAL)
+        panel.set_title(f"{site.name}\n{described(site)}", fontsize=7, color=NEUTRAL)
         panel.set_xlabel("value", fontsize=8)
         panel.set_ylabel("elements", fontsize=8)
         panel.tick_params(labelsize=8)
@@ -80,7 +80,7 @@ def coarse(distribution: Distribution) -> tuple[np.ndarray, np.ndarray]:
     return edges, counts
 
 
-def _kind(site: Site) -> str:
+def described(site: Site) -> str:
     """A description of the tensor for a reader."""
     if site.role == "weight":
         return "weight"

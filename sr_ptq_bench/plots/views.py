@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import SrqError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
     from ..data.images.pixels import Image
 
@@ -69,9 +69,18 @@ def crop_psnr(sr: Image, hr: Image, box: Box) -> float:
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
-def most_different(images: Mapping[str, Image], side: int) -> Box:
-    """The square of `side` pixels in which the images differ most: by the mean variance of their Y channels."""
-    spread = np.var([luma(image) for image in images.values()], axis=0)
+def most_different(images: Iterable[Image], side: int) -> Box:
+    """The square of `side` pixels in which the images differ most: by the mean variance of their Y channels.
+
+    Memory does not grow with the number of images.
+    """
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    for y in map(luma, images):  # Welford's algorithm
+        count += 1
+        before = y - mean
+        mean = mean + before / count
+        squares = squares + before * (y - mean)
+    spread = squares / count
     height, width = (min(side, length) for length in spread.shape)
     sums = np.pad(spread.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]

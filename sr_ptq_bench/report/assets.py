@@ -14,14 +14,11 @@ LARGEST_BUNDLE = 2**23
 _EXPORT = re.compile(r"export\s*\{[^{}]*?\b(\w+) as default\b[^{}]*\};?")
 
 
-def assets() -> dict[str, str]:
+def assets(*, with_images: bool = False) -> dict[str, str]:
     """The contents by their names; raises SrqError if itables is missing or is of an unknown kind."""
     ours = resources.files(__package__) / "static"
-    return {
-        "report.css": (ours / "report.css").read_text(encoding="utf-8"),
-        "report.js": (ours / "report.js").read_text(encoding="utf-8"),
-        "datatables.js": _datatables(),
-    }
+    names = ["report.css", "report.js", *(["images.js"] if with_images else [])]
+    return {name: (ours / name).read_text(encoding="utf-8") for name in names} | {"datatables.js": _datatables()}
 
 
 def _datatables() -> str:

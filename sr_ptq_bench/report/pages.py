@@ -9,7 +9,8 @@ from ..errors import SrqError, printable
 from ..tables import cells
 from ..tables.formats import Bold
 from .entries import MEASURED
-from .figures import html
+from .figures import MOST, html
+from .images import outline
 from .provenance import common, sections, shared_facts
 
 try:
@@ -21,9 +22,11 @@ except ImportError as missing:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ..gallery.views import ImageView
     from ..tables.rows import Difference
     from .entries import Entry, Table
     from .figures import Figure
+    from .images import Line, SitesPage
 
 
 def _finalize(value: Any) -> Any:
@@ -39,6 +42,7 @@ def _environment() -> Environment:
     made.filters |= {
         "score": cells.number, "difference": _difference, "digits": _digits, "svg": lambda svg: Markup(html(svg)),
         "megabytes": lambda size: _digits(size / 1e6), "gibibytes": lambda size: _digits(size / 2**30),
+        "outline": outline,
     }  # fmt: skip
     return made
 
@@ -66,12 +70,39 @@ def board(entries: Sequence[Entry], tables: Iterable[Table], command: str, *, li
     )  # fmt: skip
 
 
-def table(of: Table, figures: Iterable[Figure], losses: str, *, live: bool) -> str:
-    """The page of one table: figures, notes, and where each record comes from; `losses` is the name of a file."""
+def table(
+    of: Table, figures: Iterable[Figure], losses: str, images: Sequence[ImageView], sites: Sequence[SitesPage], *,
+    live: bool,
+) -> str:  # fmt: skip
+    """The page of one table: figures, notes, and where each record comes from; `losses` is the name of a file.
+
+    `images` and `sites` have pages of their own.
+    """
     template = _environment().get_template("table.html")
     own, software = sections(of)
     shared = common(own)
     return template.render(
         table=of, figures=list(figures), sections=own, software=software, shared=shared_facts(of.records[0]) | shared,
-        losses=losses, root="../", live=live,
+        losses=losses, root="../", live=live, images=images, sites=sites,
+        place=of.path.rpartition("/")[2],
     )  # fmt: skip
+
+
+def image(of: Table, view: ImageView, images: Sequence[ImageView], lines: Sequence[Line], *, live: bool) -> str:
+    """The page of one image of a table: pictures under a slider, crops, scores."""
+    known = {line.picture: line for line in lines if line.picture}
+    crops = {
+        bits: [("hr", "HR", math.inf, math.inf)]
+        + [(name, known[name].name, psnr, known[name].psnr) for name, psnr in crop.psnr.items() if name in known]
+        for bits, crop in view.crops.items()
+    }
+    template = _environment().get_template("image.html")
+    return template.render(
+        table=of, view=view, images=images, lines=lines, crops=crops, root="../../", live=live
+    )  # fmt: skip
+
+
+def sites(of: Table, page: SitesPage, pages: Sequence[SitesPage], *, live: bool) -> str:
+    """The page of all sites at one bit-width: what methods changed, and their bounds within distributions."""
+    template = _environment().get_template("sites.html")
+    return template.render(table=of, page=page, pages=pages, most=MOST, nan=math.nan, root="../../", live=live)

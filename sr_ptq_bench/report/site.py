@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ..errors import printable
+from ..gallery.views import Gallery
 from ..storage.files import write_atomically
 from ..tables.formats import Page, render
 from ..tables.leaderboard import groups
@@ -15,36 +16,52 @@ from . import pages
 from .assets import assets
 from .entries import measured_entries, published_entries, table_of
 from .figures import figures, loss_csv
+from .images import lines, sites_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ..records.record import Record
     from ..tables.published_scores import Published
     from .entries import Entry
 
+_EMPTY = Gallery([], {}, {})
 VERSION = "version.txt"
 """Of a site that is shown while it is made again: a file that changes with any other."""
 
 
 def build(
-    records: Iterable[Record], published: Iterable[Published], command: str, *, live: bool = False
+    records: Iterable[Record],
+    published: Iterable[Published],
+    command: str,
+    galleries: Mapping[str, Gallery] | None = None,
+    *,
+    live: bool = False,
 ) -> dict[str, str]:
     """The contents of all files by their paths below the site; the same for the same records.
 
-    `command` is said to have made the site. Raises SrqError for records that do not compare, or for a missing library.
+    `command` is said to have made the site. `galleries` are by the paths of tables; their pictures are files already.
+    Raises SrqError for records that do not compare, or for a missing library.
     """
     tables = [table_of(path, of) for path, of in groups(records).items()]
+    galleries = galleries or {}
     entries = [*(entry for table in tables for entry in measured_entries(table)), *published_entries(published)]
-    site = {f"assets/{name}": text for name, text in assets().items()}
+    site = {f"assets/{name}": text for name, text in assets(with_images=bool(galleries)).items()}
     site["index.html"] = pages.board(entries, tables, command, live=live)
     site["leaderboard.csv"] = _csv(entries)
     site["leaderboard.json"] = _json(entries)
     for table in tables:
         losses = loss_csv(table)
         name = f"{table.path}-loss.csv"
-        site[f"{table.path}.html"] = pages.table(table, figures(table), name.rpartition("/")[2], live=live)
+        gallery = galleries.get(table.path, _EMPTY)
+        sites = list(sites_pages(table, gallery))
+        losses_file = name.rpartition("/")[2]
+        site[f"{table.path}.html"] = pages.table(table, figures(table), losses_file, gallery.images, sites, live=live)
+        for view in gallery.images:
+            page = pages.image(table, view, gallery.images, list(lines(table, gallery, view)), live=live)
+            site[f"{table.path}/{view.folder}.html"] = page
+        site |= {f"{table.path}/{page.name}.html": pages.sites(table, page, sites, live=live) for page in sites}
         site |= {name: losses} if losses else {}
     if live:
         site[VERSION] = hashlib.sha256("".join(site.values()).encode()).hexdigest()
@@ -60,18 +77,25 @@ def write(site: dict[str, str], folder: Path) -> None:
 
 
 def _csv(entries: Sequence[Entry]) -> str:
-    return render([Page("", "", [], [], [entry.values() for entry in entries])], "csv")
+    lines = [{key: _short(value) for key, value in entry.values().items()} for entry in entries]
+    return render([Page("", "", [], [], lines)], "csv")
 
 
 def _json(entries: Sequence[Entry]) -> str:
     """Columns once, then rows: a third of the size of a list of objects."""
+    spelt: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
     lines = [{key: _plain(value) for key, value in entry.values().items()} for entry in entries]
-    rows = ",\n".join(json.dumps(list(line.values()), ensure_ascii=False, allow_nan=False) for line in lines)
+    rows = ",\n".join(json.dumps(list(line.values()), **spelt) for line in lines)
     return f'{{"columns": {json.dumps(list(lines[0]))}, "rows": [\n{rows}\n]}}\n'
 
 
+def _short(value: Any) -> Any:
+    """No reader needs more than seven digits."""
+    return float(f"{value:.7g}") if isinstance(value, float) else value
+
+
 def _plain(value: Any) -> Any:
-    """JSON has neither NaN nor infinity, and no reader needs more than seven digits."""
+    """JSON has neither NaN nor infinity."""
     if isinstance(value, float):
-        return None if math.isnan(value) else float(f"{value:.7g}") if math.isfinite(value) else str(value)
+        return None if math.isnan(value) else _short(value) if math.isfinite(value) else str(value)
     return printable(value) if isinstance(value, str) else value

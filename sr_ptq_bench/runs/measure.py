@@ -13,6 +13,7 @@ from .run import measure
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..progress import Say
     from ..records.files import RunResult
     from ..records.record import Record
     from .prepare import PreparedRun
@@ -42,15 +43,20 @@ def deliver(
     Another result of the same run that was there stays, unless it is to be replaced.
     """
     make_room(folder / run.record_name, session.reporter.say)
-    if run.not_scored:
-        session.reporter.say(f"Missing test sets are skipped: {', '.join(run.not_scored)}; see `srq data get`.")
-    if run.calibrated_on:
-        seen = ", ".join(f"{name}/{image}" for name, images in run.calibrated_on.items() for image in images)
-        session.reporter.say(f"Test images that are calibration images too: {seen}; their scores are too good.")
-    if run.teacher.unquantized_ops:
-        session.reporter.say(f"Not quantized: {run.teacher.unquantized_ops}.")
+    tell(run, session.reporter.say)
     result = measure_or_reuse(run, session, force)
     return result.record, write_or_reproduce(result, folder, session.reporter.say, replace)
+
+
+def tell(run: PreparedRun, say: Say) -> None:
+    """What a user should know of a run before it starts."""
+    if run.not_scored:
+        say(f"Missing test sets are skipped: {', '.join(run.not_scored)}; see `srq data get`.")
+    if run.calibrated_on:
+        seen = ", ".join(f"{name}/{image}" for name, images in run.calibrated_on.items() for image in images)
+        say(f"Test images that are calibration images too: {seen}; their scores are too good.")
+    if run.teacher.unquantized_ops:
+        say(f"Not quantized: {run.teacher.unquantized_ops}.")
 
 
 def is_current(record: Record, run: PreparedRun, device: str | None) -> bool:

@@ -9,6 +9,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 from made_records import record
 from refusals import error_of
+from tiny import FILE
 
 pytest.importorskip("jinja2")
 pytest.importorskip("itables")
@@ -37,6 +38,59 @@ def test_a_site_is_written_and_nothing_else(srq, results, tmp_path):
         "assets/report.js", "assets/datatables.js",
     }  # fmt: skip
     assert "version.txt" not in (tmp_path / "site/index.html").read_text()
+
+
+@pytest.fixture
+def measured(srq, tiny_suite, tmp_path, monkeypatch):
+    """Records of the tiny suite with their states: their paths."""
+    monkeypatch.chdir(tmp_path)
+    for method in ("minmax", "percentile"):
+        words = ("--suite", tiny_suite.path, "--plugin", FILE, "-m", method, "-b", 4, "-s", 2)
+        assert srq("run", *words).status == 0
+    return sorted((tmp_path / "leaderboards/results/tiny").glob("*.json"))
+
+
+def test_images_come_from_the_states_beside_the_records(srq, measured, tiny_suite, tmp_path):
+    call = ("report", "--images", "--suite", tiny_suite.path, "--plugin", FILE)
+    outcome = srq(*call)
+    assert outcome.status == 0, outcome.err
+    assert "left out" not in outcome.err
+    below = tmp_path / "site/tiny/tiny-x2"
+    pages = {path.name.rpartition("-")[0] for path in below.glob("*.html")}
+    assert pages == {"noise-first", "noise-second", "sites"}
+    times = {path: path.stat().st_mtime_ns for path in below.glob("*/hr.png")}
+    assert len(times) == 2
+    assert "--images" in (tmp_path / "site/index.html").read_text()
+    for picture in below.glob("*/*.png"):
+        assert picture.read_bytes()[1:4] == b"PNG"
+    assert srq(*call).status == 0
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+def test_a_record_without_a_state_is_left_out_of_the_images_by_name(srq, measured, tiny_suite, tmp_path):
+    first = measured[0]
+    next(first.parent.glob(f"{first.stem}.*.safetensors")).unlink()
+    outcome = srq("report", "--images", "--suite", tiny_suite.path, "--plugin", FILE)
+    assert outcome.status == 0
+    assert f"left out: {first.name}: " in outcome.err
+    assert "minmax" in (tmp_path / "site/index.html").read_text()
+
+
+def test_a_suite_that_is_not_known_has_no_images(srq, measured, tmp_path):
+    outcome = srq("report", "--images", "--plugin", FILE)
+    assert outcome.status == 0
+    assert "left out: images of tiny/tiny-x2: no suite 'tiny'" in outcome.err
+    assert (tmp_path / "site/tiny/tiny-x2.html").is_file()
+
+
+def test_sensitivities_are_kept_beside_the_record_and_shown(srq, measured, tiny_suite, tmp_path):
+    words = ("-m", "minmax", "-b", 4, "-s", 2, "--suite", tiny_suite.path, "--plugin", FILE)
+    outcome = srq("analyze", *words, "--keep")
+    assert outcome.status == 0, outcome.err
+    assert srq("analyze", *words, "--keep", "--by", "layer").status == 2
+    assert "there is no record" in srq("analyze", *words, "--keep", "--seed", 5).err
+    srq("report", "--images", "--suite", tiny_suite.path, "--plugin", FILE)
+    assert "Sensitivity: minmax" in (tmp_path / "site/tiny/tiny-x2/sites-w4a4.html").read_text()
 
 
 def test_published_scores_beside_the_records(srq, results, tmp_path):

@@ -66,8 +66,8 @@ def test_the_psnr_of_equal_crops_is_infinite_though_the_images_differ():
 def test_the_images_differ_most_where_one_of_them_was_changed(top, left):
     same, other = noise(20, 30), noise(20, 30)
     other[top : top + 8, left : left + 8] ^= 128
-    assert most_different({"a": same, "b": other}, 8) == (left, top, 8, 8)
+    assert most_different([same, other], 8) == (left, top, 8, 8)
 
 
 def test_a_square_larger_than_the_image_is_the_image():
-    assert most_different({"a": noise(20, 30), "b": noise(20, 30, 1)}, 64) == (0, 0, 30, 20)
+    assert most_different([noise(20, 30), noise(20, 30, 1)], 64) == (0, 0, 30, 20)

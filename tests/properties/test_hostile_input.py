@@ -19,7 +19,6 @@ from tiny import TinySuite, plugins, toml, write_images
 
 from sr_ptq_bench import Bits, SrqError
 from sr_ptq_bench.cache.shared import Cache
-from sr_ptq_bench.cli.run import with_tests
 from sr_ptq_bench.data import lmdb as lmdb_store
 from sr_ptq_bench.data.image_set import ImportedSet
 from sr_ptq_bench.data.images import header
@@ -28,6 +27,7 @@ from sr_ptq_bench.data.lmdb import parse_meta
 from sr_ptq_bench.errors import LONGEST
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.library.fetch import Downloads
+from sr_ptq_bench.protocol.request import with_tests
 from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
 from sr_ptq_bench.protocol.suite import Suite
 from sr_ptq_bench.quantization.quantize import quantize

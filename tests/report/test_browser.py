@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser import WIDTHS, axe, look, running
+from browser import WIDTHS, axe, look, quiet, running
 from made_records import like, record, scored
 
 pytest.importorskip("jinja2")
@@ -54,18 +53,11 @@ def driver() -> Iterator[Any]:
 @pytest.fixture
 def board(driver: Any, site: Path) -> Iterator[Any]:
     """The first page; afterwards no error was said, and nothing was asked for outside of the site."""
-    driver.get("about:blank")
-    driver.get_log("browser"), driver.get_log("performance")  # of earlier tests
     look(driver, WIDTHS["desk"])
-    driver.get((site / "index.html").as_uri())
-    yield driver
-    assert driver.get_log("browser") == []
-    assert driver.title == "PTQ of super-resolution: leaderboard"
-    sent = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
-    urls = [of["params"]["request"]["url"] for of in sent if of["method"] == "Network.requestWillBeSent"]
-    assert urls
-    assert {urlsplit(url).scheme for url in urls} <= {"file", "data"}
-    assert all(Path(urlsplit(url).path).is_relative_to(site) for url in urls if url.startswith("file"))
+    with quiet(driver, site):
+        driver.get((site / "index.html").as_uri())
+        yield driver
+        assert driver.title == "PTQ of super-resolution: leaderboard"
 
 
 def cells(driver: Any, column: int) -> list[str]:

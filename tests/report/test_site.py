@@ -8,14 +8,15 @@ import json
 import math
 import re
 import shlex
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from made_gallery import gallery
 from made_records import like, record, scored
+from pages import Page
 from refusals import error_of
 
 pytest.importorskip("jinja2")
@@ -31,44 +32,6 @@ from sr_ptq_bench.tables.bootstrap import interval
 from sr_ptq_bench.tables.published_scores import Published
 
 STATIC = Path(assets.__file__).parent / "static"
-
-
-class Page(HTMLParser):
-    """The elements and the cells of a page, as any reader of HTML sees them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self.text = ""
-        self._cell = False
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        self._cell = tag in ("td", "th") or (self._cell and tag in ("a", "b"))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("table", "caption"):
-            self._cell = False
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        if self._cell:
-            self.rows[-1][-1] += data
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    @property
-    def board(self) -> list[dict[str, str]]:
-        head, *rows = ([cell.strip() for cell in row] for row in self.rows)
-        return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 def images(**psnr: float) -> dict[str, DatasetScores]:
@@ -220,7 +183,7 @@ def test_infinite_and_missing_scores_have_cells():
 
 
 def test_the_script_is_short():
-    lines = (STATIC / "report.js").read_text().splitlines()
+    lines = [line for path in STATIC.glob("*.js") for line in path.read_text().splitlines()]
     assert len(lines) < 300
     assert not any("innerHTML" in line or "eval(" in line for line in lines)
 
@@ -279,7 +242,7 @@ OURS = {
     "html", "head", "meta", "title", "link", "script", "body", "a", "header", "h1", "h2", "h3", "p", "code", "nav",
     "main", "details", "summary", "form", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "b", "ul",
     "li", "section", "figure", "figcaption", "svg", "defs", "path", "use", "g", "text", "tspan", "clippath", "rect",
-    "dl", "dt", "dd", "pre",
+    "dl", "dt", "dd", "pre", "label", "select", "option", "input", "img", "small", "span", "br",
 }  # fmt: skip
 
 
@@ -303,12 +266,16 @@ def test_no_name_becomes_an_element_or_an_attribute(names):
         source=source, backbone=version, scale=2, bits=4, method=option, dataset=dataset, psnr=37.5, ssim=None,
         model=image, scope=scope, row="x",
     )  # fmt: skip
-    site = build(made, [score], "srq report")
-    for name, scripts in (("index.html", 2), ("sample/swinir-light-x2.html", 0)):
+    table, pages = "sample/swinir-light-x2", gallery(made, site=version)
+    site = build(made, [score], source, {table: pages})
+    scripts = {"index.html": 2, f"{table}.html": 0, f"{table}/sites-w4a4.html": 0, f"{table}/photos-0-0123abcd.html": 1}
+    for name, count in scripts.items():
         elements = Page(site[name]).elements
         assert {tag for tag, _ in elements} <= OURS
-        assert sum(tag == "script" for tag, _ in elements) == scripts
+        assert sum(tag == "script" for tag, _ in elements) == count
         assert not any(key.startswith("on") for _, attributes in elements for key in attributes)
-        links = (attributes.get(key) or "" for _, attributes in elements for key in ("href", "src", "href"))
+        links = [attributes.get(key) or "" for _, attributes in elements for key in ("href", "src")]
         assert not any(re.match(r"\s*(javascript|vbscript|data:text)", link, re.IGNORECASE) for link in links)
+        pictures = [of["src"] for tag, of in elements if tag == "img" and "src" in of]
+        assert all(re.fullmatch(r"photos-0-0123abcd/[a-z0-9-]+\.png", picture) for picture in pictures)
     json.loads(site["leaderboard.json"])

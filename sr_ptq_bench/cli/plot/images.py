@@ -86,4 +86,4 @@ def _views(
             made[method] = network_upscaler(student.model, run.tiles, run.spec.seed)(pair.lr)
     views = [View(label, sr, run.plugins.evaluate(sr, pair.hr, scale)["psnr"]) for label, sr in made.items()]
     differing = {label: made[label] for label in methods} if len(methods) > 1 else made
-    return pair.hr, views, box or most_different(differing, side), f"{name}, {selected.title}"
+    return pair.hr, views, box or most_different(differing.values(), side), f"{name}, {selected.title}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
+from ..loudness import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,6 @@ def picture_writer(out: Path) -> Callable[[Figure], None]:
 
     def write(figure: Figure) -> None:
         save(figure, out)
-        click.echo(f"wrote {out}", err=True)
+        note(f"wrote {out}")
 
     return write

@@ -1,0 +1,92 @@
+"""`sr_ptq_bench.measure`: one run from Python."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import printable
+from ..progress import SILENT, no_progress
+from ..protocol.request import requested
+from ..records.compare import write_or_reproduce
+from ..records.files import make_room
+from ..runs.measure import measure_or_reuse, tell
+from ..runs.prepare import prepare
+from ..runs.session import Session
+from .measurement import Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ..progress import Progress
+    from ..protocol.types import OptionValue, ScopeName
+
+
+class _Lines:
+    """A reporter for a notebook: every stage and every message is a line on stderr."""
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(printable(line), file=sys.stderr)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Progress]:
+        """Name the stage."""
+        self.say(f"{name} ...")
+        yield no_progress
+
+
+def measure(
+    *,
+    method: str,
+    bits: int | str,
+    scale: int,
+    mixed: bool = False,
+    scope: ScopeName | None = None,
+    suite: str = "sample",
+    model: str | None = None,
+    test: Mapping[str, str | Path] | None = None,
+    tile: int | None = None,
+    tile_overlap: int | None = None,
+    options: Mapping[str, OptionValue] | None = None,
+    seed: int = 0,
+    plugin: Iterable[str | Path] = (),
+    out: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    force: bool = False,
+    replace: bool = False,
+    quiet: bool = False,
+) -> Measurement:
+    """Measure one method, as `srq run` does with the same words; raises SrqError for what a user can correct.
+
+    `bits` is 4, or "w4a8"; `test` are folders of photos by name; `options` such as {"dqc.lr": 1e-3}; `plugin` are
+    files. With `out` the record goes to OUT/results/SUITE; without it only this machine's memory under SRQ_HOME has the
+    result. A result of this machine is reused, as by `srq run`.
+    """
+    spec = requested(
+        method=method,
+        bits=str(bits),
+        mixed=mixed,
+        scale=scale,
+        scope=scope,
+        suite=suite,
+        model=model,
+        tests=tuple(f"{name}={folder}" for name, folder in (test or {}).items()),
+        tile=tile,
+        tile_overlap=tile_overlap,
+        options=options or {},
+        seed=seed,
+    )
+    reporter = SILENT if quiet else _Lines()
+    session = Session.open(reporter, map(Path, plugin), device, threads)
+    run = prepare(spec, session)
+    tell(run, reporter.say)
+    folder = Path(out).expanduser() / "results" / spec.suite.name if out is not None else None
+    if folder:
+        make_room(folder / run.record_name, reporter.say)
+    result = measure_or_reuse(run, session, force)
+    path = write_or_reproduce(result, folder, reporter.say, replace) if folder else None
+    return Measurement(result.record, path, run, result)

@@ -1,0 +1,105 @@
+"""`sr_ptq_bench.measure`: the words of `srq run`, its result, and what a notebook shows."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+from refusals import error_of
+from tiny import FILE, comparable
+
+import sr_ptq_bench
+from sr_ptq_bench.cli.run import run
+from sr_ptq_bench.evaluation.metrics import srq_evaluate
+from sr_ptq_bench.records.files import read_record
+
+OTHER_NAMES = {"tests": "test", "plugin_files": "plugin"}
+
+
+@pytest.fixture
+def tiny(tiny_suite):
+    return {"suite": str(tiny_suite.path), "plugin": [FILE], "scale": 2, "bits": 4, "quiet": True}
+
+
+def test_the_words_are_those_of_the_command():
+    command = {OTHER_NAMES.get(option.name, option.name) for option in run.params}
+    own = set(inspect.signature(sr_ptq_bench.measure).parameters)
+    assert command - own == {"seeds", "as_json", "verbose"}
+    assert own <= command
+
+
+def test_the_record_is_that_of_the_command(tiny, srq, tiny_suite, tmp_path):
+    made = sr_ptq_bench.measure(method="minmax", out=tmp_path / "a", **tiny)
+    words = ("--suite", tiny_suite.path, "--plugin", FILE, "-m", "minmax", "-b", 4, "-s", 2, "--out", tmp_path / "b")
+    assert srq("run", *words).status == 0
+    (path,) = (tmp_path / "b").rglob("*.json")
+    assert made.path == tmp_path / "a" / "results" / "tiny" / path.name
+    assert comparable(read_record(made.path)) == comparable(read_record(path)) == comparable(made.record)
+    assert made.psnr == {"noise": made.record.scores["noise"].mean["psnr"]}
+
+
+def test_without_out_no_file_is_written_and_the_result_is_known_the_next_time(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.glob("*"))
+    first = sr_ptq_bench.measure(method="minmax", **tiny)
+    again = sr_ptq_bench.measure(method="minmax", **tiny | {"quiet": False})
+    assert first.path is None
+    assert again.record == first.record
+    assert set(tmp_path.glob("*")) - before <= {tmp_path / "home"}
+    assert "Measured already on this machine" in capsys.readouterr().err
+
+
+def test_the_pictures_have_the_scores_of_the_record(tiny):
+    made = sr_ptq_bench.measure(method="minmax", **tiny | {"bits": 2})
+    record = made.record
+    own, fp = (of["noise"].images for of in (record.scores, record.references.fp))
+    image = max(own, key=lambda name: fp[name]["psnr"] - own[name]["psnr"])
+    assert list(made.pictures) == ["HR", "bicubic", "FP", "minmax w2a2"]
+    hr, _, full, student = made.pictures.values()
+    assert srq_evaluate(student, hr, 2)["psnr"] == own[image]["psnr"]
+    assert srq_evaluate(full, hr, 2)["psnr"] == fp[image]["psnr"]
+    assert not np.array_equal(student, full)
+
+
+def test_html_has_the_table_and_four_pictures(tiny):
+    html = sr_ptq_bench.measure(method="minmax", **tiny)._repr_html_()
+    assert html.count("<img ") == 4
+    assert re.search(r'<th scope="row">full precision \(FP\)</th><td>[\d.]+</td>', html)
+    assert "dB against FP" in html
+    assert set(re.findall(r'src="([^,]*),', html)) == {"data:image/png;base64"}
+
+
+def test_names_are_text(tiny, tiny_suite, folder):
+    images = folder("t", **{"<script>alert(1)": (24, 28)})
+    html = sr_ptq_bench.measure(method="minmax", test={"mine": images}, **tiny)._repr_html_()
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"method": "minmx"}, "did you mean 'minmax'"),
+        ({"bits": 9}, "9"),
+        ({"scale": 5}, "expected 2, 3 or 4"),
+        ({"tile_overlap": 4}, "give both"),
+        ({"options": {"minmax.nothing": 1}}, "nothing"),
+    ],
+)
+def test_impossible_words_are_refused(tiny, words, told):
+    assert told in error_of(sr_ptq_bench.measure, **{"method": "minmax"} | tiny | words)
+
+
+def test_a_notebook_shows_it(tiny, tmp_path):
+    """In a real kernel."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    words = ", ".join(f"{key}={value!r}" for key, value in (tiny | {"plugin": [str(FILE)]}).items())
+    cell = f"import sr_ptq_bench\nsr_ptq_bench.measure(method='minmax', {words})"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    (output,) = [each for each in notebook.cells[0].outputs if each.output_type == "execute_result"]
+    assert output.data["text/html"].count("<img ") == 4
+    assert "Measurement(record=" in output.data["text/plain"]
