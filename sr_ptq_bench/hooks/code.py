@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..syntax import meaning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 HOST = __name__.partition(".")[0]
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -35,9 +35,12 @@ def code_sha256(name: str, file: Path) -> str:
     if package:
         files = {path.relative_to(package.parent).as_posix(): path for path in sorted(package.rglob("*.py"))}
         waiting = list(files.items())
+    seen: set[str] = set()
     while waiting:
         _, path = waiting.pop()
-        for imported, found in _local_imports(path, name if path == file else ""):
+        names = [each for each in dict.fromkeys(_imports(path, name if path == file else "")) if each not in seen]
+        seen.update(names)
+        for imported, found in _local(names):
             if found not in files.values():
                 files[imported] = found
                 waiting.append((imported, found))
@@ -62,9 +65,15 @@ def host_sha256() -> str:
 
 
 def _digest(files: dict[str, Path]) -> str:
+    return _digest_of(tuple((name, path.read_bytes()) for name, path in sorted(files.items())))
+
+
+@lru_cache(maxsize=64)
+def _digest_of(sources: tuple[tuple[str, bytes], ...]) -> str:
+    """Of sources by name; remembered, since every plugin of a package has the code of the whole package."""
     digest = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        digest.update(f"{name}\n{meaning(path.read_bytes())}\n".encode())
+    for name, source in sources:
+        digest.update(f"{name}\n{meaning(source)}\n".encode())
     return digest.hexdigest()
 
 
@@ -77,19 +86,28 @@ def _package_of(name: str, file: Path) -> Path | None:
     return next((folder for folder in folders if file.resolve().is_relative_to(folder)), None)
 
 
-def _local_imports(path: Path, name: str) -> Iterator[tuple[str, Path]]:
-    for imported in _imports(path, name):
-        if imported.partition(".")[0] != HOST:
-            found = _file_of(imported)
+def _local(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Those of these modules that are local, with their files."""
+    for name in names:
+        if name.partition(".")[0] != HOST:
+            found = _file_of(name)
             if found and not any(found.is_relative_to(folder) for folder in _LIBRARIES):
-                yield imported, found
+                yield name, found
 
 
-def _imports(path: Path, name: str) -> Iterator[str]:
+def _imports(path: Path, name: str) -> tuple[str, ...]:
     """The names of all modules that a file may import, in functions too, but not for type checking alone."""
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return _imports_of(path.read_bytes(), name if path.name == "__init__.py" else name.rpartition(".")[0])
+
+
+@lru_cache(maxsize=512)
+def _imports_of(source: bytes, package: str) -> tuple[str, ...]:
+    return tuple(_imported_names(source, package))
+
+
+def _imported_names(source: bytes, package: str) -> Iterator[str]:
     with suppress(SyntaxError, ValueError):
-        waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
+        waiting: list[ast.AST] = [ast.parse(source)]
         while waiting:
             node = waiting.pop()
             if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):

@@ -55,6 +55,7 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
             psnr = references.fp[dataset].mean.get("psnr", math.nan)
             panel.axhline(psnr, color=FAINT, linewidth=1.2, label=REFERENCES["fp"], zorder=1)
             panel.set(title=literal(dataset), xlabel=cost[0], ylabel="PSNR (dB)")
+            panel.locator_params(axis="x", nbins=5)
             if lowest is not None:
                 panel.set_ylim(bottom=lowest)
     head(figure, title, axes[0])
@@ -68,10 +69,9 @@ def _panel(panel: Axes, rows: Sequence[Row], names: Sequence[str], dataset: str,
         x, y = zip(*of, strict=True)
         panel.plot(x, y, linestyle="", color=colour(index), marker=marker(index), label=name, zorder=3)
     best = front(points)
-    x, y = ([points[place][axis] for place in best] for axis in (0, 1))
     panel.plot(
-        x, y, color=NEUTRAL, linewidth=1, drawstyle="steps-post", marker="o", markersize=10, markerfacecolor="none",
-        label="front", zorder=2,
+        *zip(*(points[place] for place in best), strict=True), color=NEUTRAL, linewidth=1, drawstyle="steps-post",
+        marker="o", markersize=10, markerfacecolor="none", label="front", zorder=2,
     )  # fmt: skip
     for place in best:
         bits = rows[place].bits

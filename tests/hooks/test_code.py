@@ -154,3 +154,14 @@ def test_the_host_counts_with_all_that_a_run_imports_and_nothing_else(tmp_path, 
         (copy / f"{name}.py").write_text("MORE = 1\n")
         assert now() == before, name
     host_sha256.cache_clear()
+
+
+def test_a_source_is_parsed_once_for_all_plugins_of_a_package_and_again_when_it_has_changed(mine, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(code, "meaning", lambda source: parsed.append(source) or source.decode())
+    mine.write_text("a = 'once'")
+    first = sha256(mine)
+    assert [sha256(mine), parsed] == [first, [b"a = 'once'"]]
+    mine.write_text("a = 'twice'")
+    assert sha256(mine) != first
+    assert parsed[1:] == [b"a = 'twice'"]
