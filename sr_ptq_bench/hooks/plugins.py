@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from inspect import signature
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from . import specs as hookspecs
 from .checks import check_model, check_options, checked_scores
 from .guard import guarded
 from .plugin import BLOCKED, Plugin, installed, of_file
-from .specs import GROUP
+from .specs import GROUP, Gone, GoneHook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from ..quantization.network import SRModel
     from .options import PluginOptions
 
-REMOVED = {"srq_options": "the hook srq_options is gone; write `class Options(PluginOptions)` in the plugin's module"}
-"""What to do in place of hooks that earlier versions had."""
-
 
 class Plugins:
     """All plugins of one process: those installed and those given as files."""
@@ -35,6 +33,7 @@ class Plugins:
     def __init__(self, files: Iterable[Path] = ()) -> None:
         self.manager = pluggy.PluginManager(GROUP)
         self.manager.add_hookspecs(hookspecs)
+        self.manager.add_hookspecs(Gone)
         self.plugins: dict[str, Plugin] = {}
         for plugin in chain(installed(), map(of_file, files)):
             self.add(plugin)
@@ -53,7 +52,11 @@ class Plugins:
                 + ("" if other.is_file else f", or block the installed one with {BLOCKED}={plugin.name}")
             )
         try:
-            self.manager.register(plugin.module, plugin.name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", GoneHook)
+                self.manager.register(plugin.module, plugin.name)
+        except GoneHook as gone:
+            raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {gone}") from gone
         except pluggy.PluginValidationError as error:
             reason = self._unknown_argument(plugin) or " ".join(str(error).split())
             raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {reason}") from error
@@ -93,8 +96,7 @@ class Plugins:
         name = self.manager.get_name(error.plugin) or ""
         known = [hook for hook in dir(hookspecs) if hook.startswith("srq_")]
         misspelt = next(hook for hook in self.plugins[name].hooks() if hook not in known)
-        remedy = REMOVED.get(misspelt) or unknown("hook", misspelt, known)
-        return f"plugin '{name}' of {self.plugins[name].distribution}: {remedy}"
+        return f"plugin '{name}' of {self.plugins[name].distribution}: {unknown('hook', misspelt, known)}"
 
     def code(self, names: Iterable[str]) -> dict[str, str]:
         """The code of these plugins and of all metrics, by name in alphabetical order."""

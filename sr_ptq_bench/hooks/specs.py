@@ -109,3 +109,20 @@ def srq_evaluate(sr: np.ndarray, hr: np.ndarray, scale: int) -> Mapping[str, flo
 
     Called on all plugins, per image; the scores are merged. Two plugins that return the same key are an error.
     """
+
+
+class GoneHook(Warning):
+    """Says what takes the place of a hook that earlier versions had."""
+
+
+class Gone:
+    """The hooks of earlier versions: a plugin that implements one is refused."""
+
+    @staticmethod
+    @hookspec(
+        warn_on_impl=GoneHook(
+            "the hook srq_options is gone; write `class Options(PluginOptions)` in the plugin's module"
+        )
+    )
+    def srq_options(values: Any) -> object:
+        """Validate options."""

@@ -55,6 +55,7 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
             psnr = references.fp[dataset].mean.get("psnr", math.nan)
             panel.axhline(psnr, color=FAINT, linewidth=1.2, label=REFERENCES["fp"], zorder=1)
             panel.set(title=literal(dataset), xlabel=cost[0], ylabel="PSNR (dB)")
+            panel.locator_params(axis="x", nbins=5)
             if lowest is not None:
                 panel.set_ylim(bottom=lowest)
     head(figure, title, axes[0])

@@ -167,8 +167,8 @@ _XLINK = "{http://www.w3.org/1999/xlink}href"
 _COLOURS = {"#ffffff": "none", "#000000": "currentColor", "#262626": "currentColor", "#4d4d4d": "currentColor"}
 _COLOUR = re.compile("|".join(_COLOURS))
 _LEFT_OUT = re.compile(r"(font-family|stroke-linecap|stroke-linejoin): [^;]*;? ?")
-_LINES = re.compile(r"[-\d. MLz]*")
-"""A path of straight lines: what follows a place is a line to it, if nothing else is said."""
+_LINE = re.compile(r"M [-\d.]+ [-\d.]+( L [-\d.]+ [-\d.]+| [-\d.]+ [-\d.]+)+( z)?")
+"""A path of straight lines from one place to the next."""
 _DECIMALS = re.compile(r"(?<=\.\d)\d+")
 
 
@@ -209,9 +209,26 @@ def _shorten(element: Element) -> None:
             element.attrib[name] = coloured.replace("#e3e3e3", "var(--line)").replace(": ", ":").replace("; ", ";")
         elif name in ("d", "x", "y", "transform"):
             short = " ".join(_DECIMALS.sub("", value).split())
-            element.attrib[name] = short.replace(" L ", " ") if _LINES.fullmatch(short) else short
+            element.attrib[name] = _steps_of(short) if name == "d" and _LINE.fullmatch(short) else short
     if element.attrib.get("transform", "").startswith("rotate(-0 "):
         del element.attrib["transform"]
+
+
+def _steps_of(path: str) -> str:
+    """The same path with the steps from place to place, which are shorter than the places.
+
+    >>> _steps_of("M 10 20 L 11.5 18 L 11 18.5 z")
+    'M10 20l1.5-2-.5 .5z'
+    """
+    numbers = [round(10 * float(number)) for number in re.findall(r"-?[\d.]+", path)]  # tenths: no error adds up
+    steps = [now - before for before, now in zip(numbers, numbers[2:], strict=False)]
+    start = f"M{_tenths(numbers[0])} {_tenths(numbers[1])}"
+    words = (text if text.startswith("-") else f" {text}" for text in map(_tenths, steps))
+    return f"{start}l{''.join(words).lstrip()}{'z' * path.endswith('z')}"
+
+
+def _tenths(number: int) -> str:
+    return f"{number / 10:g}".replace("0.", ".", 1) if abs(number) < 10 else f"{number / 10:g}"
 
 
 def html(svg: Element) -> str:

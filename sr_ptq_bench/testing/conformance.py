@@ -133,7 +133,7 @@ class MethodConformance:
         assert one == other, "two equal runs give different states; draw from generators with seeds of their own"
         assert log == again, "two equal runs give different logs"
 
-    @pytest.mark.parametrize("save", [1, 2])
+    @pytest.mark.parametrize("save", [1, 2, 3])
     def test_a_killed_calibration_continues(self, save: int, method: Method) -> None:
         """A calibration that is killed at a checkpoint ends as one that is not, to the last bit."""
         _, log, state = calibrated(method, network("convolutions"), noise(), 3)

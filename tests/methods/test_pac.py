@@ -23,8 +23,6 @@ from tiny import run
 from torch import Tensor
 from training import (
     Forgetful,
-    Killed,
-    Memory,
     convolutional_teacher,
     exact_supply,
     quiet,
@@ -361,11 +359,6 @@ def test_patches_are_of_192_hr_pixels(scale, side):
             )
 
 
-def test_patches_larger_than_the_images():
-    with pytest.raises(SrqError, match="too small for patches of 64"):
-        calibrated(patch=64)
-
-
 def test_patches_that_are_padded():
     """A patch that is no multiple of the window has larger features, in student and teacher alike."""
     assert len(calibrated(patch=9)[2]["losses"]) == 4
@@ -416,19 +409,3 @@ def test_the_sample_suite_gives_as_many_steps_as_to_dqc():
 def test_options_that_are_refused(values):
     with pytest.raises(SrqError):
         Options.parse(values)
-
-
-@pytest.mark.parametrize("killed", [2, 4, 5, 7])
-def test_a_killed_training_continues_bit_for_bit(killed):
-    chosen = options(**{**QUICK, "iterations": 4})
-    teacher, alone = teacher_and_student()
-    fixed = {"teacher": teacher, "batches": supply(), "options": chosen}
-    expected = srq_calibrate(student=alone, progress=quiet, checkpoint=Forgetful(), **fixed)
-    memory, seen = Memory(killed), []
-    with pytest.raises(Killed):
-        srq_calibrate(student=teacher_and_student()[1], progress=quiet, checkpoint=memory, **fixed)
-    _, student = teacher_and_student()
-    note = lambda done, total, note="": seen.append(done)  # noqa: E731
-    assert srq_calibrate(student=student, progress=note, checkpoint=memory, **fixed) == expected
-    assert seen == list(range(killed + 1, 8 + 1))
-    assert numbers(student.bound_parameters()) == numbers(alone.bound_parameters())
