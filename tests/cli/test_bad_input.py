@@ -91,11 +91,11 @@ def bench(srq, tiny_suite, tmp_path):
         ({"test": "a/b=photos"}, "srq: no name for a test set: 'a/b'; expected letters, digits, '.', '_' and '-'"),
     ],
 )  # fmt: skip
-def test_a_word_that_cannot_be(bench, named, expected):
+def test_a_word_that_cannot_be_is_refused(bench, named, expected):
     bench.refuses(expected, **named)
 
 
-def test_scope_linear_of_a_network_of_convolutions(srq, tmp_path):
+def test_scope_linear_of_a_network_of_convolutions_is_refused(srq, tmp_path):
     torch.manual_seed(0)
     save_file(edsr.new_network("msrresnet", 2).state_dict(), tmp_path / "weights.safetensors")
     suite = TinySuite.write(tmp_path / "suite")
@@ -115,11 +115,11 @@ def test_a_missing_word_names_the_help(srq, missing):
     assert outcome.err.endswith("See `srq run --help`.\n")
 
 
-def test_an_option_given_twice(bench):
+def test_an_option_given_twice_is_refused(bench):
     bench.refuses("srq: option 'p' is given twice", method="percentile", more=("-o", "p=0.1", "-o", "p=0.2"))
 
 
-def test_a_test_set_given_twice(bench):
+def test_a_test_set_given_twice_is_refused(bench):
     same = ("--test", f"a={bench.test}", "--test", f"a={bench.test}")
     bench.refuses("srq: test set 'a' is given twice", more=same)
 
@@ -155,26 +155,26 @@ def test_a_suite_without_metrics(bench, monkeypatch):
         ({"calibration": {"source": {"datasets": ["DIV2K"]}}}, "calibration images DIV2K are missing"),
     ],
 )  # fmt: skip
-def test_a_suite_that_cannot_be(bench, changes, expected):
+def test_a_suite_that_cannot_be_is_refused(bench, changes, expected):
     bench.suite.change(**changes)
     bench.refuses(expected)
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe"])
-def test_a_broken_suite_file(bench, content):
+def test_a_broken_suite_file_is_refused(bench, content):
     bench.suite.path.write_bytes(content)
     bench.refuses(f"cannot read suite {bench.suite.path}: ", "expected a TOML file")
 
 
 @pytest.mark.parametrize("what", ["test", "calibration"])
-def test_an_empty_folder(bench, what):
+def test_an_empty_folder_is_refused(bench, what):
     shutil.rmtree(bench.folder / what)
     (bench.folder / what).mkdir()
     (bench.folder / what / "notes.txt").write_text("no image")
     bench.refuses(f"{bench.folder / what}: no images in this folder; expected .png, ")
 
 
-def test_a_folder_of_one_s_own_that_is_missing(bench):
+def test_a_folder_of_one_s_own_that_is_missing_is_refused(bench):
     bench.refuses(bench.folder / "nowhere", "expected a folder of images", test=f"mine={bench.folder / 'nowhere'}")
 
 
@@ -192,17 +192,17 @@ def test_pairs_that_fit_are_measured(pairs):
     assert pairs().status == 0
 
 
-def test_an_hr_image_without_lr(pairs):
+def test_an_hr_image_without_lr_is_refused(pairs):
     (pairs.folder / "lr" / "b.png").unlink()
     pairs.refuses("no LR image 'b' (2 HR and 1 LR images); add or remove images until they pair")
 
 
-def test_an_lr_image_without_hr(pairs):
+def test_an_lr_image_without_hr_is_refused(pairs):
     write_images(pairs.folder / "lr", c=(12, 12))
     pairs.refuses("no HR image for LR image 'c' (2 HR and 3 LR images); add or remove images until they pair")
 
 
-def test_hr_and_lr_that_do_not_fit_the_scale(pairs):
+def test_hr_and_lr_that_do_not_fit_the_scale_are_refused(pairs):
     write_images(pairs.folder / "lr", b=(12, 12))
     pairs.refuses("b.png", "HR and LR do not fit the scale: HR is 28x24, LR 12x12; expected x2")
 
@@ -246,32 +246,32 @@ IMAGES = {
 
 @pytest.mark.parametrize("kind", IMAGES)
 @pytest.mark.parametrize("where", ["test", "calibration"])
-def test_an_image_that_cannot_be(bench, where, kind):
+def test_an_image_that_cannot_be_is_refused(bench, where, kind):
     make, *expected = IMAGES[kind]
     path = bench.folder / where / "bad.png"
     make(path)
     bench.refuses(path, *expected)
 
 
-def test_an_image_smaller_than_one_window(bench):
+def test_an_image_smaller_than_one_window_is_refused(bench):
     write_images(bench.test, small=(40, 7))
     bench.refuses("dataset 'noise': LR image 'small' is 3x20, smaller than one window of 4x4; remove it")
 
 
-def test_an_image_smaller_than_the_scale(bench):
+def test_an_image_smaller_than_the_scale_is_refused(bench):
     write_images(bench.test, small=(1, 40))
     bench.refuses(bench.test / "small.png", "40x1 pixels are too few for x2; remove it")
 
 
 @pytest.mark.parametrize(("height", "width"), [(14, 60), (60, 14)])
-def test_a_calibration_image_too_small_for_a_patch(bench, height, width):
+def test_a_calibration_image_too_small_for_a_patch_is_refused(bench, height, width):
     write_images(bench.folder / "calibration", small=(height, width))
     bench.refuses(
         "dataset 'calibration': LR image 'small'", "too small for patches of 8; remove it or cut smaller ones"
     )
 
 
-def test_two_images_of_one_name(bench):
+def test_two_images_of_one_name_are_refused(bench):
     PIL.Image.fromarray(noise(24, 24)).save(bench.test / "first.bmp")
     bench.refuses(bench.test, "first.bmp and first.png share a base name; rename one of them")
 
@@ -315,7 +315,7 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("kind", WEIGHTS)
-def test_weights_that_cannot_be(bench, kind):
+def test_weights_that_cannot_be_is_refused(bench, kind):
     make, *expected = WEIGHTS[kind]
     make(bench.weights)
     bench.refuses(bench.weights, *expected)
@@ -336,7 +336,7 @@ def test_pickled_code_is_not_run(bench, how):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10, 100, 1000])
-def test_truncated_weights_of_torch(bench, keep):
+def test_truncated_weights_of_torch_are_refused(bench, keep):
     path = bench.folder / "weights.pth"
     torch.save(load_file(bench.weights), path)
     path.write_bytes(path.read_bytes()[:keep])
@@ -345,7 +345,7 @@ def test_truncated_weights_of_torch(bench, keep):
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"params": {"a": 1}}, 7])
-def test_weights_without_tensors(bench, content):
+def test_weights_without_tensors_are_refused(bench, content):
     path = bench.folder / "weights.pth"
     torch.save(content, path)
     bench.suite.change(weights={"2": "weights.pth"})
@@ -418,13 +418,13 @@ def test_an_output_folder_that_is_a_file(bench, tmp_path, inside):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_output_folder_without_permission(bench, tmp_path):
+def test_an_output_folder_without_permission_is_refused(bench, tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o500)
     bench.refuses("cannot write to", f"no permission in {folder}; choose another --out", out=folder / "out")
 
 
-def test_an_output_folder_whose_name_is_too_long(bench):
+def test_an_output_folder_whose_name_is_too_long_is_refused(bench):
     bench.refuses("cannot write to", "File name too long; choose another --out", out="x" * 300)
 
 

@@ -55,19 +55,19 @@ def plot(srq, tiny_suite, tmp_path):
 # Figures of records
 
 
-def test_psnr_over_bits(plot):
+def test_psnr_over_bits_is_drawn(plot):
     for bits in ("2", "4", "w4a8"):
         plot.run("minmax", bits=bits)
     plot.run("percentile")
     plot.is_drawn(plot.of_records("psnr"))
 
 
-def test_several_seeds_and_a_lowest_value(plot):
+def test_several_seeds_and_a_lowest_value_are_drawn(plot):
     plot.run("minmax", "--seeds", 2)
     plot.is_drawn(plot.of_records("psnr", "--lowest", 10))
 
 
-def test_psnr_over_cost(plot):
+def test_psnr_over_cost_is_drawn(plot):
     for bits in ("2", "w4a8"):
         plot.run("minmax", bits=bits)
     plot.run("percentile")
@@ -84,7 +84,7 @@ def test_only_some_methods(plot):
     assert plot.picture.read_bytes() != both
 
 
-def test_losses(plot):
+def test_losses_are_drawn(plot):
     plot.run("minmax+dqc", *TRAINED)
     plot.run("minmax+dqc", *TRAINED, bits="3")
     plot.run("minmax")
@@ -95,18 +95,18 @@ def test_losses(plot):
     plot.is_refused(plot.of_records("loss", "--bits", 8), "of the 0 records selected none holds losses")
 
 
-def test_records_without_losses(plot):
+def test_records_without_losses_are_refused(plot):
     plot.run("minmax")
     plot.is_refused(plot.of_records("loss"), "srq: of the 1 records selected none holds losses; measure a calibrator")
 
 
 @pytest.mark.parametrize("kind", ["psnr", "loss"])
-def test_no_records(plot, kind):
+def test_no_records_are_refused(plot, kind):
     step = "make one: `srq run --method minmax --bits 4 --scale 2 --suite tiny`"
     plot.is_refused(plot.of_records(kind), f"srq: no records of x2 in {plot.out}/results/tiny; {step}")
 
 
-def test_records_of_other_methods_or_models(plot):
+def test_records_of_other_methods_or_models_are_refused(plot):
     plot.run("minmax")
     plot.is_refused(plot.of_records("psnr", "--method", "minmx"), "no method 'minmx'; did you mean 'minmax'?")
     plot.is_refused(plot.of_records("psnr", "--model", "tinny"), "no model 'tinny'; did you mean 'tiny'?")
@@ -130,7 +130,7 @@ def test_a_pattern_that_fits_no_site(plot):
     assert not plot.picture.exists()
 
 
-def test_bounds_before_and_after_calibration(plot):
+def test_bounds_before_and_after_calibration_are_drawn(plot):
     plot.suite.change(options={"dqc.iterations": 2, "dqc.batch": 2, "dqc.patch": 8})
     plot.is_drawn(plot.of_runs("bounds", methods=("dobi", "2dquant")))
 
@@ -184,7 +184,7 @@ def test_views_of_an_image(plot, kind):
         (("--out", "figure.jpg"), "srq: no picture can be written to figure.jpg; expected a name that ends in .png"),
     ],
 )
-def test_views_that_cannot_be(plot, more, line):
+def test_views_that_cannot_be_are_refused(plot, more, line):
     more = ("--crop", "20,0,9,9", *more) if "--crop" not in more and more[0] != "--image" else more
     plot.is_refused(plot.of_runs("crops", *more), line)
 

@@ -79,23 +79,23 @@ def test_there_are_methods() -> None:
 
 @pytest.mark.parametrize(("backbone", "scope"), CASES)
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_an_initializer(name, backbone, scope, batches):
+def test_an_initializer_is_nearly_exact_at_8_bits(name, backbone, scope, batches):
     check_initializer(name, with_scope(BACKBONES[backbone](3), scope), batches)
 
 
 @pytest.mark.parametrize(("backbone", "scope"), CASES)
 @pytest.mark.parametrize("name", CALIBRATORS)
-def test_a_calibrator(name, backbone, scope, batches):
+def test_a_calibrator_moves_bounds_or_weights(name, backbone, scope, batches):
     check_calibrator(name, with_scope(BACKBONES[backbone](4), scope), batches)
 
 
 @pytest.mark.parametrize(("name", "architecture", "scope"), on_foreign(INITIALIZERS))
-def test_an_initializer_on_spandrel_s(name, architecture, scope, batches, tmp_path):
+def test_an_initializer_is_nearly_exact_on_spandrel_s(name, architecture, scope, batches, tmp_path):
     check_initializer(name, with_scope(loaded(architecture, 2, tmp_path), scope), batches)
 
 
 @pytest.mark.parametrize(("name", "architecture", "scope"), on_foreign(CALIBRATORS))
-def test_a_calibrator_on_spandrel_s(name, architecture, scope, batches, tmp_path):
+def test_a_calibrator_moves_bounds_or_weights_of_spandrel_s(name, architecture, scope, batches, tmp_path):
     check_calibrator(name, with_scope(loaded(architecture, 2, tmp_path), scope), batches)
 
 

@@ -103,7 +103,7 @@ def put(tree, where, value, key=None):
 
 @few
 @given(st.data())
-def test_a_record(tmp_path, data):
+def test_a_changed_record_is_read_or_refused_in_one_line(tmp_path, data):
     """Bytes that were changed, values of other types and sizes, keys that do not belong there."""
     whole = RECORDS[0].read_bytes()
     path = tmp_path / "r.json"
@@ -121,7 +121,7 @@ def test_a_record(tmp_path, data):
 @pytest.mark.parametrize(
     "content", [DEEP, "{" + '"a":{' * 20000, HUGE, "", "\x00" * 99, '{"schema_version": ' + HUGE + "}"]
 )
-def test_a_record_that_is_meant_to_exhaust(tmp_path, content):
+def test_a_record_that_is_meant_to_exhaust_is_refused(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
     refusal(read_record, tmp_path / "r.json")
 
@@ -140,7 +140,7 @@ def test_a_key_too_many_in_any_part(tmp_path, part):
 
 @few
 @given(st.data())
-def test_a_suite(tmp_path_factory, data):
+def test_a_changed_suite_is_read_or_refused_in_one_line(tmp_path_factory, data):
     table = {
         "name": "tiny",
         "model": "tiny",
@@ -164,7 +164,7 @@ def test_a_suite(tmp_path_factory, data):
 @pytest.mark.parametrize(
     "content", [f"a = {DEEP}", f"a = {HUGE}", "a." * 40000 + "b = 1", "[" + "a." * 40000 + "b]", "\ufeff", "a = 1" * 9]
 )
-def test_a_suite_that_is_meant_to_exhaust(tmp_path, content):
+def test_a_suite_that_is_meant_to_exhaust_is_refused(tmp_path, content):
     (tmp_path / "suite.toml").write_text(content)
     refusal(Suite.load, str(tmp_path / "suite.toml"))
 
@@ -184,7 +184,7 @@ def test_a_suite_s_name_stays_in_its_folder(tmp_path, name):
         st.text(max_size=20) | st.sampled_from(["dqc.lr=" + HUGE, "lr=nan", "a=\ud800", "=", "dqc.=1"]), max_size=3
     )
 )
-def test_options(pairs):
+def test_any_options_are_read_or_refused_in_one_line(pairs):
     with refused_in_one_line():
         parsed = parse_options(tuple(pairs))
         resolve_method(INSTALLED, "minmax+dqc", parsed)
@@ -233,7 +233,7 @@ def test_a_meta_file(data):
         "x" * 300 + ".png (4,4,3) 1",
     ],
 )
-def test_a_meta_line_that_reaches_out_or_claims_too_much(line):
+def test_a_meta_line_that_reaches_out_or_claims_too_much_is_refused(line):
     refusal(parse_meta, line, "meta_info.txt")
 
 
@@ -334,13 +334,13 @@ def check_state(data: bytes, teacher) -> None:
 
 @few
 @given(st.data())
-def test_a_state(teacher, state, data):
+def test_a_changed_state_is_read_or_refused_in_one_line(teacher, state, data):
     check_state(mutated(data, state), teacher)
 
 
 @few
 @given(st.data())
-def test_a_state_with_another_header(teacher, state, data):
+def test_a_state_with_another_header_is_read_or_refused_in_one_line(teacher, state, data):
     header, tensors = parts_of(state)
     where = data.draw(st.sampled_from(places(header)))
     changed = put(header, where, data.draw(values), data.draw(st.none() | st.text(max_size=8)))
@@ -349,12 +349,12 @@ def test_a_state_with_another_header(teacher, state, data):
 
 
 @pytest.mark.parametrize("header", [DEEP, HUGE, "", "null", "{", '{"version": ' + HUGE + "}"])
-def test_a_header_of_a_state_that_is_meant_to_exhaust(teacher, state, header):
+def test_a_header_of_a_state_that_is_meant_to_exhaust_is_refused(teacher, state, header):
     refusal(load_state, save(load(state), {"srq": header}), teacher)
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 2**63, 2**64 - 1])
-def test_a_state_that_claims_a_length_of_its_header(teacher, state, length):
+def test_a_state_that_claims_a_length_of_its_header_is_refused(teacher, state, length):
     refusal(load_state, length.to_bytes(8, "little") + state[8:], teacher)
 
 
@@ -367,7 +367,7 @@ def test_a_state_that_claims_a_length_of_its_header(teacher, state, length):
 @example(torch.tensor(1.0, dtype=torch.float64))
 @example(torch.tensor(True))
 @given(st.builds(torch.zeros, st.lists(st.integers(0, 3), max_size=3).map(tuple)))
-def test_tensors_of_a_state_of_any_shape_and_kind(teacher, state, tensor):
+def test_tensors_of_a_state_of_any_shape_and_kind_are_read_or_refused_in_one_line(teacher, state, tensor):
     header, tensors = parts_of(state)
     for name in tensors:
         check_state(save(tensors | {name: tensor.clone()}, {"srq": json.dumps(header)}), teacher)

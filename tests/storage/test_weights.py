@@ -172,20 +172,20 @@ def refused(tmp_path: Path, tensors: dict[str, Tensor], message: str, rebuilt: t
 
 
 @pytest.mark.parametrize("name", ["0.weight", "0.bias"])
-def test_a_missing_tensor(name, tmp_path):
+def test_a_missing_tensor_is_refused(name, tmp_path):
     refused(tmp_path, {key: v for key, v in table().items() if key != name}, f"lack the tensor {name}")
 
 
-def test_a_misshapen_tensor(tmp_path):
+def test_a_misshapen_tensor_is_refused(tmp_path):
     refused(tmp_path, table() | {"0.weight": torch.zeros(3, 2)}, r"0\.weight is \(3, 2\), expected \(2, 3\)")
 
 
-def test_a_superfluous_tensor(tmp_path):
+def test_a_superfluous_tensor_is_refused(tmp_path):
     refused(tmp_path, table() | {"1.weight": torch.zeros(1)}, "unknown tensor 1.weight")
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_a_value_that_is_not_finite(bad, tmp_path):
+def test_a_value_that_is_not_finite_is_refused(bad, tmp_path):
     refused(tmp_path, table() | {"0.bias": torch.tensor([1.0, bad])}, r"0\.bias has values that are not finite")
 
 
