@@ -21,7 +21,7 @@ from training import Forgetful, supply, teacher_and_student
 import sr_ptq_bench
 from sr_ptq_bench import Bits, Distribution, Site, Student, Suite
 from sr_ptq_bench.backbones.swinir import open_sites
-from sr_ptq_bench.cli import COMMANDS, srq
+from sr_ptq_bench.cli import srq
 from sr_ptq_bench.data.patches import Batches
 from sr_ptq_bench.hooks import specs as hookspecs
 from sr_ptq_bench.hooks.plugins import Plugins
@@ -43,7 +43,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOOKS_PAGE = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "sr_ptq_bench/weights/README.md"])
 HOOKS = [name for name in dir(hookspecs) if name.startswith("srq_")]
-TABLE = re.compile(r"<!-- table: (?P<path>\S+) -->\n(?P<text>.*?)<!-- /table -->", re.DOTALL)
+TABLE = re.compile(r"<!-- table: (?P<path>\S+), bits (?P<bits>\S+) -->\n(?P<text>.*?)<!-- /table -->", re.DOTALL)
+README_LINES = 120
+NO_BITS = {"W/A bits", "32/32", "–", ":----------:"}
+"""Of the head of a table, of the FP network and of interpolations."""
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -60,9 +63,10 @@ def marked(name: str) -> str:
 
 
 def hook_sections() -> dict[str, str]:
-    """The sections of docs/hooks.md by their headings."""
-    parts = re.split(r"^## (\S+)$", HOOKS_PAGE, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+    """The sections of docs/hooks.md about one hook, by its name."""
+    parts = re.split(r"^## (.+)$", HOOKS_PAGE, flags=re.MULTILINE)
+    sections = zip(parts[1::2], parts[2::2], strict=True)
+    return {heading: text for heading, text in sections if heading.startswith("srq_")}
 
 
 def commands() -> list[str]:
@@ -72,7 +76,11 @@ def commands() -> list[str]:
     return sorted({line for line in lines if line.startswith("srq ")})
 
 
-def test_readme_shows_the_generated_table() -> None:
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= README_LINES
+
+
+def test_readme_shows_rows_of_the_generated_table() -> None:
     block = TABLE.search(README)
     assert block
     table = ROOT / block["path"]
@@ -80,7 +88,8 @@ def test_readme_shows_the_generated_table() -> None:
         pytest.skip(f"no {block['path']} yet")
     scores, _, _ = table.read_text(encoding="utf-8").partition("\n## ")
     rows = [line for line in scores.splitlines() if line.startswith("|")]
-    assert block["text"].split("\n") == ["", *rows, "", ""]
+    shown = [row for row in rows if row.split("|")[2].strip() in NO_BITS | {block["bits"]}]
+    assert block["text"].split("\n") == ["", *shown, "", ""]
 
 
 @pytest.mark.parametrize(
@@ -103,16 +112,16 @@ def test_the_counts_of_swinir_light(name: str, scale: int, counter: Callable[[St
     ]
 
 
-def test_readme_names_every_hook_and_every_command() -> None:
-    for hook in HOOKS:
-        assert hook in README
-    for name in COMMANDS:
-        command = srq.get_command(click.Context(srq), name)
-        names = (
-            [f"srq {name} {sub}" for sub in command.commands] if isinstance(command, click.Group) else [f"srq {name}"]
-        )
-        for text in names:
-            assert f"`{text}`" in README
+def test_the_flow_of_a_run_names_every_hook() -> None:
+    flow = blocks((ROOT / "docs/design.md").read_text(encoding="utf-8"), "text")[0]
+    assert {word for word in flow.split() if word.startswith("srq_")} == set(HOOKS)
+
+
+@pytest.mark.parametrize("number", range(len(blocks(HOOKS_PAGE, "python"))))
+def test_every_block_of_the_hooks_page_runs(number: int) -> None:
+    scope: dict[str, Any] = {"__name__": "block"}
+    exec(blocks(HOOKS_PAGE, "python")[number], scope)
+    assert {"hookimpl", "capture", "PluginOptions", "MethodConformance"} & set(scope)
 
 
 def test_every_hook_has_a_section() -> None:
@@ -162,10 +171,12 @@ def test_the_method_in_one_file_works(tmp_path: Path) -> None:
     assert resolve_method(plugins, "mine+dqc", {}).components == ("mine", "dqc")
 
 
-def test_the_method_package_points_at_that_file() -> None:
-    package = tomllib.loads(marked("method package"))
-    assert package["project"]["entry-points"]["srq"] == {"mine": "mine"}
-    assert package["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"] == ["mine.py"]
+def test_the_first_method_of_the_hooks_page_works(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(blocks(HOOKS_PAGE, "python")[0], encoding="utf-8")
+    method = resolve_method(Plugins([tmp_path / "mine.py"]), "mine", {})
+    distribution = Distribution.of_tensor(torch.arange(1000.0))
+    bounds = method.init_bounds(Site("x", "activation", "linear"), distribution, 4)
+    assert (bounds.lower, bounds.upper) == (9.0, 989.0)
 
 
 def test_the_suite_example_loads(tmp_path: Path) -> None:
@@ -213,7 +224,7 @@ def test_the_hooks_examples_work_together(tmp_path: Path) -> None:
 
 
 def test_the_options_of_the_hooks_page(tmp_path: Path) -> None:
-    (example,) = blocks(HOOKS_PAGE.partition("## The options of a plugin")[2].partition("\n## ")[0], "python")
+    (example,) = blocks(HOOKS_PAGE.partition("## Give it options")[2].partition("\n## ")[0], "python")
     hook = "from sr_ptq_bench import hookimpl\n\n\n@hookimpl\ndef srq_calibrate():\n    return None\n"
     (tmp_path / "mine.py").write_text(f"{example}\n\n{hook}", encoding="utf-8")
     plugins = Plugins([tmp_path / "mine.py"])
@@ -263,9 +274,24 @@ def test_the_grams_of_the_hooks_page() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
-    for target in targets:
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The addresses of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_is_in_the_site_once() -> None:
+    _, _, nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")
+    pages = [page.stem for page in ROOT.glob("docs/*.md")]
+    assert sorted(re.findall(r" (\w+)\.md$", nav, re.MULTILINE)) == sorted([*pages, "index"])
 
 
 def test_the_model_card_names_the_files() -> None:

@@ -1,7 +1,15 @@
 """DBDC, density-based dual clipping (Tu et al., CVPR 2023): the thin ends of a histogram are cut off.
 
-An activation is clipped bin by bin: the emptier of the two end bins is dropped, until at most a share 1 - p of the
-elements is left. Weights keep their range; weights of convolutions have one range per output channel.
+An activation is clipped on a histogram h of 2048 bins of width w over its N elements:
+
+    while  h[first] + ... + h[last] > (1 - p) N:
+        h[first] < h[last]:  first = first + 1        else  last = last - 1
+    l = min + first w,   u = min + (last + 1) w
+
+p is 1e-5, 1e-4 and 5e-4 at 8, 6 and 4 bits, and at other bit-widths that of the next higher; in the released code 1e-5
+at 8 bits and 1e-4 below. One histogram covers all patches; the paper averages the bounds of batches, so outliers count
+less there. A weight keeps its range: per output channel in a convolution, per tensor in a Linear layer. With scope
+`all` the first and the last layer have 8 bits.
 """
 
 from __future__ import annotations

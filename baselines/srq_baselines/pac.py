@@ -1,7 +1,15 @@
 """Pac, pixel-aware calibration (Tu et al., CVPR 2023): activation bounds, then weight bounds learn from the FP network.
 
-Only the bounds are trained. L = mean |S(x) - T(x)| + lambda * L_F; L_F compares the pixels in which the features of
-both networks are strong.
+Only the bounds are trained, by Adam on random crops, flipped and rotated (the released code does not flip or rotate):
+
+    L   = L_O + lambda L_F,   L_O = mean |S(x) - T(x)|
+    L_F = mean over features of mean (a_s/||a_s|| - a_t/||a_t||)^2,   a = mean over channels of F^2
+
+lambda is 5; norms are per image. Each gradient is multiplied by 1/sqrt(numel (2^(b-1) - 1)), where numel counts the
+tensor of one step; the released code counts its first batch of 16 patches. This brings gradients near Adam's epsilon,
+1e-8, so it matters. If l passes u, u becomes l. The last state is kept. The released code lets only L_O teach
+(`preset=official`). For EDSR x2 the paper has `iterations=500`. Rates are absolute: one rate is a longer step in SwinIR
+(0 to 1) than in EDSR (0 to 255).
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
 """DOBI, distribution-oriented bound initialization (2DQuant, section 3.2 and Algorithm 1).
 
-A search over K candidates: both bounds move inwards step by step (only the upper bound if the values are one-sided).
-The pair with the smallest ||v - v_q||_2 wins. Algorithm 1 prints u + i*du; it means u - i*du.
+Of the candidates i = 0..K, with d = (max v - min v) / (2K), the pair with the least ||v - v_q||_2 wins:
+
+    two-sided:   l_i = min v + i d,   u_i = max v - i d
+    one-sided:   l_i = min v,         u_i = max v - i d      after softmax, GELU, ReLU
+
+Algorithm 1 prints u + i d; it means u - i d. The released code has other ends and ties, and is always two-sided.
 
 `search=joint` moves the two bounds independently (K x K pairs), so it need not decide what is one-sided; the paper
 lists that decision as DOBI's limitation. Its pairs include every candidate of Algorithm 1.

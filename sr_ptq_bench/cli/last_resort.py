@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from ..errors import DEBUG
+import click
+
+from ..errors import DEBUG, SrqError
 
 
 def prepare_streams() -> None:
@@ -38,6 +40,13 @@ def describe_os_error(error: OSError) -> str:
     except OSError:
         return "the working folder does not exist any more; change into another folder"
     return f"the system refuses{name or ' to write to the terminal or a file'}: {error.strerror or error}"
+
+
+def report_failure(error: SrqError) -> None:
+    """Print an expected failure after which the command goes on."""
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    click.echo(f"srq: {error}", err=True)
 
 
 def report_defect(error: Exception) -> str:

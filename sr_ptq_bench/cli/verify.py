@@ -15,14 +15,17 @@ from . import options as declared
 
 if TYPE_CHECKING:
     from ..records.compare import Comparison
+    from ..runs.session import Session
 
 DIFFERS = 1
+NOT_COMPARED = 2
 
 
 @click.command()
 @click.argument("records", metavar="RECORD|FOLDER...", nargs=-1, required=True, type=declared.FILE)
 @click.option("--suite", metavar="SUITE", help="The suite of the record, if it is not built in: a .toml file.")
 @declared.test
+@click.option("--since", metavar="COMMIT", help="Only records that git says are new or changed since COMMIT.")
 @click.option("--stamp", is_flag=True, help="Write into each RECORD that this code gives its scores again.")
 @declared.plugin_files
 @declared.device
@@ -32,6 +35,7 @@ def verify(
     records: tuple[Path, ...],
     suite: str | None,
     tests: tuple[str, ...],
+    since: str | None,
     stamp: bool,
     plugin_files: tuple[Path, ...],
     device: str,
@@ -42,45 +46,78 @@ def verify(
     \b
     srq verify leaderboards/results/sample/minmax-w4a4-x2-*.json
     srq verify leaderboards/results/sample
+    srq verify leaderboards/results --since origin/main
 
     A FOLDER stands for all records in it and in the folders in it.
 
     The state is the quantized network; nothing is calibrated, and the plugins of the method may be missing. Network,
     weights and test images must be those of the record. Exit status 0: all mean scores agree within half of the last
-    printed digit; 1: some do not; 2: they cannot be compared. A record with a stamp counts as a result of the code that
-    verified it: `srq sweep` does not measure it again.
+    printed digit; 1: some do not; 2: some records cannot be compared. Every bad record is named on stderr. A record
+    with a stamp counts as a result of the code that verified it: `srq sweep` does not measure it again.
     """
+    from ..errors import SrqError
+    from .display import Display
+    from .last_resort import report_failure
+
+    paths = _expanded(records)
+    if since:
+        paths = _changed(paths, records, since)
+        if not paths:
+            click.echo(f"no record is new or changed since {since}", err=as_json)
+    display, status, found = Display(), 0, []
+    with display.preparing():
+        from ..runs.session import Session
+
+        session = Session.open(display, plugin_files, device)
+    for path in paths:
+        try:
+            holds, comparisons = _compare(path, suite, tests, stamp, session)
+        except SrqError as error:
+            status = NOT_COMPARED
+            found.append({"path": str(path), "holds": False, "error": str(error)})
+            report_failure(error)
+            continue
+        found.append({"path": str(path), "holds": holds, "scores": [_table(each) for each in comparisons]})
+        if not as_json:
+            click.echo("\n  ".join([str(path), *map(_line, comparisons)]))
+        if not holds:
+            status = max(status, DIFFERS)
+            click.echo(printable(f"srq: {path}: the state does not give the recorded scores"), err=True)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    sys.exit(status)
+
+
+def _compare(
+    path: Path, suite: str | None, tests: tuple[str, ...], stamp: bool, session: Session
+) -> tuple[bool, list[Comparison]]:
+    """Score one record again: whether it holds, and each comparison; raises SrqError that names the record."""
     from ..errors import prefix_error
     from ..protocol.request import with_tests
     from ..protocol.suite import Suite
     from ..records.files import read_result, write_record
-    from .display import Display
+    from ..runs.restore import prepare_recorded, suite_of
+    from ..runs.verify import stamped
+    from ..runs.verify import verify as compare
 
-    results = {path: read_result(path) for path in _expanded(records)}
-    display = Display()
-    with display.preparing():
-        from ..runs.restore import prepare_recorded, suite_of
-        from ..runs.session import Session
-        from ..runs.verify import stamped
-        from ..runs.verify import verify as compare
+    result = read_result(path)
+    with prefix_error(str(path)):
+        protocol = with_tests(Suite.load(suite or suite_of(result.record)), tests)
+        run = prepare_recorded(result.record, protocol, session)
+        comparisons = compare(run, result, session)
+    holds = all(comparison.holds for comparison in comparisons)
+    if stamp and holds:
+        write_record(stamped(run, result.record), path.parent)
+    return holds, comparisons
 
-        session, failed = Session.open(display, plugin_files, device), False
-    found = []
-    for path, result in results.items():
-        with prefix_error(str(path)):
-            protocol = with_tests(Suite.load(suite or suite_of(result.record)), tests)
-            run = prepare_recorded(result.record, protocol, session)
-            comparisons = compare(run, result, session)
-        holds = all(comparison.holds for comparison in comparisons)
-        found.append({"path": str(path), "holds": holds, "scores": [_table(each) for each in comparisons]})
-        if not as_json:
-            click.echo("\n  ".join([str(path), *map(_line, comparisons)]))
-        if stamp and holds:
-            write_record(stamped(run, result.record), path.parent)
-        failed |= not holds
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
-    sys.exit(DIFFERS if failed else 0)
+
+def _changed(paths: list[Path], named: tuple[Path, ...], since: str) -> list[Path]:
+    """Those of the records that changed since a commit."""
+    from ..records.changed import changed_records
+
+    folders = {path if path.is_dir() else path.parent for path in named}
+    changed = set().union(*(changed_records(folder, since) for folder in folders))
+    return [path for path in paths if path.resolve() in changed]
 
 
 def _expanded(records: tuple[Path, ...]) -> list[Path]:

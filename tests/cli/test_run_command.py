@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from tiny import FILE, TinySuite, comparable, write_images
 
 from sr_ptq_bench.backbones import edsr
-from sr_ptq_bench.cli.display import lost
 from sr_ptq_bench.quantization.state.header import read_header
 from sr_ptq_bench.quantization.state.save_load import state_sha256
 from sr_ptq_bench.records.files import read_record, read_result, state_path
+from sr_ptq_bench.records.summary import lost
 
 NOISY = """
 import torch

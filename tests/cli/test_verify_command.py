@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 from tiny import FILE, write_images
@@ -207,3 +208,59 @@ def test_an_altered_score_is_status_1(measured, verify):
         scores["psnr"] += 0.1
     path.write_text(json.dumps(table))
     assert verify(path.parent).status == 1
+
+
+def test_every_bad_record_is_named_and_the_good_ones_are_still_verified(measured, verify):
+    good, altered, lost, damaged = (measured("-o", f"p={p}", method="percentile") for p in (0.1, 0.01, 0.02, 0.03))
+    edited(altered, lambda content: shift(content, 0.1))
+    missing = state_path(lost, read_record(lost)).name
+    state_path(lost, read_record(lost)).unlink()
+    damaged.write_text("{")
+    outcome = verify(good.parent)
+    assert outcome.status == 2
+    assert f"{good}\n  noise PSNR" in outcome.out
+    lines = sorted(line for line in outcome.err.splitlines() if line.startswith("srq: "))
+    expected = [
+        f"srq: {altered}: the state does not give the recorded scores",
+        f"srq: record {damaged}: ",
+        f"srq: record {lost} lacks its state {missing}; measure again",
+    ]
+    assert all(line.startswith(start) for line, start in zip(lines, sorted(expected), strict=True)), lines
+
+
+def test_a_record_of_another_environment_is_verified(measured, verify):
+    """Versions, machine, threads, times and code of the other place do not count; scores and state do."""
+    path = measured("-o", "p=0.1", method="percentile")
+
+    def elsewhere(content):
+        environment = content["environment"]
+        environment["versions"] = dict.fromkeys(environment["versions"], "99.0")
+        environment |= {"platform": "another system", "cpu": "another processor", "threads": 64}
+        content["timings"] = dict.fromkeys(content["timings"], 0.5)
+        content["code"] = dict.fromkeys(content["code"], "0" * 64)
+        content["peak_memory_bytes"] = 1
+
+    edited(path, elsewhere)
+    outcome = verify(path)
+    assert outcome.status == 0, outcome.err
+
+
+def test_only_what_changed_since_a_commit_is_verified(measured, verify, srq, tiny_suite, tmp_path, monkeypatch):
+    for variable in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
+        monkeypatch.setenv(variable, "somebody@example.org")
+    old = measured()
+    results = tmp_path / "out/results"
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "old"]):
+        subprocess.run(["git", "-C", results, *command], check=True)
+    outcome = verify(results, "--since", "HEAD")
+    assert (outcome.status, outcome.out) == (0, "no record is new or changed since HEAD\n")
+    new = measured("-o", "p=0.1", method="percentile")
+    outcome = verify(results, "--since", "HEAD")
+    assert outcome.status == 0, outcome.err
+    assert str(new) in outcome.out
+    assert str(old) not in outcome.out
+    state_path(old, read_record(old)).write_bytes(b"altered")
+    outcome = verify(results, "--since", "HEAD")
+    assert outcome.status == 2
+    assert f"is not that of the record {old.name}" in outcome.err
+    assert str(new) in outcome.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,3 +104,23 @@ def test_a_notebook_shows_it(tiny, tmp_path):
     (output,) = [each for each in notebook.cells[0].outputs if each.output_type == "execute_result"]
     assert output.data["text/html"].count("<img ") == 4
     assert "Measurement(record=" in output.data["text/plain"]
+
+
+def test_the_example_of_the_docs_is_a_run(monkeypatch):
+    from sr_ptq_bench.hooks.plugins import Plugins
+    from sr_ptq_bench.hooks.resolve import resolve_method
+    from sr_ptq_bench.notebook import measure as module
+
+    page = (Path(__file__).parents[2] / "docs/notebook.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    asked = []
+
+    def refuse(spec, session):
+        asked.append(spec)
+        raise sr_ptq_bench.SrqError("far enough")
+
+    monkeypatch.setattr(module, "prepare", refuse)
+    assert error_of(exec, example, {}) == "far enough"
+    (spec,) = asked
+    method = resolve_method(Plugins(), spec.method, spec.options)
+    assert (spec.scale, str(spec.bits), method.options["percentile"].p) == (4, "w4a4", 1e-4)
