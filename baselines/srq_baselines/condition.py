@@ -5,9 +5,9 @@ A layer with inputs X (R, I) and weights M = Wᵀ (I, O) repeats, from M_0, with
     M <- M - C (M - M_0)/lambda_max(C)                       half the gradient of ||X M - X M_0||^2
     s_i <- (1 - t) s_i + t mean(s),  0 <= t <= 1             s the singular values of M
 
-The second line is the proximal step of 1/2 sum (s_i - mean(s))^2, with t = tau/(1 + tau). t is the largest of 1/256,
-2/256, ... with ||X (M - M_0)|| <= `limit` ||X M_0||. C is summed in one pass; a convolution is the matrix that its
-unfolded patches meet. Layers with only zeros as inputs stay.
+The second line is the proximal step of 1/2 sum (s_i - mean(s))^2, with t = tau/(1 + tau). t is the largest of
+2^(-i/4), i = 0..64, with ||X (M - M_0)|| <= `limit` ||X M_0||. C is summed in one pass; a convolution is the matrix
+that its unfolded patches meet. Layers with only zeros as inputs stay.
 
 CondiQuant (Liu et al., 2025) gives neither step sizes, strength, number of iterations nor the exact measure of the
 spread, and no code: all of these are ours.
@@ -27,7 +27,8 @@ from .layers import input_grams
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHARES = 2**8
+SHARES = [2 ** (-i / 4) for i in range(65)]
+"""Candidates of t."""
 
 
 class Options(PluginOptions):
@@ -51,14 +52,14 @@ def condition(m0: Tensor, gram: Tensor, limit: float, iterations: int) -> Tensor
     largest = torch.linalg.eigvalsh(gram)[-1]
     if largest <= 0:
         return m0
-    best, low, high = m0, 0, SHARES + 1
-    while high - low > 1:
-        share = (low + high) // 2
-        m = _iterate(m0, gram / largest, share / SHARES, iterations)
+    best, first, last = m0, 0, len(SHARES)  # the answer is in SHARES[first:last], or there is none
+    while first < last:
+        middle = (first + last) // 2
+        m = _iterate(m0, gram / largest, SHARES[middle], iterations)
         if moved(m, m0, gram) <= limit:
-            best, low = m, share
+            best, last = m, middle
         else:
-            high = share
+            first = middle + 1
     return best
 
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from ..quantization.student import Student
 
 BINS = 2**12
-SAMPLE = 2**14
+SAMPLE = 2**12
 """Values of a tensor that are counted if its kind cannot have more levels."""
 _FINEST = 20
 """Bits of the largest value: a grid is no finer, because float32 has 24."""
-_PIECE = 2**18  # values that stay in the processor's cache between two operations
+_PIECE = 2**16  # values that stay in the processor's cache between two operations
 _APART = 2**32  # between the bins of two groups
 
 
@@ -83,49 +83,53 @@ class Grid:
         self._bins = torch.empty(0, dtype=torch.int64)
         """The bins that hold values, ascending; those of group g have g * 2^32 added."""
         self._low, self._high = torch.empty(0), torch.empty(0)
+        self._most: int | None = 0
 
     def add(self, rows: Tensor) -> None:
         """Add values, a row (N,) for each group; a tensor with values that are not finite is not counted."""
         rows = rows.float()
-        low, high = rows.aminmax(dim=1)
+        low, high = rows.aminmax(dim=1) if len(rows) > 1 else (end.view(1) for end in rows.aminmax())  # faster
         if not torch.isfinite(low + high).all():
             return
         self._widen(low, high)
-        first = self._bin_of(low)
-        width = int((self._bin_of(high) - first).max()) + 1
-        offsets = (torch.arange(len(rows), device=rows.device, dtype=torch.int32) * width - first)[:, None]
+        scale = torch.exp2(-self._exponents.double()).float()  # exact, as a product with it is
+        first, last = (low * scale).floor(), (high * scale).floor()
+        width = int((last - first).max()) + 1
+        groups = torch.arange(len(rows), device=rows.device)
+        scale_of, offset = scale[:, None], (groups * width - first)[:, None]
         counts = torch.zeros(len(rows) * width, dtype=torch.int64, device=rows.device)
         for piece in rows.split(max(1, _PIECE // len(rows)), dim=1):
-            counts += torch.bincount((self._bin_of(piece) + offsets).flatten(), minlength=len(counts))
+            places = (piece * scale_of).floor_().add_(offset).int()
+            counts += torch.bincount(places.view(-1), minlength=len(counts))
         group, place = counts.view(-1, width).nonzero(as_tuple=True)
-        self._bins = torch.cat([self._bins, group * _APART + place + first[group]]).unique()
+        found = torch.cat([self._bins, group * _APART + place + first.long()[group]]).unique()
+        if len(found) > len(self._bins):
+            self._bins, self._most = found, None
 
     def most(self) -> int:
         """The number of levels of the group that has most."""
-        if not len(self._bins):
-            return 0
-        at = torch.arange(len(self._bins), device=self._bins.device)
-        is_first = torch.cat([at[:1] == 0, self._bins.diff() > 1])
-        in_run = at - torch.where(is_first, at, 0).cummax(0).values
-        levels = self._bins[in_run % 2 == 0]
-        return int(torch.bincount(_group_of(levels)).max())
-
-    def _bin_of(self, v: Tensor) -> Tensor:
-        scale = torch.exp2(-self._exponents.double()).float()
-        return (v * (scale if v.ndim == 1 else scale[:, None])).floor_().int()
+        if self._most is None:
+            at = torch.arange(len(self._bins), device=self._bins.device)
+            is_first = torch.cat([at[:1] == 0, self._bins.diff() > 1])
+            in_run = at - torch.where(is_first, at, 0).cummax(0).values
+            levels = self._bins[in_run % 2 == 0]
+            self._most = int(torch.bincount(_group_of(levels)).max())
+        return self._most
 
     def _widen(self, low: Tensor, high: Tensor) -> None:
         """Make the bins so wide that 2^12 of them hold all values so far."""
         if not len(self._bins):
             self._low, self._high, self._exponents = low, high, torch.full_like(low, -126)
-        self._bins = self._bins.to(low.device)
+            self._bins = self._bins.to(low.device)
+        elif (low >= self._low).all() and (high <= self._high).all():
+            return
         self._low, self._high = torch.minimum(self._low, low), torch.maximum(self._high, high)
         span, largest = self._high / BINS - self._low / BINS, torch.maximum(self._low.abs(), self._high.abs())
         needed = torch.maximum(span, largest / 2**_FINEST).log2().ceil()
         wider = torch.maximum(self._exponents, needed)
         group = _group_of(self._bins)
         merged = (self._bins - group * _APART) >> (wider - self._exponents).long()[group]
-        self._bins, self._exponents = (group * _APART + merged).unique(), wider
+        self._bins, self._exponents, self._most = (group * _APART + merged).unique(), wider, None
 
 
 def _group_of(bins: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def random(*shape, seed=0):
 def test_two_singular_values_by_hand(limit):
     """X with XᵀX = I: the gradient step leads back to M_0 = diag(3, 1), and 3 - t, 1 + t move it by t sqrt(2/10)."""
     m = condition(torch.diag(torch.tensor([3.0, 1.0], dtype=torch.float64)), torch.eye(2).double(), limit, 5)
-    t = math.floor(256 * limit / math.sqrt(2 / 10)) / 256
+    t = 2 ** (-math.ceil(-4 * math.log2(limit / math.sqrt(2 / 10))) / 4)
     assert m.tolist() == [[pytest.approx(3 - t), 0], [0, pytest.approx(1 + t)]]
 
 
