@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import re
 import shlex
 import tomllib
@@ -43,10 +44,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOOKS_PAGE = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "sr_ptq_bench/weights/README.md"])
 HOOKS = [name for name in dir(hookspecs) if name.startswith("srq_")]
-TABLE = re.compile(r"<!-- table: (?P<path>\S+), bits (?P<bits>\S+) -->\n(?P<text>.*?)<!-- /table -->", re.DOTALL)
 README_LINES = 120
-NO_BITS = {"W/A bits", "32/32", "–", ":----------:"}
-"""Of the head of a table, of the FP network and of interpolations."""
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -81,15 +79,42 @@ def test_readme_is_short() -> None:
 
 
 def test_readme_shows_rows_of_the_generated_table() -> None:
-    block = TABLE.search(README)
-    assert block
-    table = ROOT / block["path"]
-    if not table.is_file():
-        pytest.skip(f"no {block['path']} yet")
-    scores, _, _ = table.read_text(encoding="utf-8").partition("\n## ")
-    rows = [line for line in scores.splitlines() if line.startswith("|")]
-    shown = [row for row in rows if row.split("|")[2].strip() in NO_BITS | {block["bits"]}]
-    assert block["text"].split("\n") == ["", *shown, "", ""]
+    assert tool("readme_table").renewed(README) == README, "renew it with `python tools/readme_table.py`"
+
+
+def test_rows_of_a_table_are_those_of_some_bits_and_the_references() -> None:
+    table = """# t
+
+| Method | Class | W/A bits |
+|:---|:---|:---:|
+| FP | – | 32/32 |
+| bilinear | – | – |
+| a | bounds | 4/4 |
+| b | bounds | 2/2 |
+
+## Differences
+
+| Method | W/A bits |
+|:---|:---:|
+| b | 2/2 |
+"""
+    shown = tool("readme_table").shown(table, "2/2")
+    assert shown.split("\n")[1:-2] == [
+        "| Method | Class | W/A bits |",
+        "|:---|:---|:---:|",
+        "| FP | – | 32/32 |",
+        "| bilinear | – | – |",
+        "| b | bounds | 2/2 |",
+    ]
+
+
+def tool(name: str) -> Any:
+    """A module of tools/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize(
