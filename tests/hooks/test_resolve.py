@@ -34,7 +34,7 @@ def test_components(name, components):
         ("2dquan", "no method '2dquan'; did you mean '2dquant'?"),
         ("minmax+dcq", "no method 'dcq'; did you mean 'dqc'?"),
         ("metrics", "no method 'metrics'; "),
-        ("", "no method ''; there is: 2dquant, cotrain, dbdc, "),
+        ("", "no method ''; there is: 2dquant, "),
         ("minmax+", "no method ''; there is: "),
         ("minmax++dqc", "no method ''; there is: "),
         ("minmax dqc", "no method 'minmax dqc'; "),

@@ -230,6 +230,8 @@ def test_srq_make_quantizer_is_asked_for_every_site_with_the_bits_of_its_role(lo
 
 def test_srq_make_quantizer_s_answer_takes_the_place_of_the_default(tiny_suite):
     class Off(Quantizer):
+        levels_bounded = False
+
         def quantize(self, v):
             return v
 
