@@ -25,6 +25,9 @@ class Images(Protocol):
     def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
+_DRAWN = "patches "
+
+
 @dataclass(frozen=True)
 class Batches:
     """Calibration patches, and an endless supply of augmented ones cut from the same images.
@@ -72,21 +75,32 @@ class Batches:
 
 @dataclass(frozen=True)
 class CountedBatches(Batches):
-    """The same batches, which count the patches that are drawn."""
+    """The same batches, which count the patches that are drawn, each of them once.
+
+    `counts` has the end of what was drawn of each sequence, so that a sequence that begins again, as it does after a
+    kill, counts as one.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def drawn(self) -> int:
+        """The number of different patches so far."""
+        return sum(count for name, count in self.counts.items() if name.startswith(_DRAWN))
+
     def fixed(self, batch: int = 4) -> Iterator[Tensor]:
         """As `Batches`."""
-        return self._counted(super().fixed(batch))
+        return self._counted(super().fixed(batch), "fixed", 0)
 
     def random(self, batch: int, size: int, skip: int = 0) -> Iterator[Tensor]:
-        """As `Batches`; what is skipped does not count."""
-        return self._counted(super().random(batch, size, skip))
+        """As `Batches`."""
+        return self._counted(super().random(batch, size, skip), f"{batch} of {size}", skip * batch)
 
-    def _counted(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    def _counted(self, batches: Iterator[Tensor], sequence: str, end: int) -> Iterator[Tensor]:
+        name = _DRAWN + sequence
         for batch in batches:
-            self.counts["patches"] += len(batch)
+            end += len(batch)
+            self.counts[name] = max(self.counts[name], end)
             yield batch
 
 

@@ -40,7 +40,7 @@ class Checkpoint(Protocol):
         """Keep the tensors that `make` returns. Call it after every step: it calls `make` every few seconds."""
 
 
-STEPS, PATCHES = "steps", "patches"
+STEPS = "steps"
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class Learned(RecordPart):
     """Whether tensors of the network differ from the teacher's, and whether they changed while an optimizer ran."""
     steps: NonNegativeInt
     patches: NonNegativeInt | None = None
-    """LR patches that the method drew, each time counted; None if that is not known."""
+    """Different LR patches that the method drew; None if that is not known."""
 
     @property
     def kind(self) -> str:

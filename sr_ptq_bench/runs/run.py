@@ -23,7 +23,7 @@ from ..quantization.randomness import seed_generators
 from ..quantization.state.network_tensors import changed_tensors, network_tensors, tensors_sha256
 from ..quantization.state.save_load import KINDS, load_state, save_state, state_sha256
 from ..quantization.student import cached_quantized_weights, quantizers_off
-from ..quantization.training import PATCHES, STEPS, counted_steps
+from ..quantization.training import STEPS, counted_steps
 from ..records.complaint import complaint
 from ..records.fields import SCHEMA_VERSION
 from ..records.files import RunResult
@@ -136,7 +136,7 @@ def calibrate_student(
     seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
     with prefix_error(f"method '{run.spec.method}'"):
         state = save_state(student, run.teacher)
-    calibrated = Calibrated(state, log, seconds, what_was_learned(tensors, steps, counts[PATCHES]))
+    calibrated = Calibrated(state, log, seconds, what_was_learned(tensors, steps, batches.drawn))
     resume.keep(calibrated)
     return calibrated
 

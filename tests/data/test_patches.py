@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sr_ptq_bench.data.patches import Batches, to_image, to_tensor
+from sr_ptq_bench.data.patches import Batches, CountedBatches, to_image, to_tensor
 from sr_ptq_bench.errors import SrqError
 
 
@@ -151,3 +151,18 @@ def test_batches_that_are_skipped_are_left_out_of_the_same_sequence(skip):
     whole = list(islice(batches(3).random(2, 4), 8))
     rest = list(islice(batches(3).random(2, 4, skip=skip), 8 - skip))
     assert torch.equal(torch.stack(rest), torch.stack(whole[skip:]))
+
+
+def test_patches_that_are_drawn_again_count_once():
+    """As after a kill: what came before is skipped, and the first batches may be drawn a second time."""
+    plain = batches()
+    counted = CountedBatches(plain.patches, plain.images, plain.seed)
+    list(islice(counted.random(2, 4), 5))
+    assert counted.drawn == 10
+    list(islice(counted.random(2, 4), 1))
+    list(islice(counted.random(2, 4, skip=4), 2))
+    assert counted.drawn == 12
+    list(islice(counted.random(1, 4), 3))
+    list(counted.fixed(2))
+    list(counted.fixed(4))
+    assert counted.drawn == 12 + 3 + 5
