@@ -38,7 +38,7 @@ EXPECTED_FAILURE = 2
 DEFECT = 70
 INTERRUPTED = 130
 PIPE_CLOSED = 141
-SPIN_COUNT = "4000"
+SPIN_COUNT = "4500"
 """How long a thread of OpenMP spins while it waits for the others, unless the user says otherwise. By default it spins
 for so long that two processes on one machine slow each other down several times; less spinning costs a process alone
 (docs/speed.md)."""
