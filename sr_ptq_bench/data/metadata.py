@@ -46,7 +46,8 @@ def has_metadata(start: bytes) -> bool:
 def without_metadata(file: BinaryIO, whole: bool = True, keep_exif: bool = False) -> bytes:
     """The PNG, JPEG or TIFF with the parts that decide its pixels, and with EXIF data if they are asked for.
 
-    Without `whole`, a PNG or JPEG ends where its pixels begin. Damage stays as it is.
+    Without `whole`, a PNG or JPEG ends where its pixels begin. Damage stays as it is, but a whole PNG without EXIF
+    data, as OpenCV gets it, ends with its last whole chunk: OpenCV takes memory for all that a cut chunk announces.
     """
     file.seek(0)
     start = file.read(len(PNG))
@@ -56,7 +57,8 @@ def without_metadata(file: BinaryIO, whole: bool = True, keep_exif: bool = False
     kept = [signature]
     for part in parts:
         exif = keep_exif and part.kind in (b"eXIf", b"Exif\0\0") and part.size <= _LARGEST_KEPT
-        if part.decides or exif:
+        cut = part.kind == _REST and signature == PNG and whole and not keep_exif
+        if (part.decides and not cut) or exif:
             file.seek(part.start)
             kept.append(file.read(part.size if whole or not part.is_pixels else min(part.size, _START_OF_PIXELS)))
         if part.is_pixels and not whole:

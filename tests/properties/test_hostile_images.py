@@ -6,6 +6,8 @@ import io
 import struct
 import zlib
 
+import cv2
+import numpy as np
 import PIL.Image
 import pytest
 from hostile import (
@@ -18,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sr_ptq_bench.data.images import header
-from sr_ptq_bench.data.images.pixels import decode
+from sr_ptq_bench.data.images.pixels import decode, encode_png
+from sr_ptq_bench.errors import SrqError
 
 
 def encoded(kind: str) -> bytes:
@@ -61,3 +64,34 @@ BOMB = zlib.compress(b"\0" * 2**27, 9)
 )
 def test_a_png_that_claims_gigabytes(content):
     assert refusal(decode, content, "image").startswith("image: ")
+
+
+def test_a_png_takes_no_memory_for_a_cut_chunk(monkeypatch):
+    """A chunk that announces 3.4 GB, in a file of 130 bytes; OpenCV would take them all."""
+    seen = []
+    imdecode = cv2.imdecode
+    monkeypatch.setattr(
+        cv2, "imdecode", lambda content, *flags: seen.append(bytes(content)) or imdecode(content, *flags)
+    )
+    whole = encode_png(np.zeros((12, 20, 3), np.uint8))
+    place = whole.index(b"IDAT") - 4
+    with pytest.raises(SrqError, match="x: "):
+        decode(whole[:place] + (3_422_552_807).to_bytes(4, "big") + whole[place + 4 :], "x")
+    assert all(b"IDAT" not in content for content in seen)
+
+
+@given(st.integers(0, 400))
+def test_a_png_that_ends_too_early_is_refused(missing):
+    """Also where pixels lie in several chunks and the first ones are whole."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, "PNG")
+    one = buffer.getvalue()
+    place = one.index(b"IDAT")
+    stream = one[place + 4 : place + 4 + int.from_bytes(one[place - 4 : place], "big")]
+    parts = [b"IDAT" + stream[start : start + 3000] for start in range(0, len(stream), 3000)]
+    chunks = [(len(part) - 4).to_bytes(4, "big") + part + zlib.crc32(part).to_bytes(4, "big") for part in parts]
+    many = one[: place - 4] + b"".join(chunks) + one[-12:]
+    assert np.array_equal(decode(many, "x"), pixels)
+    with pytest.raises(SrqError):
+        decode(many[: -12 - 12 - missing], "x")
