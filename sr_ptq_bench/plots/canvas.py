@@ -76,8 +76,8 @@ def colour(index: int) -> str:
 
 
 def marker(index: int) -> str:
-    """The marker of a series by its place."""
-    return MARKERS[index % len(MARKERS)]
+    """The marker of a series by its place; where colours begin again, markers are one further."""
+    return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

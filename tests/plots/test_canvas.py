@@ -66,7 +66,7 @@ def test_a_legend_of_long_texts_stands_below_and_takes_no_width_from_the_panel(l
 
 def test_series_have_colours_and_markers_of_their_own():
     assert len(set(COLOURS)) == len(set(MARKERS)) == len(COLOURS) == 8
-    assert (colour(8), marker(9)) == (COLOURS[0], MARKERS[1])
+    assert (colour(8), marker(8)) == (COLOURS[0], MARKERS[1])
 
 
 def test_figures_change_no_setting_of_the_process():
@@ -85,3 +85,7 @@ def test_without_matplotlib_there_is_one_clear_line():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == 'srq: figures need matplotlib; install it with `pip install "sr_ptq_bench[plot]"`\n'
+
+
+def test_no_two_of_64_series_look_alike():
+    assert len({(colour(index), marker(index)) for index in range(64)}) == 64
