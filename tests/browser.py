@@ -35,6 +35,7 @@ def running(*, javascript: bool = True) -> Iterator[Any]:
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(program))
+    driver.implicitly_wait(10)  # for an element that a script is about to make
     try:
         yield driver
     finally:
@@ -47,6 +48,16 @@ def look(driver: Any, width: int, *, dark: bool = False) -> None:
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def visit(driver: Any, url: str) -> None:
+    """Load a page from the start, also where only what follows # differs, and wait until its scripts have run."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver.get("about:blank")
+    driver.get(url)
+    there = "return location.protocol === 'file:' && document.readyState === 'complete'"
+    WebDriverWait(driver, 20).until(lambda _: driver.execute_script(there))
 
 
 @contextmanager

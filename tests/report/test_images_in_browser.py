@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from browser import WIDTHS, axe, look, quiet, running
+from browser import WIDTHS, axe, look, quiet, running, visit
 from made_gallery import HEIGHT, TABLE, WIDTH, gallery, records
 
 pytest.importorskip("jinja2")
@@ -47,7 +47,7 @@ def page(driver: Any, site: Path) -> Iterator[Any]:
     """The page of the hostile image; afterwards no error was said, and nothing was asked for outside of the site."""
     look(driver, WIDTHS["desk"])
     with quiet(driver, site):
-        driver.get((site / IMAGE).as_uri())
+        visit(driver, (site / IMAGE).as_uri())
         yield driver
         assert driver.title.startswith('"><img')
 
@@ -119,8 +119,7 @@ def test_the_error_map_is_eight_times_the_difference(page):
 
 
 def test_zoom_keeps_the_place_and_the_address_holds_it(page, site):
-    page.get("about:blank")
-    page.get((site / IMAGE).as_uri() + "#viewer&zoom=8&x=80&y=60&left=hr&right=fp")
+    visit(page, (site / IMAGE).as_uri() + "#viewer&zoom=8&x=80&y=60&left=hr&right=fp")
     assert measure(page, "p.scrollWidth") == 8 * WIDTH
     until(page, lambda: abs(measure(page, "(p.scrollLeft + p.clientWidth / 2) / 8") - 80) < 1)
     pane = page.find_element("css selector", ".pane")
@@ -130,8 +129,7 @@ def test_zoom_keeps_the_place_and_the_address_holds_it(page, site):
     assert middle == pytest.approx([80, 60], abs=1)
     until(page, lambda: "zoom=16" in page.current_url)
     told = page.current_url
-    page.get("about:blank")
-    page.get(told)
+    visit(page, told)
     again = measure(page, "[(p.scrollLeft + p.clientWidth / 2) / 16, (p.scrollTop + p.clientHeight / 2) / 16]")
     assert again == pytest.approx(middle, abs=1)
 
@@ -154,7 +152,7 @@ def test_the_picture_is_dragged_by_the_mouse(page):
     measure(page, "p.scrollTo(300, 200)")
     pane = page.find_element("css selector", ".pane")
     ActionChains(page).move_to_element(pane).click_and_hold().move_by_offset(-40, -30).release().perform()
-    assert measure(page, "[p.scrollLeft, p.scrollTop]") == pytest.approx([340, 230], abs=2)
+    until(page, lambda: measure(page, "[p.scrollLeft, p.scrollTop]") == pytest.approx([340, 230], abs=2))
 
 
 def test_the_pane_scrolls_by_the_arrow_keys(page):
@@ -169,13 +167,12 @@ def test_the_pane_scrolls_by_the_arrow_keys(page):
 def test_a_crop_leads_to_its_place_in_the_viewer(page):
     page.find_element("css selector", ".crops a[href*='left=000000000001']").click()
     until(page, lambda: named(page, "left").get_attribute("value") == "000000000001")
-    assert named(page, "zoom").get_attribute("value") == "4"
+    until(page, lambda: named(page, "zoom").get_attribute("value") == "4")
 
 
 @pytest.mark.parametrize("after", ["viewer&zoom=99&left=nobody&x=NaN&split=x", "%E0%A4%A", "=&&=", "x=1e999&y=-5"])
 def test_a_broken_address_is_no_error(page, site, after):
-    page.get("about:blank")
-    page.get(f"{(site / IMAGE).as_uri()}#{after}")
+    visit(page, f"{(site / IMAGE).as_uri()}#{after}")
     loaded(page)
     assert named(page, "zoom").get_attribute("value") == "fit"
     assert stack(page).shape[1] > 0
@@ -183,7 +180,7 @@ def test_a_broken_address_is_no_error(page, site, after):
 
 def test_names_are_shown_as_they_are(page):
     assert page.find_element("tag name", "h1").text == HOSTILE
-    assert page.find_elements("css selector", "#main img:not([src^='photos-'])") == []
+    assert page.execute_script("return document.querySelectorAll('#main img:not([src^=photos-])').length") == 0
 
 
 @pytest.mark.parametrize("name", [IMAGE, f"{TABLE}/sites-w4a4.html"], ids=["image", "sites"])
@@ -192,7 +189,7 @@ def test_names_are_shown_as_they_are(page):
 def test_no_violation_of_axe_and_nothing_wider_than_the_window(driver, site, name, dark, width):
     rules = axe()
     look(driver, width, dark=dark)
-    driver.get((site / name).as_uri())
+    visit(driver, (site / name).as_uri())
     driver.execute_script(rules)
     found = driver.execute_async_script("axe.run().then(of => arguments[0](of.violations))")
     assert [(of["id"], of["nodes"][0]["html"]) for of in found] == []
@@ -201,7 +198,7 @@ def test_no_violation_of_axe_and_nothing_wider_than_the_window(driver, site, nam
 
 def test_without_javascript_pictures_and_tables_are_there(site):
     with running(javascript=False) as driver:
-        driver.get((site / IMAGE).as_uri())
+        visit(driver, (site / IMAGE).as_uri())
         assert not driver.find_element("tag name", "form").is_displayed()
         shown = [of for of in driver.find_elements("css selector", ".pane img") if of.is_displayed()]
         assert [of.get_attribute("alt") for of in shown] == ["HR"]
