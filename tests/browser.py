@@ -50,7 +50,7 @@ def look(driver: Any, width: int, *, dark: bool = False) -> None:
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-def visit(driver: Any, url: str) -> None:
+def visit(driver: Any, url: str, *, javascript: bool = True) -> None:
     """Load a page from the start, also where only what follows # differs, and wait until its scripts have run."""
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -58,6 +58,9 @@ def visit(driver: Any, url: str) -> None:
     driver.get(url)
     there = "return location.protocol === 'file:' && document.readyState === 'complete'"
     WebDriverWait(driver, 20).until(lambda _: driver.execute_script(there))
+    if javascript:  # the board is plain until its library is unpacked
+        sortable = "return !document.querySelector('#choice[hidden]')"
+        WebDriverWait(driver, 20).until(lambda _: driver.execute_script(sortable))
 
 
 @contextmanager

@@ -64,6 +64,9 @@ def verify(
         paths = _changed(paths, records, since)
         if not paths:
             click.echo(f"no record is new or changed since {since}", err=as_json)
+            if as_json:
+                click.echo("[]")
+            return
     display, status, found = Display(), 0, []
     with display.preparing():
         from ..runs.session import Session

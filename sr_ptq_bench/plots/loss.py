@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 WINDOW = 15
 """The strong line is the mean over this many steps; the faint line shows every step. A run of fewer than MANY such
@@ -20,21 +22,34 @@ MANY = 3
 
 
 @styled
-def draw(losses: Mapping[str, Sequence[float]], title: str) -> Figure:
-    """Losses by the name of their run; the scale is logarithmic if all are positive."""
+def draw(losses: Mapping[str, Sequence[float]], title: str, most: int = sys.maxsize) -> Figure:
+    """Losses by the name of their run; the scale is logarithmic if all are positive.
+
+    A line has at most `most` places: of the faint one the lowest and the highest of neighbouring steps.
+    """
     figure, (axes,) = panels(1, 1, 6.4, 3.6)
     for index, (name, values) in enumerate(losses.items()):
         steps = np.arange(1, len(values) + 1)
         width = WINDOW if len(values) >= MANY * WINDOW else 1
         if width > 1:
-            axes.plot(steps, values, color=colour(index), alpha=0.25, linewidth=0.7)
+            faint = _extremes(np.asarray(values), most)
+            axes.plot(steps[faint], np.asarray(values)[faint], color=colour(index), alpha=0.25, linewidth=0.7)
         mean = np.convolve(values, np.ones(width) / width, "valid")
-        axes.plot(steps[width - 1 :], mean, color=colour(index), label=name)
+        strong = np.linspace(0, len(mean) - 1, min(most, len(mean))).round().astype(int)
+        axes.plot(steps[width - 1 :][strong], mean[strong], color=colour(index), label=name)
     if all(value > 0 for values in losses.values() for value in values):
         axes.set_yscale("log")
     axes.set(xlabel="step", ylabel=_label(losses.values()))
     head(figure, title, axes)
     return figure
+
+
+def _extremes(values: NDArray[np.float64], most: int) -> list[int]:
+    """The places of all values, or of the lowest and the highest of each of `most / 2` parts of them."""
+    if len(values) <= most:
+        return list(range(len(values)))
+    parts = np.array_split(np.arange(len(values)), most // 2)
+    return sorted({int(part[of(values[part])]) for part in parts for of in (np.argmin, np.argmax)})
 
 
 def _label(runs: Iterable[Sequence[float]]) -> str:

@@ -65,8 +65,8 @@ class Entry:
     seeds: str = ""
     images: int | None = None
     source: str = ""
-    record: str = ""
-    """The record's name without its suffix, which is its place on the page of its table."""
+    fingerprint: str = ""
+    """The first digits of the record's, which end its name and are its place on the page of its table."""
 
     @property
     def table(self) -> str:
@@ -96,9 +96,14 @@ class Entry:
         return f"{self.weight_bits}/{self.activation_bits}{' mixed' * self.mixed_bits}" if self.weight_bits else ""
 
     def values(self) -> dict[str, Any]:
-        """All for programs: plain values under the names of the fields, each difference as three."""
+        """All for programs: plain values under the names of the fields, each difference as three.
+
+        What is the best can be told from the scores.
+        """
         values: dict[str, Any] = {"id": self.row_id}
         for field in fields(self):
+            if field.name in ("psnr_best", "ssim_best"):
+                continue
             value = getattr(self, field.name)
             if field.name in ("less_fp", "less_other"):
                 lower, upper = (value and value.interval) or (None, None)
@@ -111,7 +116,10 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """The records that compare with one another, their rows, the records of each row, and notes for a reader."""
+    """The records that compare with one another, their rows, the records of each row, and notes for a reader.
+
+    The notes leave out what stands with each record.
+    """
 
     path: str
     records: Sequence[Record]
@@ -131,7 +139,9 @@ def table_of(path: str, records: Iterable[Record]) -> Table:
     for record in sorted(ordered, key=lambda record: record.spec.seed):
         of.setdefault((named[record.key], str(record.spec.bits), record.scope.short), []).append(record)
     of_row = [of[row.label, str(row.bits), row.scope] for row in rows]
-    return Table(path, ordered, rows, of_row, named, [*notes(ordered, named), *exclusion_notes(ordered, known)])
+    return Table(
+        path, ordered, rows, of_row, named, [*notes(ordered, named, variants=False), *exclusion_notes(ordered, known)]
+    )
 
 
 def measured_entries(table: Table) -> Iterator[Entry]:
@@ -176,7 +186,7 @@ def _measured(
         calibration_seconds=_mean(calibration_seconds(record) for record in records),
         total_seconds=_mean(record.timings["total"] for record in records),
         peak_memory_bytes=max(record.peak_memory_bytes for record in records), seeds=" ".join(map(str, row.seeds)),
-        images=len(row.psnr[dataset]), record=record_id(first), **shared,
+        images=len(row.psnr[dataset]), fingerprint=place_of(record_id(first)), **shared,
     )  # fmt: skip
 
 
@@ -206,6 +216,11 @@ def calibration_seconds(record: Record) -> float:
 def record_id(record: Record) -> str:
     """The name of the record's file without its suffix."""
     return name_of(record).removesuffix(".json")
+
+
+def place_of(record_id: str) -> str:
+    """The digits at the end of a record's name: the first of its fingerprint, by which it is found on its page."""
+    return record_id.rpartition("-")[2]
 
 
 def less_fp(row: Row, record: Record, dataset: str) -> Difference:

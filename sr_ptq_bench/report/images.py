@@ -11,7 +11,8 @@ from ..plots.bounds import draw_percentiles
 from ..plots.canvas import colour
 from ..tables import cells
 from ..tables.labels import REFERENCES
-from .figures import MOST, svg
+from .figures import MOST
+from .svg import svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +101,9 @@ class SitesPage:
             of.label: [{"lower": b.below, "upper": 100 - b.above} for b in map(of.view.bounds.__getitem__, self._names)]
             for of in self.students[:MOST]
         }
-        return svg(draw_percentiles([site.role for site in self.sites], shares, self.title), "Bounds as percentiles")
+        return svg(
+            draw_percentiles([site.role for site in self.sites], shares, self.title), "Bounds as percentiles", "p"
+        )
 
     @property
     def sensitive(self) -> Sequence[Student]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SrqError, printable
 from ..tables import cells
 from ..tables.formats import Bold
+from .assets import script_hash
 from .entries import MEASURED
-from .figures import MOST, html
+from .figures import MOST, PLACES
 from .images import outline
 from .provenance import common, sections, shared_facts
+from .svg import html
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -66,7 +68,8 @@ def board(entries: Sequence[Entry], tables: Iterable[Table], command: str, *, li
     template = _environment().get_template("board.html")
     measured = sum(entry.kind == MEASURED for entry in entries)
     return template.render(
-        entries=entries, tables=list(tables), root="", command=command, live=live, measured=measured
+        entries=entries, tables=list(tables), root="", command=command, live=live, measured=measured,
+        script=script_hash(),
     )  # fmt: skip
 
 
@@ -83,7 +86,7 @@ def table(
     shared = common(own)
     return template.render(
         table=of, figures=list(figures), sections=own, software=software, shared=shared_facts(of.records[0]) | shared,
-        losses=losses, root="../", live=live, images=images, sites=sites,
+        losses=losses, places=PLACES, root="../", live=live, images=images, sites=sites,
         place=of.path.rpartition("/")[2],
     )  # fmt: skip
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .entries import Entry
 
 _EMPTY = Gallery([], {}, {})
+_COSTS = {"compression", "speedup", "calibration_seconds", "total_seconds"}
 VERSION = "version.txt"
 """Of a site that is shown while it is made again: a file that changes with any other."""
 
@@ -77,25 +78,29 @@ def write(site: dict[str, str], folder: Path) -> None:
 
 
 def _csv(entries: Sequence[Entry]) -> str:
-    lines = [{key: _short(value) for key, value in entry.values().items()} for entry in entries]
+    lines = [{key: _short(key, value) for key, value in entry.values().items()} for entry in entries]
     return render([Page("", "", [], [], lines)], "csv")
 
 
 def _json(entries: Sequence[Entry]) -> str:
     """Columns once, then rows: a third of the size of a list of objects."""
     spelt: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
-    lines = [{key: _plain(value) for key, value in entry.values().items()} for entry in entries]
+    lines = [{key: _plain(_short(key, value)) for key, value in entry.values().items()} for entry in entries]
     rows = ",\n".join(json.dumps(list(line.values()), **spelt) for line in lines)
     return f'{{"columns": {json.dumps(list(lines[0]))}, "rows": [\n{rows}\n]}}\n'
 
 
-def _short(value: Any) -> Any:
-    """No reader needs more than seven digits."""
-    return float(f"{value:.7g}") if isinstance(value, float) else value
+def _short(name: str, value: Any) -> Any:
+    """Scores have four decimals, bytes none, other measurements four digits."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    if name.endswith("bytes"):
+        return round(value)
+    return float(f"{value:.4g}") if name in _COSTS else round(value, 4)
 
 
 def _plain(value: Any) -> Any:
     """JSON has neither NaN nor infinity."""
-    if isinstance(value, float):
-        return None if math.isnan(value) else _short(value) if math.isfinite(value) else str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
     return printable(value) if isinstance(value, str) else value

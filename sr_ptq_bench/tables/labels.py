@@ -107,8 +107,8 @@ def _format_options(record: Record, options: Iterable[Option]) -> str:
     )
 
 
-def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]:
-    """Notes that a reader needs to compare the rows with other tables."""
+def notes(ordered: Sequence[Record], labels: Mapping[str, str], *, variants: bool = True) -> Iterator[str]:
+    """Notes that a reader needs to compare the rows with other tables; `variants`: also the options of each method."""
     yield "PSNR in dB and SSIM, each the mean over the images; per bit-width and column the best is in bold."
     if len({record.spec.seed for record in ordered}) > 1:
         yield "Of several seeds: the mean ± the sample standard deviation. The seed is 0 where none is named."
@@ -116,7 +116,8 @@ def notes(ordered: Sequence[Record], labels: Mapping[str, str]) -> Iterator[str]
     yield from _theory(ordered)
     yield from protocol(ordered)
     yield from _classes(ordered, labels)
-    yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
+    if variants:
+        yield from sorted({_variant_note(record, labels[record.key]) for record in ordered} - {""})
 
 
 def scopes(ordered: Sequence[Record]) -> Iterator[str]:

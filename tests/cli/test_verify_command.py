@@ -252,8 +252,12 @@ def test_only_what_changed_since_a_commit_is_verified(measured, verify, srq, tin
     results = tmp_path / "out/results"
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "old"]):
         subprocess.run(["git", "-C", results, *command], check=True)
-    outcome = verify(results, "--since", "HEAD")
+    with monkeypatch.context() as nothing_is_opened:
+        nothing_is_opened.delattr("sr_ptq_bench.runs.session.Session.open")
+        outcome = verify(results, "--since", "HEAD")
+        programs = verify(results, "--since", "HEAD", "--json")
     assert (outcome.status, outcome.out) == (0, "no record is new or changed since HEAD\n")
+    assert (programs.status, programs.out) == (0, "[]\n")
     new = measured("-o", "p=0.1", method="percentile")
     outcome = verify(results, "--since", "HEAD")
     assert outcome.status == 0, outcome.err

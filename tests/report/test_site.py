@@ -86,7 +86,7 @@ def test_seeds_share_a_row_and_each_has_a_section():
     (row,) = (row for row in Page(site["index.html"]).board if row["Kind"] == "measured")
     assert row["PSNR (dB)"] == "30.50 ± 0.71"
     assert row["Seeds"] == "0 1"
-    assert site["sample/swinir-light-x2.html"].count('class="record"') == 2
+    assert site["sample/swinir-light-x2.html"].count("<pre>srq run") == 2
 
 
 def test_every_link_leads_somewhere(site):
@@ -123,9 +123,20 @@ def test_figures_have_their_numbers(site):
     text = site["sample/swinir-light-x2.html"]
     for heading in ("PSNR over bits", "PSNR over bytes", "PSNR over calibration time", "Loss over steps, w4a4"):
         assert f'aria-label="{heading}"' in text
-        assert f"The numbers: {heading}" in text
+    assert text.count("<summary>The numbers") == 2  # of the figures of PSNR, which share theirs, and of the loss
     lines = list(csv.reader(io.StringIO(site["sample/swinir-light-x2-loss.csv"])))
     assert lines == [["step", "dobi+dqc w4a4"], ["1", "0.5"], ["2", "0.25"], ["3", "0.125"]]
+
+
+def test_a_long_loss_has_the_means_of_its_steps():
+    """Of 80 steps each line has two."""
+    values = tuple(float(step) for step in range(80, 0, -1))
+    made = build([record("dobi+dqc", figures={"losses": values}), record("minmax+dqc", figures={"losses": values[:3]})],
+        [], "srq report")  # fmt: skip
+    head, *lines = csv.reader(io.StringIO(made["sample/swinir-light-x2-loss.csv"]))
+    assert head == ["step", "dobi+dqc w4a4", "minmax+dqc w4a4"]
+    assert lines[:3] == [["2", "79.5", "79.5"], ["4", "77.5", "78"], ["6", "75.5", ""]]
+    assert lines[-1] == ["80", "1.5", ""]
 
 
 def test_csv_and_json_hold_the_same(site):
