@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .quantization.fake_quantize import fake_quantize
     from .quantization.kinds import LogSqrt2Quantizer, TwinUniformQuantizer
     from .quantization.network import Operand, SRModel, Teacher
+    from .quantization.products.macs import site_macs
     from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
     from .quantization.student import Student, quantizers_off, site_elements
@@ -66,6 +67,7 @@ _HOME = {
     "quantizers_off": "quantization.student",
     "read_weights": "storage.weights",
     "site_elements": "quantization.student",
+    "site_macs": "quantization.products.macs",
 }
 
 __version__ = "0.1.0"
@@ -103,6 +105,7 @@ __all__ = [
     "quantizers_off",
     "read_weights",
     "site_elements",
+    "site_macs",
 ]
 
 

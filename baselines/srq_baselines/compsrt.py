@@ -38,19 +38,15 @@ from sr_ptq_bench import (
     Student,
     Teacher,
     Training,
-    capture,
     distillation_loss,
     hookimpl,
-    quantizers_off,
 )
 
-from .layers import run
+from .ranges import distributions, dobi_bounds
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CANDIDATES = 100
-BINS = 2**14
 BLOCK = 128
 """The largest transform that is one matrix."""
 FINEST = 2.0**-16
@@ -190,31 +186,12 @@ def search(student: Student, batches: Batches) -> None:
             _set_dobi(quantizer, Distribution.of_tensor(quantizer.transformed(student.weights[name])))
     own = {name: q for name, q in student.quantizers.items() if isinstance(q, HadamardQuantizer)}
     activations = [name for name in own if name not in student.weights]
-    ranges: dict[str, tuple[float, float]] = {}
-    counts: dict[str, Tensor] = {}
-
-    def see_range(name: str, v: Tensor, _: Tensor) -> None:
-        low, high = (float(end) for end in own[name].transformed(v).aminmax())
-        before = ranges.get(name, (low, high))
-        ranges[name] = min(low, before[0]), max(high, before[1])
-
-    def see_values(name: str, v: Tensor, _: Tensor) -> None:
-        low, high = ranges[name]
-        found = torch.histc(own[name].transformed(v).float(), BINS, low, high).to("cpu", torch.int64)
-        counts[name] = counts[name] + found if name in counts else found
-
-    for see in (see_range, see_values):
-        with torch.no_grad(), quantizers_off(student), capture(student, activations, see):
-            run(student, batches)
-    for name, histogram in counts.items():
-        _set_dobi(own[name], Distribution(*ranges[name], histogram))
+    seen = distributions(student, batches, activations, lambda name, v: own[name].transformed(v))
+    for name, distribution in seen.items():
+        _set_dobi(own[name], distribution)
 
 
 def _set_dobi(quantizer: Quantizer, distribution: Distribution) -> None:
-    """Of 100 ranges, each narrower on both sides by 1/200, the widest of those with the least squared error."""
-    share = torch.arange(CANDIDATES, dtype=torch.float64) / (2 * CANDIDATES)
-    width = distribution.maximum - distribution.minimum
-    lower, upper = distribution.minimum + share * width, distribution.maximum - share * width
-    best = int(distribution.squared_error(lower, upper, quantizer.bits).argmin())
-    quantizer.lower.data.fill_(float(lower[best]))
-    quantizer.upper.data.fill_(float(upper[best]))
+    lower, upper = dobi_bounds(distribution, quantizer.bits)
+    quantizer.lower.data.fill_(lower)
+    quantizer.upper.data.fill_(upper)

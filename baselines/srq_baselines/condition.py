@@ -7,7 +7,8 @@ A layer with inputs X (R, I) and weights M = Wᵀ (I, O) repeats, from M_0, with
 
 The second line is the proximal step of 1/2 sum (s_i - mean(s))^2, with t = tau/(1 + tau). t is the largest of
 2^(-i/4), i = 0..64, with ||X (M - M_0)|| <= `limit` ||X M_0||. C is summed in one pass; a convolution is the matrix
-that its unfolded patches meet. Layers with only zeros as inputs stay.
+that its unfolded patches meet. Layers with only zeros as inputs stay. `correct=true` then corrects weights and biases
+for quantized inputs (see `correction`).
 
 CondiQuant (Liu et al., 2025) gives neither step sizes, strength, number of iterations nor the exact measure of the
 spread, and no code: all of these are ours.
@@ -22,6 +23,7 @@ from pydantic import Field
 
 from sr_ptq_bench import Batches, PluginOptions, Student, hookimpl
 
+from .correction import correct_layers
 from .layers import input_grams
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ class Options(PluginOptions):
 
     limit: float = Field(0.02, gt=0, description="how far a layer's output may move, relatively")
     iterations: int = Field(20, ge=1, description="pairs of steps")
+    correct: bool = Field(False, description="correct weights and biases in closed form for quantized inputs")
+    ridge: float = Field(1e-3, gt=0, le=1, description="ridge of that correction, a share of the mean diagonal of H")
+
+    later = ("correct", "ridge")
 
 
 @hookimpl
@@ -45,6 +51,8 @@ def srq_transform_model(student: Student, batches: Batches, options: Options) ->
         weight = student.weights[name]
         conditioned = condition(weight.detach().double().flatten(1).T, gram, options.limit, options.iterations)
         weight.data.copy_(conditioned.T.reshape(weight.shape))
+    if options.correct:
+        correct_layers(student, batches, options.ridge)
 
 
 def condition(m0: Tensor, gram: Tensor, limit: float, iterations: int) -> Tensor:

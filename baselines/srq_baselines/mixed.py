@@ -4,36 +4,44 @@ The output error that site s causes at b bits is estimated by one backward pass 
 
     error(s, b) = 1/P sum_v sum_i (g_i d_i)^2,   g = d(v . network(lr)) / d(tensor of s),   d = its error at b bits
 
-This is E ||J d||^2 for independent errors d_i; J is the Jacobian of the output. An integer
-program then chooses one bit-width for every site: the least total error at which neither the mean over the numbers of
-all weights nor the mean over those of all activations is above the bits of the run.
+This is E ||J d||^2 for independent errors d_i; J is the Jacobian of the output. An integer program (`allocation`) then
+chooses one bit-width for every site: the least total error at which neither the mean over the numbers of all weights
+nor the mean over those of all activations is above the bits of the run. So no more bytes are stored or moved.
+
+With `budget=macs` the mean over all multiply-accumulates is not above that of the run either, so the theoretical
+speedup is kept too. A multiply-accumulate has the bits of the wider of its two operands.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from itertools import islice, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
-from scipy.optimize import Bounds, LinearConstraint, milp
 
-from sr_ptq_bench import Batches, Bits, PluginOptions, SrqError, Student, fake_quantize, hookimpl, site_elements
+from sr_ptq_bench import (
+    Batches,
+    Bits,
+    PluginOptions,
+    Student,
+    fake_quantize,
+    hookimpl,
+    site_elements,
+    site_macs,
+)
+
+from .allocation import WIDTHS, Macs, Mean, allocate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor, nn
 
-WIDTHS = tuple(range(2, 9))
 CANDIDATES = 20
 """Bounds that the search for the least error tries, from the whole range to half of it."""
-GAP = 1e-4
-"""How far, relatively, the total error may be from the least one."""
-LARGEST = 1e6
-"""What the largest error is scaled to: HiGHS also stops at an absolute gap of 1e-6."""
+ROLES: tuple[Literal["weight", "activation"], ...] = ("weight", "activation")
 ONE_SIDED = ("softmax", "gelu", "relu")
 
 
@@ -44,46 +52,46 @@ class Options(PluginOptions):
     patch: int = Field(32, ge=8, description="side of a patch in pixels, cut from its corner")
     vectors: int = Field(2, ge=1, description="random vectors a patch")
     seed: int = Field(0, ge=0, description="seed of the vectors")
+    budget: Literal["bytes", "macs"] = Field(
+        "bytes", description="what keeps its mean: bytes, or multiply-accumulates as well"
+    )
+
+    later = ("budget",)
 
 
 @hookimpl
 def srq_choose_bits(student: Student, batches: Batches, bits: Bits, options: Options) -> Mapping[str, int] | None:
     """Bits by site; None at 2 bits, which leave no choice."""
+    if max(bits.weight, bits.activation) == WIDTHS[0]:
+        return None
     found = output_errors(student, batches, options)
     elements = site_elements(student)
+    by_role = [[name for name in found if student.quantizers[name].site.role == role] for role in ROLES]
+    # Without products the roles do not meet, and two small programs are solved sooner than one large one.
+    together = [[*by_role[0], *by_role[1]]] if options.budget == "macs" else by_role
     chosen: dict[str, int] = {}
-    for role in ("weight", "activation"):
-        names = [name for name in found if student.quantizers[name].site.role == role]
-        if names and bits.of(role) > WIDTHS[0]:
-            errors, sizes = [found[name] for name in names], [elements[name] for name in names]
-            widths = allocate(errors, sizes, bits.of(role))
-            chosen |= dict(zip(names, widths, strict=True))
-    return chosen or None
+    for names in filter(None, together):
+        place = {name: index for index, name in enumerate(names)}
+        roles = [student.quantizers[name].site.role for name in names]
+        means = [
+            Mean([elements[name] * (of == role) for name, of in zip(names, roles, strict=True)], bits.of(role))
+            for role in ROLES
+            if role in roles
+        ]
+        macs = _products(student, bits, place) if options.budget == "macs" else None
+        widths = allocate([found[name] for name in names], means, macs)
+        chosen |= dict(zip(names, widths, strict=True))
+    return chosen
 
 
-def allocate(errors: Sequence[Sequence[float]], sizes: Sequence[int], mean: float) -> list[int]:
-    """The bit-widths with the least total error and at most this mean, weighted by `sizes`; (S, 7) errors, S sizes.
-
-    Raises SrqError if there are none.
-    """
-    error, count = np.asarray(errors, float), np.asarray(sizes, float)
-    cost = (count / count.sum())[:, None] * np.asarray(WIDTHS, float)
-    one_each = np.kron(np.eye(len(count)), np.ones(len(WIDTHS)))
-    result = milp(
-        (error / (error.max() or 1.0) * LARGEST).ravel(),
-        integrality=np.ones(error.size),
-        bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(cost.reshape(1, -1), ub=mean)],
-        options={"mip_rel_gap": GAP},
+def _products(student: Student, bits: Bits, place: Mapping[str, int]) -> Macs:
+    """The products of two sites, with the mean of the run: each has the bits of its wider operand."""
+    counts = site_macs(student)
+    nominal = sum(
+        count * max(bits.of(student.quantizers[site].site.role) for site in sites) for sites, count in counts.items()
     )
-    if result.x is None:
-        raise SrqError(f"no choice of bits with a mean of {mean}: {result.message}")
-    index = result.x.reshape(error.shape).argmax(axis=1)
-    sites = np.arange(len(index))
-    while count @ (index + WIDTHS[0]) > mean * count.sum():  # HiGHS keeps a constraint up to 1e-6 only
-        lost = error[sites, index - 1] - error[sites, index]
-        index[np.where(index > 0, lost, np.inf).argmin()] -= 1
-    return [WIDTHS[each] for each in index]
+    pairs = [(place[one], place[other]) for one, other in counts]
+    return Macs(pairs, list(counts.values()), nominal)
 
 
 def output_errors(student: Student, batches: Batches, options: Options) -> dict[str, list[float]]:

@@ -10,7 +10,8 @@ import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from srq_baselines.mixed import WIDTHS, Options, allocate, output_errors, quantized
+from srq_baselines.allocation import WIDTHS, Macs, Mean, allocate
+from srq_baselines.mixed import Options, output_errors, quantized
 from torch import nn
 
 from sr_ptq_bench import Batches, Bits, SRModel
@@ -35,14 +36,39 @@ def test_allocation_is_the_best_of_all_choices(sites, mean):
         return np.dot(widths, sizes) <= mean * sum(sizes)
 
     best = min(total(widths) for widths in itertools.product(WIDTHS, repeat=len(sites)) if fits(widths))
-    chosen = allocate(errors, sizes, mean)
+    chosen = allocate(errors, [Mean(sizes, mean)])
     assert fits(chosen)
     assert total(chosen) <= best * 1.001 + 1e-9 * max(map(max, errors))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    sites=st.lists(st.tuples(st.integers(1, 1000), st.floats(0, 1e6)), min_size=4, max_size=4),
+    counts=st.lists(st.integers(1, 10_000), min_size=3, max_size=3),
+    bits=st.tuples(st.integers(2, 8), st.integers(2, 8)),
+)
+def test_allocation_on_multiply_accumulates_is_the_best_of_all_choices(sites, counts, bits):
+    """Two weights and two activations in three products; a product has the bits of its wider operand."""
+    weights, activations = ([size * (place // 2 == role) for place, (size, _) in enumerate(sites)] for role in (0, 1))
+    pairs = [(0, 2), (1, 3), (2, 3)]
+    nominal = (counts[0] + counts[1]) * max(bits) + counts[2] * bits[1]
+    errors = [[scale * 4.0**-width for width in WIDTHS] for _, scale in sites]
+    every = np.array(list(itertools.product(WIDTHS, repeat=4)))
+    fits = (
+        (every @ weights <= bits[0] * sum(weights))
+        & (every @ activations <= bits[1] * sum(activations))
+        & (every[:, np.array(pairs)].max(axis=2) @ counts <= nominal)
+    )
+    totals = np.array(errors)[np.arange(4), every - WIDTHS[0]].sum(axis=1)
+    chosen = allocate(errors, [Mean(weights, bits[0]), Mean(activations, bits[1])], Macs(pairs, counts, nominal))
+    place = int((every == chosen).all(axis=1).argmax())
+    assert fits[place]
+    assert totals[place] <= totals[fits].min() * 1.01 + 1e-9 * max(map(max, errors))
+
+
 def test_the_more_sensitive_of_two_equal_sites_gets_more_bits():
     errors = [[scale * 4.0**-width for width in WIDTHS] for scale in (1.0, 4.0**4)]
-    assert allocate(errors, [10, 10], 4) == [2, 6]
+    assert allocate(errors, [Mean([10, 10], 4)]) == [2, 6]
 
 
 @pytest.fixture
@@ -114,6 +140,14 @@ def test_a_run_keeps_the_mean(tiny_suite, bits):
         widths = {name: record.site_bits.get(name, nominal.of(role)) for name in sizes}
         assert np.average(list(widths.values()), weights=list(sizes.values())) <= nominal.of(role)
         assert set(widths.values()) <= set(WIDTHS)
+
+
+@pytest.mark.parametrize("bits", ["3", "w3a5"])
+def test_a_run_keeps_bytes_and_multiply_accumulates(tiny_suite, bits):
+    even = tiny.run(tiny_suite, bits=bits)
+    kept = tiny.run(tiny_suite, method="mixed+minmax", bits=bits, patch=8, budget="macs")
+    assert kept.complexity.speedup >= even.complexity.speedup
+    assert kept.complexity.compression >= even.complexity.compression
 
 
 def test_two_bits_leave_no_choice(tiny_suite):

@@ -81,6 +81,11 @@ class TestCondiquant(MethodConformance):
     options = {"condition.iterations": 2, "dqc.iterations": 2, "dqc.batch": 1, "dqc.patch": 8}
 
 
+class TestConditionWithCorrection(MethodConformance):
+    plugin = "condition"
+    options = {"iterations": 2, "correct": True}
+
+
 class TestLatent(MethodConformance):
     plugin = "latent"
     options = {"iterations": 2, "batch": 1, "patch": 8}
