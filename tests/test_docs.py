@@ -21,6 +21,7 @@ from training import Forgetful, supply, teacher_and_student
 
 import sr_ptq_bench
 from sr_ptq_bench import Bits, Distribution, Site, Student, Suite
+from sr_ptq_bench.backbones.spandrel import DAT_MIN_SIDE, new_dat_light
 from sr_ptq_bench.backbones.swinir import open_sites
 from sr_ptq_bench.cli import srq
 from sr_ptq_bench.data.patches import Batches
@@ -33,10 +34,12 @@ from sr_ptq_bench.protocol.suite import suite_names
 from sr_ptq_bench.quantization.observe import observe
 from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.runs.count import count
+from sr_ptq_bench.tracing.open_network import open_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sr_ptq_bench import SRModel
     from sr_ptq_bench.records.complexity import Complexity
 
 ROOT = Path(__file__).parents[1]
@@ -122,9 +125,19 @@ def tool(name: str) -> Any:
     [("x2", 2, count), ("x3", 3, count), ("x4", 4, count), ("x4, as 2DQuant counts", 4, count_as_2dquant)],
 )
 def test_the_counts_of_swinir_light(name: str, scale: int, counter: Callable[[Student], Complexity]) -> None:
+    assert_counts(name, open_sites(swinir((6,) * 4, 60, 6, scale), "swinir-light", scale), counter)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_counts_of_dat_light(scale: int) -> None:
+    model = open_network(new_dat_light(scale), "dat-light", scale, min_side=DAT_MIN_SIDE, scope="linear")
+    assert_counts(f"dat-light x{scale}", model, count)
+
+
+def assert_counts(name: str, teacher: SRModel, counter: Callable[[Student], Complexity]) -> None:
+    """The line of the table on efficiency."""
     page = (ROOT / "docs/efficiency.md").read_text(encoding="utf-8")
     (line,) = (line for line in page.splitlines() if re.match(rf"\| {name} +\|", line))
-    teacher = open_sites(swinir((6,) * 4, 60, 6, scale), "swinir-light", scale)
     counts = {bits: counter(quantize(teacher, Bits.parse(str(bits)))) for bits in (4, 3, 2)}
     of = counts[4]
     assert [cell.strip() for cell in line.split("|")[2:-1]] == [

@@ -25,23 +25,30 @@ def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int, inplace: b
     if no gradient can be computed.
     """
     levels = 2**bits - 1
-    if not torch.is_grad_enabled() and (inplace or not v.is_contiguous()):
+    if torch.is_grad_enabled():
+        return _FakeQuantize.apply(v, lower, upper, levels)  # type: ignore[no-any-return]
+    if inplace or not v.is_contiguous():
         v = v.contiguous()  # a copy if it is not contiguous yet
         return _round_to_levels(v, v, lower, upper, levels)
-    return _FakeQuantize.apply(v, lower, upper, levels)  # type: ignore[no-any-return]
+    return _round_to_levels(v, torch.empty_like(v), lower, upper, levels)
 
 
 def _round_to_levels(v: Tensor, out: Tensor, lower: Tensor, upper: Tensor, levels: int) -> Tensor:
     """Write the quantized `v` to `out`, which may be `v` itself; both contiguous."""
-    to_level, to_value = levels / span(lower, upper), (upper - lower) / levels
-    for x, q in _pieces(lower, v, out):
+    size = upper - lower
+    to_level, to_value = _above_zero(size).reciprocal() * levels, size / levels
+    for x, q in [(v, out)] if v.numel() <= _PIECE else _pieces(lower, v, out):
         torch.sub(x, lower, out=q).mul_(to_level).round_().clamp_(0, levels).mul_(to_value).add_(lower)
     return out
 
 
 def span(lower: Tensor, upper: Tensor) -> Tensor:
     """S = u - l, kept above zero so that a constant tensor quantizes to its constant and not to NaN."""
-    return (upper - lower).clamp_min(torch.finfo(lower.dtype).tiny * 2**24)
+    return _above_zero(upper - lower)
+
+
+def _above_zero(size: Tensor) -> Tensor:
+    return size.clamp_min(torch.finfo(size.dtype).tiny * 2**24)
 
 
 class _FakeQuantize(torch.autograd.Function):

@@ -32,9 +32,20 @@ class QuantizedLayer(nn.Module):
         self.layer = layer
         self.weight_quantizer = weight
         self.input_quantizer = activation
+        self.products: QuantizedProducts | None = None
+        """The mode of the network around it, which needs not see the calls in here."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to the quantized input with the quantized weight."""
+        if self.products is None:
+            return self._apply_layer(x)
+        off = self.products.pause()
+        try:
+            return self._apply_layer(x)
+        finally:
+            self.products.resume(off)
+
+    def _apply_layer(self, x: Tensor) -> Tensor:
         weight = self.weight_quantizer(self.layer.weight)
         x = self.input_quantizer(x)
         if isinstance(self.layer, nn.Conv2d):
@@ -140,11 +151,12 @@ def _follow(network: nn.Module, products: Mapping[str, QuantizedProduct]) -> Non
     for name, module in network.named_modules():
         if module in inner:
             continue
-        quantized = isinstance(module, Quantizer | QuantizedLayer | QuantizedProduct)
-        if quantized:
+        if isinstance(module, QuantizedLayer):
+            module.products = mode
+        if isinstance(module, QuantizedLayer | QuantizedProduct):
             inner |= set(module.modules())
-        if name in makers or not (isinstance(module, QuantizedProduct) or _is_simple(module)):
-            mode.follow(module, None if quantized else name)
+        elif name in makers or not _is_simple(module):
+            mode.follow(module, None if isinstance(module, Quantizer) else name)
 
 
 def _is_simple(module: nn.Module) -> bool:

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..quantization.network import SRModel
+from .split import split_layers
 from .trace import trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ..protocol.types import ScopeName
 
 TRACED_SIDE = 16
@@ -30,12 +33,15 @@ def open_network(
     min_side: int = 1,
     scope: ScopeName = "all",
     libraries: tuple[str, ...] = (),
+    split: Mapping[str, Sequence[str]] | None = None,
 ) -> SRModel:
     """Make an SRModel of any network that upscales (N, 3, H, W), from passes of it over two small images of noise.
 
-    Its layers and products become sites; it is not rewritten. Raises SrqError that names a product if images of
-    different sizes need it a different number of times.
+    Its layers and products become sites; it is not rewritten. `split` names Linear layers that make several tensors at
+    once, by pattern, and their parts: `{"*.attn.qkv": ("q", "k", "v")}`; each part becomes a layer with sites of its
+    own. Raises SrqError that names a product if images of different sizes need it a different number of times.
     """
+    split_layers(network, split or {})
     network.eval().requires_grad_(False)
     model = SRModel(name, scale, network, {}, (), size_multiple=size_multiple, min_side=min_side, scope=scope)
     side = model.smallest(TRACED_SIDE)

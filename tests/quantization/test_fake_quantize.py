@@ -66,6 +66,36 @@ def test_in_place_overwrites_only_where_no_gradient_can_be_asked_for():
     assert torch.equal(v, quantized(before, lower, upper, 2))
 
 
+def committed(v: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
+    """The operations whose results the committed records hold, one after another over the whole tensor."""
+    n = 2**bits - 1
+    to_level = n / (upper - lower).clamp_min(torch.finfo(torch.float32).tiny * 2**24)
+    return ((v - lower) * to_level).round().clamp(0, n) * ((upper - lower) / n) + lower
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("size", [(), (7,), (64, 3), (2**18 - 1,), (2**18,), (2**18 + 1,), (5, 2**17)])
+@pytest.mark.parametrize(("low", "high"), [(-0.7, 1.3), (0.0, 0.013), (0.2, 0.2)])
+def test_results_of_a_score_are_those_of_the_records_to_the_last_bit(size, bits, inplace, low, high):
+    v, ends = normal(*size, dtype=torch.float32), (torch.tensor(low), torch.tensor(high))
+    expected = committed(v, *ends, bits).view(torch.int32)
+    assert torch.equal(fake_quantize(v, *ends, bits).view(torch.int32), expected)
+    with torch.inference_mode():
+        assert torch.equal(fake_quantize(v, *ends, bits, inplace).view(torch.int32), expected)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
+def test_results_per_channel_are_those_of_the_records_to_the_last_bit(axes):
+    v = normal(6, 5, dtype=torch.float32).permute(axes)
+    lower, upper = (end.float() for end in channel_bounds(v.shape[0], 0, 2))
+    with torch.inference_mode():
+        found = fake_quantize(v, lower, upper, 3)
+        assert torch.equal(
+            found.contiguous().view(torch.int32), committed(v, lower, upper, 3).contiguous().view(torch.int32)
+        )
+
+
 def test_two_bits_by_hand():
     v = torch.tensor([-9.0, -1.0, -0.51, -0.49, 0.0, 0.4, 0.6, 1.4, 1.6, 2.0, 9.0])
     expected = torch.tensor([-1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0])

@@ -50,6 +50,12 @@ def function_name(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__name__", "")).strip("_")
 
 
+@lru_cache(maxsize=4096)
+def may_multiply(function: Callable[..., Any]) -> bool:
+    """Whether a function of torch is one of `FUNCTIONS`."""
+    return function_name(function) in FUNCTIONS
+
+
 def operands_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Operands | None:
     """The operands of a call of the function `name`; None if it is no product of two tensors."""
     if name == "einsum":

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from ...errors import SrqError
 from ..quantizer import Quantizer
-from .functions import FUNCTIONS, FUSED, FusedAttention, Operands, function_name, operands_of, with_operands
+from .functions import FUSED, FusedAttention, Operands, function_name, may_multiply, operands_of, with_operands
 from .product import RunningModules, module_of, product_name
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ class QuantizedProducts(TorchFunctionMode):
         self._products = dict(products)
         self._numbers = Counter(module_of(name) for name in products)
         self._running = RunningModules()
-        self._paused = False
 
     def follow(self, module: nn.Module, name: str | None) -> None:
         """Quantize products while this module runs; without a name, leave its products as they are."""
@@ -57,21 +56,31 @@ class QuantizedProducts(TorchFunctionMode):
         if not self._running:
             self._push()
         self._running.enter(name)
-        # A quantized layer makes hundreds of calls; its products are ignored unless another mode was entered since.
-        self._paused = name is None and _get_current_function_mode() is self
-        if self._paused:
-            self._pop()
 
     def leave(self, name: str | None, output: object) -> None:
         """A module ends; its output is None after an error of its own."""
-        if self._paused:
-            self._push()
-            self._paused = False
         made = self._running.leave()
         if not self._running:
             self._pop()
         if output is not None and name is not None and made < self._numbers[name]:
             raise _other_number(product_name(name, made))
+
+    def pause(self) -> bool:
+        """Leave products as they are until `resume`, as in a quantized layer, which makes hundreds of calls.
+
+        Returns whether the mode was taken off for that; it stays if another mode was entered since.
+        """
+        self._running.enter(None)
+        off = _get_current_function_mode() is self
+        if off:
+            self._pop()
+        return off
+
+    def resume(self, off: bool) -> None:
+        """The end of a pause that returned `off`."""
+        if off:
+            self._push()
+        self._running.leave()
 
     def _push(self) -> None:
         self.__enter__()  # type: ignore[no-untyped-call]
@@ -83,8 +92,11 @@ class QuantizedProducts(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Call a function of torch; with quantized operands if it is a product."""
-        name, module, kwargs = function_name(func), self._running.name, kwargs or {}
-        if module is None or name not in FUNCTIONS:
+        kwargs = kwargs or {}
+        if not may_multiply(func):  # first, because a network makes thousands of such calls
+            return func(*args, **kwargs)
+        name, module = function_name(func), self._running.name
+        if module is None:
             return func(*args, **kwargs)
         if name == FUSED:
             return self._attend(func, FusedAttention(*args, **kwargs))
