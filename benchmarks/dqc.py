@@ -6,13 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from srq_2dquant.dqc import Options, distillation_loss
 
 from benchmarks import network
 from benchmarks.compare import Row, alternate, mib, peak_memory, total_memory
-from sr_ptq_bench import Student, Teacher
+from sr_ptq_bench import Student, Teacher, distillation_loss
 
-OPTIONS = Options.parse({})
+FEATURE_WEIGHT = 5.0
 STEPS, GENTLE = 50, 3e-5
 NEEDED = 32 * 2**30  # bytes that plain autograd takes for a step of 8 patches, with some room
 
@@ -40,7 +39,7 @@ def step(student: Student, teacher: Teacher, lr: torch.Tensor, rate: float = 1e-
     adam = torch.optim.Adam(bounds, rate, foreach=True)
 
     def work() -> float:
-        loss = distillation_loss(student, teacher, lr, OPTIONS)
+        loss = distillation_loss(student, teacher, lr, FEATURE_WEIGHT)
         adam.zero_grad()
         loss.backward()
         adam.step()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .quantization.products.product import Product, ProductOperand
     from .quantization.quantizer import Bounds, Quantizer, Site
     from .quantization.student import Student, quantizers_off, site_elements
-    from .quantization.training import CalibrationLog, Checkpoint, Training
+    from .quantization.training import CalibrationLog, Checkpoint, Training, distillation_loss
     from .storage.weights import fill, read_weights
     from .tracing.open_network import open_network
 
@@ -57,6 +57,7 @@ _HOME = {
     "Training": "quantization.training",
     "TwinUniformQuantizer": "quantization.kinds",
     "capture": "quantization.capture",
+    "distillation_loss": "quantization.training",
     "fake_quantize": "quantization.fake_quantize",
     "fill": "storage.weights",
     "hookimpl": "hooks.specs",
@@ -93,6 +94,7 @@ __all__ = [
     "Training",
     "TwinUniformQuantizer",
     "capture",
+    "distillation_loss",
     "fake_quantize",
     "fill",
     "hookimpl",

@@ -10,7 +10,7 @@ import torch
 from oracle import bounded, tiny_teacher
 from torch import Tensor, nn
 
-from sr_ptq_bench import Batches, SRModel, Student, Training
+from sr_ptq_bench import Batches, Bounds, SRModel, Student, Training
 
 
 def supply(seed: int = 0) -> Batches:
@@ -74,6 +74,16 @@ def teacher_and_student(bits: str = "3") -> tuple[SRModel, Student]:
 def with_student(teacher: SRModel, bits: str) -> tuple[SRModel, Student]:
     """A teacher and its student with bounds that clip a little."""
     return teacher, bounded(teacher, bits, torch.cat(list(islice(supply().random(2, 8), 2))))
+
+
+def network(kind: str, bits: str = "3") -> tuple[SRModel, Student]:
+    """Teacher and student: tokens and Linear layers, or maps and convolutions with per-channel weights."""
+    if kind == "tokens":
+        return teacher_and_student(bits)
+    teacher, student = with_student(convolutional_teacher(), bits)
+    for name, weight in student.weights.items():
+        student.quantizers[name].set_bounds(Bounds(*(0.9 * end for end in weight.flatten(1).aminmax(dim=1))))
+    return teacher, student
 
 
 class Convolutions(nn.Module):

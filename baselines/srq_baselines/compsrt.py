@@ -39,6 +39,7 @@ from sr_ptq_bench import (
     Teacher,
     Training,
     capture,
+    distillation_loss,
     hookimpl,
     quantizers_off,
 )
@@ -217,18 +218,3 @@ def _set_dobi(quantizer: Quantizer, distribution: Distribution) -> None:
     best = int(distribution.squared_error(lower, upper, quantizer.bits).argmin())
     quantizer.lower.data.fill_(float(lower[best]))
     quantizer.upper.data.fill_(float(upper[best]))
-
-
-def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, feature_weight: float) -> Tensor:
-    """L = L_O + lambda * L_F, 2DQuant's eq. 11 to 13."""
-    with torch.no_grad():
-        target, targets = teacher.with_features(lr)
-    output, features = student.with_features(lr)
-    loss = (output - target).abs().mean()
-    for f, t in zip(features, targets, strict=True):
-        loss = loss + feature_weight * (_unit(f) - _unit(t)).norm(dim=1).mean() / f[0].numel()
-    return loss
-
-
-def _unit(feature: Tensor) -> Tensor:
-    return F.normalize(feature.flatten(1), dim=1)

@@ -30,6 +30,7 @@ from sr_ptq_bench import (
     Student,
     Teacher,
     Training,
+    distillation_loss,
     hookimpl,
 )
 
@@ -86,7 +87,7 @@ def srq_calibrate(
     decay = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: learning_rate(step, options))
     patches = batches.random(options.batch, options.patch, skip=len(training.losses))
     for step in training.steps(adam, decay, options.iterations):
-        loss = distillation_loss(student, teacher, next(patches), options)
+        loss = loss_of(student, teacher, next(patches), options)
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -107,33 +108,23 @@ def learning_rate(step: int, options: Options) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / options.iterations))
 
 
-def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, options: Options) -> Tensor:
+def loss_of(student: Student, teacher: Teacher, lr: Tensor, options: Options) -> Tensor:
     """L = L_O + lambda * L_F (eq. 13); L = L_O if the network names no features."""
-    with torch.no_grad():
-        target, target_features = teacher.with_features(lr)
-    output, features = student.with_features(lr)
-    loss = output_loss(output, target, options)
-    return loss + options.feature_weight * feature_loss(features, target_features, options) if features else loss
-
-
-def output_loss(output: Tensor, target: Tensor, options: Options) -> Tensor:
-    """L_O (eq. 11): mean absolute difference; `official` divides once more by C*H*W."""
-    loss = (output - target).abs().mean()
-    return loss / output[0].numel() if options.loss == "official" else loss
-
-
-def feature_loss(features: Sequence[Tensor], targets: Sequence[Tensor], options: Options) -> Tensor:
-    """L_F (eq. 12): per feature (1/CHW) ||F_s/||F_s|| - F_t/||F_t|| ||_2, averaged over the batch.
-
-    `official` normalises by norms over the whole batch, takes the mean square, and divides it again by its size.
-    """
     if options.loss == "official":
-        pairs = ((f / f.norm(), t / t.norm()) for f, t in zip(features, targets, strict=True))
-        return torch.stack([(f - t).square().mean() / f.numel() for f, t in pairs]).sum()
-    pairs = ((unit(f), unit(t)) for f, t in zip(features, targets, strict=True))
-    return torch.stack([(f - t).norm(dim=1).mean() / f.shape[1] for f, t in pairs]).sum()
+        return official_loss(student, teacher, lr, options.feature_weight)
+    return distillation_loss(student, teacher, lr, options.feature_weight)
 
 
-def unit(feature: Tensor) -> Tensor:
-    """(B, ...) -> (B, CHW), every sample of norm 1."""
-    return torch.nn.functional.normalize(feature.flatten(1), dim=1)
+def official_loss(student: Student, teacher: Teacher, lr: Tensor, feature_weight: float) -> Tensor:
+    """The loss of the released code; see the top of this file."""
+    with torch.no_grad():
+        target, targets = teacher.with_features(lr)
+    output, features = student.with_features(lr)
+    loss = (output - target).abs().mean() / output[0].numel()
+    return loss + feature_weight * official_feature_loss(features, targets) if features else loss
+
+
+def official_feature_loss(features: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Per feature: normalised by norms over the whole batch, the mean square, divided again by the size."""
+    pairs = ((f / f.norm(), t / t.norm()) for f, t in zip(features, targets, strict=True))
+    return torch.stack([(f - t).square().mean() / f.numel() for f, t in pairs]).sum()

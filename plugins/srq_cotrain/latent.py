@@ -25,6 +25,7 @@ from sr_ptq_bench import (
     Student,
     Teacher,
     Training,
+    distillation_loss,
     hookimpl,
 )
 
@@ -193,19 +194,3 @@ def width(quantizer: Quantizer) -> float:
 def rms(v: Tensor) -> float:
     """Root of the mean square."""
     return float(v.detach().square().mean().sqrt())
-
-
-def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, feature_weight: float) -> Tensor:
-    """L = L_O + lambda * L_F as 2DQuant's eq. 11 to 13."""
-    with torch.no_grad():
-        target, targets = teacher.with_features(lr)
-    output, features = student.with_features(lr)
-    loss = (output - target).abs().mean()
-    for f, t in zip(features, targets, strict=True):
-        loss = loss + feature_weight * (unit(f) - unit(t)).norm(dim=1).mean() / f[0].numel()
-    return loss
-
-
-def unit(feature: Tensor) -> Tensor:
-    """(B, ...) -> (B, CHW), every sample of norm 1."""
-    return nn.functional.normalize(feature.flatten(1), dim=1)

@@ -1,4 +1,4 @@
-"""A training of a student that may be killed at any step and continues there, bit for bit."""
+"""A training of a student: its usual loss, and its steps, which continue bit for bit after a kill."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
+    from .network import Teacher
     from .randomness import Generator
     from .student import Student
 
@@ -38,6 +40,31 @@ class Checkpoint(Protocol):
 
     def save(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
         """Keep the tensors that `make` returns. Call it after every step: it calls `make` every few seconds."""
+
+
+def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, feature_weight: float) -> Tensor:
+    """How far the student S is from the teacher T on LR patches (N, 3, H, W): a scalar with a gradient.
+
+        L   = L_O + lambda L_F,   L_O = mean |S(x) - T(x)|                           (2DQuant, eq. 13, 11)
+        L_F = sum over features of (1/CHW) || F_s/||F_s|| - F_t/||F_t|| ||_2         (eq. 12)
+
+    lambda is `feature_weight`. The features are those that the network names (`SRModel.features`), CHW the numbers of
+    one feature of one image. Norms are per image, L_F is the mean over the images. Without features L = L_O. The
+    teacher gets no gradient.
+    """
+    with torch.no_grad():
+        target, targets = teacher.with_features(lr)
+    output, features = student.with_features(lr)
+    loss = (output - target).abs().mean()
+    if not features:
+        return loss
+    pairs = ((_unit(f), _unit(t)) for f, t in zip(features, targets, strict=True))
+    return loss + feature_weight * torch.stack([(f - t).norm(dim=1).mean() / f.shape[1] for f, t in pairs]).sum()
+
+
+def _unit(feature: Tensor) -> Tensor:
+    """(N, ...) -> (N, CHW), every image of norm 1."""
+    return F.normalize(feature.flatten(1), dim=1)
 
 
 STEPS = "steps"

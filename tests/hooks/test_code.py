@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import sr_ptq_bench
 from sr_ptq_bench.hooks import code
 from sr_ptq_bench.hooks.code import code_sha256, host_sha256
 
@@ -154,6 +155,18 @@ def test_the_host_counts_with_all_that_a_run_imports_and_nothing_else(tmp_path, 
         (copy / f"{name}.py").write_text("MORE = 1\n")
         assert now() == before, name
     host_sha256.cache_clear()
+
+
+def test_what_methods_compute_with_counts(monkeypatch):
+    """A method's own hash leaves out what it takes from srq, so the hash of the host must have it."""
+    counted = {}
+    monkeypatch.setattr(code, "_digest", lambda files: counted.update(files) or "")
+    host_sha256.cache_clear()
+    host_sha256()
+    host_sha256.cache_clear()
+    homes = {home for home in sr_ptq_bench._HOME.values() if home.startswith("quantization.")}
+    assert "quantization.training" in homes
+    assert homes <= counted.keys()
 
 
 def test_a_source_is_parsed_once_for_all_plugins_of_a_package_and_again_when_it_has_changed(mine, monkeypatch):

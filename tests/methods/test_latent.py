@@ -8,11 +8,9 @@ from itertools import islice
 import pytest
 import torch
 from oracle import images
-from srq_2dquant import dqc
 from srq_cotrain.latent import (
     Options,
     Phase,
-    distillation_loss,
     phases,
     srq_calibrate,
     supply,
@@ -29,7 +27,7 @@ from training import (
 )
 from training import supply as patches_of
 
-from sr_ptq_bench import SrqError
+from sr_ptq_bench import SrqError, distillation_loss
 from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.hooks.resolve import resolve_method
 
@@ -86,14 +84,6 @@ def test_options_that_are_refused(values):
 
 def test_cotrain_is_dobi_and_latent():
     assert resolve_method(Plugins(), "cotrain", {}).components == ("dobi", "latent")
-
-
-@pytest.mark.parametrize("weight", [0.0, 5.0])
-def test_the_loss_is_dqc_s(weight):
-    teacher, student = teacher_and_student()
-    lr = images(2, 8)
-    expected = dqc.distillation_loss(student, teacher, lr, dqc.Options.parse({"feature_weight": weight}))
-    torch.testing.assert_close(distillation_loss(student, teacher, lr, weight), expected)
 
 
 def test_small_patches_have_the_pixels_of_the_full_ones():
