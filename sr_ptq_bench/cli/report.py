@@ -69,6 +69,7 @@ def report(
     srq report --serve
     srq report --images --suite sample
     """
+    _check_extra()
     from ..report.site import build, write
     from .leaderboards.records import say_left_out, suite_records, tell_left_out
     from .writable import check_writable
@@ -90,6 +91,18 @@ def report(
     note(f"wrote {out / 'index.html'}")
     if serve:
         _serve(out, results, make, port)
+
+
+def _check_extra() -> None:
+    """Raise SrqError that names all missing libraries, not only the first."""
+    from importlib.util import find_spec
+
+    from ..errors import SrqError
+
+    missing = [name for name in ("itables", "jinja2", "matplotlib") if find_spec(name) is None]
+    if missing:
+        what = ", ".join(missing)
+        raise SrqError(f'a report needs {what}; install what is missing with `pip install "sr_ptq_bench[report]"`')
 
 
 def _serve(out: Path, results: Path, make: Callable[[], None], port: int) -> None:

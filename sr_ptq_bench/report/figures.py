@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import printable
 from ..plots import loss, psnr, tradeoff
+from ..plots.canvas import colour
 from ..tables import cells
 from .entries import calibration_seconds, weight_bytes
 from .svg import svg
@@ -49,7 +50,8 @@ def figures(table: Table) -> Iterator[Figure]:
     every = _series(table)
     if not every:
         return
-    shown = dict(list(every.items())[:MOST])
+    shown = dict(sorted(list(every.items())[:MOST], key=lambda item: (-_average(item[1]), item[0])))
+    colours = {name: colour(index) for index, name in enumerate(shown)}
     references, title = table.records[0].references, _title(table)
     numbers = _numbers(shown)
     most = f" Shown are {len(shown)} of {len(every)} methods: those at most bit-widths, then the best."
@@ -71,9 +73,10 @@ def figures(table: Table) -> Iterator[Figure]:
     for bits, losses in _losses(shown).items():
         heading = f"Loss over steps, {bits}"
         caption = (
-            f"The faint line is every step, the strong line the mean of {loss.WINDOW}; of several seeds the first."
+            f"The strong line is the mean of {loss.WINDOW} steps, the faint line spans the lowest and the highest of "
+            "neighbouring steps; of several seeds the first is shown."
         )
-        drawn = loss.draw(losses, title, PLACES)
+        drawn = loss.draw(losses, title, loss.Small(PLACES, colours))
         yield Figure(f"loss-{bits}", heading, caption, svg(drawn, heading, f"{bits}-"), *_steps(losses))
 
 
@@ -120,9 +123,13 @@ def _series(table: Table) -> Series:
 
     def rank(name: str) -> tuple[int, float, str]:
         of = found[name]
-        return -len({row.bits for row, _ in of}), -sum(_psnr(row) for row, _ in of) / len(of), name
+        return -len({row.bits for row, _ in of}), -_average(of), name
 
     return {name: found[name] for name in sorted(found, key=rank)}
+
+
+def _average(of: Sequence[tuple[Row, Sequence[Record]]]) -> float:
+    return sum(_psnr(row) for row, _ in of) / len(of)
 
 
 def _psnr(row: Row) -> float:

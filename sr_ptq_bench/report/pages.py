@@ -44,7 +44,7 @@ def _environment() -> Environment:
     made.filters |= {
         "score": cells.number, "difference": _difference, "digits": _digits, "svg": lambda svg: Markup(html(svg)),
         "megabytes": lambda size: _digits(size / 1e6), "gibibytes": lambda size: _digits(size / 2**30),
-        "outline": outline,
+        "outline": outline, "note": _note,
     }  # fmt: skip
     return made
 
@@ -54,6 +54,14 @@ def _digits(value: float) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _note(text: str) -> Markup:
+    """A note, with what stands between backticks as code."""
+    parts = printable(text).split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else Markup.escape(part) for index, part in enumerate(parts)
+    )
 
 
 def _difference(difference: Difference | None) -> Markup:

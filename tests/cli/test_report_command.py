@@ -40,6 +40,14 @@ def test_a_site_is_written_and_nothing_else(srq, results, tmp_path):
     assert "version.txt" not in (tmp_path / "site/index.html").read_text()
 
 
+def test_all_missing_libraries_are_named_at_once(srq, results, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    outcome = srq("report")
+    assert outcome.status == 2
+    assert "itables, jinja2, matplotlib" in outcome.err
+    assert 'pip install "sr_ptq_bench[report]"' in outcome.err
+
+
 @pytest.fixture
 def measured(srq, tiny_suite, tmp_path, monkeypatch):
     """Records of the tiny suite with their states: their paths."""
