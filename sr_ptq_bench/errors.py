@@ -42,7 +42,20 @@ class SrqError(Exception):
 
 
 class PluginError(SrqError):
-    """Any exception that a plugin's hook raised; the original is its `__cause__`."""
+    """Any exception that a plugin's code raised; the original is its `__cause__`."""
+
+
+@contextmanager
+def plugin_errors(what: str) -> Iterator[None]:
+    """Turn any exception of a plugin, `SystemExit` too, into one line that begins with `what`."""
+    try:
+        yield
+    except SrqError:
+        raise
+    except SystemExit as error:
+        raise PluginError(f"{what}: it calls sys.exit({error.code!r})") from error
+    except Exception as error:
+        raise PluginError(f"{what}: {type(error).__name__}: {error}; {DEBUG}=1 shows the traceback") from error
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:

@@ -49,7 +49,9 @@ class Levels:
     def see(self, name: str, result: Tensor, sample: int | None = None) -> None:
         """Count a result of the quantizer of a site; only about `sample` of its values, if that is given."""
         quantizer = self._quantizers[name]
-        rows = grouped(quantizer, quantizer.levels_of(result.detach()))
+        with quantizer.blamed("levels_of"):
+            levels = quantizer.levels_of(result.detach())
+        rows = grouped(quantizer, levels)
         step = max(1, rows.numel() // sample) | 1 if sample else 1  # odd, to meet all channels
         self._grids.setdefault(name, Grid()).add(rows[:, ::step])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..errors import DEBUG, PluginError, SrqError
+from ..errors import plugin_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,15 +16,8 @@ if TYPE_CHECKING:
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
     """Turn any exception of a plugin, `SystemExit` too, into one line that begins with `what`."""
-    try:
-        with torch_defaults():
-            yield
-    except SrqError:
-        raise
-    except SystemExit as error:
-        raise PluginError(f"{what}: it calls sys.exit({error.code!r})") from error
-    except Exception as error:
-        raise PluginError(f"{what}: {type(error).__name__}: {error}; {DEBUG}=1 shows the traceback") from error
+    with plugin_errors(what), torch_defaults():
+        yield
 
 
 @contextmanager

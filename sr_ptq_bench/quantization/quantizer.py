@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import SrqError
+from ..errors import SrqError, plugin_errors
 from .fake_quantize import fake_quantize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from .distribution import Distribution
 
@@ -146,7 +148,16 @@ class Quantizer(nn.Module):
         """Fake-quantize `v`, or return it unchanged while the quantizer is off."""
         if self._held is not None and self._held[0] is v and self.enabled:
             return self._held[1]
-        return self.quantize(v) if self.enabled else v
+        if not self.enabled:
+            return v
+        with self.blamed("quantize"):
+            return self.quantize(v)
+
+    def blamed(self, what: str) -> AbstractContextManager[None]:
+        """Errors within name the plugin that the quantizer comes from, and the site; none of srq's own is changed."""
+        if self.maker is None:
+            return nullcontext()
+        return plugin_errors(f"plugin '{self.maker.plugin}' fails in {what}, site {self.site.name}")
 
 
 def channel_shape(v: Tensor, site: Site, channels: int) -> list[int]:

@@ -233,6 +233,22 @@ def test_a_quantizer_returns_a_tensor_like_its_input(tiny_suite, function, expec
     assert expected in message
 
 
+@pytest.mark.parametrize("where", ["quantize", "levels_of"])
+def test_an_error_of_a_quantizer_names_the_plugin_and_the_site(tiny_suite, where):
+    def fail(self, v):
+        raise KeyError("scale")
+
+    broken = type("Broken", (Quantizer,), {where: fail})
+
+    def make_quantizer(site, bits):  # pluggy takes no class for a hook
+        return broken(site, bits)
+
+    made = plugin("mine", make_quantizer=make_quantizer)
+    message = error_of(run, tiny_suite, made, method="minmax+mine")
+    assert f"plugin 'mine' fails in {where}, site " in message
+    assert message.endswith(": KeyError: 'scale'; SRQ_DEBUG=1 shows the traceback")
+
+
 def test_a_quantizer_of_one_s_own_that_does_all_right_is_measured(tiny_suite):
     run(tiny_suite, plugin("mine", make_quantizer=quantizing(lambda v: v.sign() * 0.5)), method="minmax+mine")
 
