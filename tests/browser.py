@@ -36,6 +36,7 @@ def running(*, javascript: bool = True) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(program))
     driver.implicitly_wait(10)  # for an element that a script is about to make
+    driver.set_script_timeout(300)  # axe-core on a busy machine
     try:
         yield driver
     finally:
@@ -57,10 +58,10 @@ def visit(driver: Any, url: str, *, javascript: bool = True) -> None:
     driver.get("about:blank")
     driver.get(url)
     there = "return location.protocol === 'file:' && document.readyState === 'complete'"
-    WebDriverWait(driver, 20).until(lambda _: driver.execute_script(there))
+    WebDriverWait(driver, 120).until(lambda _: driver.execute_script(there))
     if javascript:  # the board is plain until its library is unpacked
         sortable = "return !document.querySelector('#choice[hidden]')"
-        WebDriverWait(driver, 20).until(lambda _: driver.execute_script(sortable))
+        WebDriverWait(driver, 120).until(lambda _: driver.execute_script(sortable))
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def until(driver: Any, holds: Any) -> None:
     """Wait for what the page does a moment after a key or a click."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(driver, 5).until(lambda _: holds())
+    WebDriverWait(driver, 60).until(lambda _: holds())
 
 
 def press(driver: Any, *keys: str) -> None:

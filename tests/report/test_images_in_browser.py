@@ -65,7 +65,7 @@ def choose(page: Any, name: str, text: str) -> None:
 def until(page: Any, holds: Any) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(page, 5).until(lambda _: holds())
+    WebDriverWait(page, 60).until(lambda _: holds())
 
 
 def keys(element: Any, *of: str) -> None:
