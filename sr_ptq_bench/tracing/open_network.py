@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ..errors import SrqError
 from ..quantization.network import SRModel
 from .split import split_layers
 from .trace import trace
@@ -39,7 +40,8 @@ def open_network(
 
     Its layers and products become sites; it is not rewritten. `split` names Linear layers that make several tensors at
     once, by pattern, and their parts: `{"*.attn.qkv": ("q", "k", "v")}`; each part becomes a layer with sites of its
-    own. Raises SrqError that names a product if images of different sizes need it a different number of times.
+    own. Raises SrqError that names a product if images of different sizes need it a different number of times, and for
+    a network whose code reads the weight of a split layer.
     """
     split_layers(network, split or {})
     network.eval().requires_grad_(False)
@@ -47,7 +49,12 @@ def open_network(
     side = model.smallest(TRACED_SIDE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch on other people's code
-        seen = trace(network, noise(side), noise(side, 2 * side))
+        try:
+            seen = trace(network, noise(side), noise(side, 2 * side))
+        except AttributeError as error:
+            if not split:
+                raise
+            raise SrqError(f"'{name}' cannot be split so, its code reads inside a layer: {error}") from error
     layers = list(seen.input_kinds)
     return replace(
         model,

@@ -38,6 +38,17 @@ def test_each_part_has_sites_of_its_own_and_without_quantizers_the_output_is_the
         torch.testing.assert_close(model(lr), whole(lr))  # another shape of product may round otherwise
 
 
+@pytest.mark.parametrize(("name", "pattern"), [("hat", "*.qkv"), ("rgt", "*.qkv"), ("atd", "*.wqkv")])
+def test_networks_of_other_kinds_are_split(name, pattern):
+    whole = network(name)
+    fused = [layer for layer, _ in whole.named_modules() if layer.endswith("qkv")]
+    model = open_network(whole, "any", 2, min_side=SIDE, split={pattern: ("q", "k", "v")})
+    parts = {f"{layer}.{part}" for layer in fused for part in "qkv"}
+    assert parts
+    assert parts <= model.input_kinds.keys()
+    assert not set(fused) & model.input_kinds.keys()
+
+
 @pytest.mark.parametrize(
     ("split", "message"),
     [
@@ -49,3 +60,8 @@ def test_each_part_has_sites_of_its_own_and_without_quantizers_the_output_is_the
 def test_what_cannot_be_split_is_refused_by_name(split: dict, message: str) -> None:
     with pytest.raises(SrqError, match=message):
         open_network(network("swinir"), "any", 2, split=split)
+
+
+def test_a_network_that_reads_the_weight_itself_is_refused():
+    with pytest.raises(SrqError, match=r"'any' cannot be split so, its code reads inside a layer: .*weight"):
+        open_network(network("swin2sr"), "any", 2, min_side=SIDE, split=QKV)
