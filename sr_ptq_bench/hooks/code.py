@@ -91,8 +91,18 @@ def _local(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
     for name in names:
         if name.partition(".")[0] != HOST:
             found = _file_of(name)
-            if found and not any(found.is_relative_to(folder) for folder in _LIBRARIES):
+            if found and not _installed(found):
                 yield name, found
+
+
+def _installed(file: Path) -> bool:
+    """Whether a module is Python's or below a folder that pip fills: here, of a user, of a system, by `--target`."""
+    return any(file.is_relative_to(folder) for folder in _LIBRARIES) or any(map(_filled_by_pip, file.parents))
+
+
+@lru_cache
+def _filled_by_pip(folder: Path) -> bool:
+    return next(folder.glob("*.dist-info"), None) is not None
 
 
 def _imports(path: Path, name: str) -> tuple[str, ...]:

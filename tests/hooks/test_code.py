@@ -107,6 +107,19 @@ def test_imports_for_types_and_of_libraries_do_not_count(mine, tmp_path, monkeyp
     assert sha256(mine) == before
 
 
+def test_libraries_of_a_second_folder_that_pip_filled_do_not_count(mine, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"  # such as the user's own packages, or a system's below a virtual environment
+    library = elsewhere / "library_e" / "__init__.py"
+    library.parent.mkdir(parents=True)
+    (elsewhere / "library_e-1.0.dist-info").mkdir()
+    library.write_text("VALUE = 1\n")
+    monkeypatch.syspath_prepend(elsewhere)
+    mine.write_text(f"import library_e\n{SOURCE}")
+    before = sha256(mine)
+    library.write_text("VALUE = 2\n")
+    assert sha256(mine) == before
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     folder = tmp_path / "srq_test_package"
