@@ -47,11 +47,11 @@ class Options(PluginOptions):
     iterations: int = Field(150, ge=1, description="steps, if all patches had the full side")
     batch: int = Field(2, ge=1, description="LR patches a step")
     patch: int = Field(32, ge=8, description="side of an LR patch in pixels")
-    small: float = Field(1.0, ge=0, le=1, description="share of the pixels that come in patches of half the side")
+    small: float = Field(1.0, ge=0, le=1, description="share of the pixels in patches of half the side, or one by one")
     muon: bool = Field(True, description="Muon for latent weights; without it Adam")
-    weight_lr: float = Field(5e-3, ge=0, description="rate of latent weights over their RMS; 0 leaves them")
+    weight_lr: float = Field(1e-2, ge=0, description="rate of latent weights over their RMS; 0 leaves them")
     shift_lr: float = Field(1e-3, ge=0, description="rate of biases and norms; 0 leaves them")
-    bound_lr: float = Field(1e-2, ge=0, description="rate of bounds over the width of their site; 0 leaves them")
+    bound_lr: float = Field(2e-2, ge=0, description="rate of bounds over the width of their site; 0 leaves them")
     feature_weight: float = Field(5.0, ge=0, description="lambda of L_O + lambda * L_F")
 
     @classmethod
@@ -84,9 +84,10 @@ class Sized(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """Steps on patches of one size."""
+    """Steps on as many patches of one size."""
 
     steps: int
+    batch: int
     side: int
 
 
@@ -105,11 +106,11 @@ def srq_calibrate(
     for group in groups:
         for parameter in group["params"]:
             parameter.requires_grad_()
-    plan = phases(options, max(student.model.min_side, student.model.size_multiple))
+    plan = phases(options, max(student.model.smallest(), student.model.count_side))
     steps = sum(phase.steps for phase in plan)
     optimizer = AdamAndMuon(groups)
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-    patches = supply(batches, options.batch, plan, len(training.losses))
+    patches = supply(batches, plan, len(training.losses))
     for step in training.steps(optimizer, decay, steps):
         loss = distillation_loss(student, teacher, next(patches), options.feature_weight)
         optimizer.zero_grad()
@@ -125,18 +126,23 @@ def srq_calibrate(
 
 
 def phases(options: Options, least: int) -> list[Phase]:
-    """Small patches, then full ones; together the pixels of `iterations` full ones. No side is below `least`."""
-    small = max(options.patch // SMALL, least)
-    if small >= options.patch:
-        return [Phase(options.iterations, options.patch)]
+    """Small patches, then full ones; together the pixels of `iterations` full ones. No side is below `least`.
+
+    A network may pad a smaller patch inside, and then learns from zeros. Where half the side is below `least`, patches
+    of the full side come one by one instead: more steps for the same pixels too.
+    """
+    side = max(options.patch // SMALL, least)
+    batch = options.batch if side < options.patch else 1
+    side = min(side, options.patch)
     full = round(options.iterations * (1 - options.small))
-    return [Phase((options.iterations - full) * options.patch**2 // small**2, small), Phase(full, options.patch)]
+    pixels = (options.iterations - full) * options.batch * options.patch**2
+    return [Phase(pixels // (batch * side**2), batch, side), Phase(full, options.batch, options.patch)]
 
 
-def supply(batches: Batches, batch: int, plan: Sequence[Phase], done: int) -> Iterator[Tensor]:
+def supply(batches: Batches, plan: Sequence[Phase], done: int) -> Iterator[Tensor]:
     """The patches of all steps after the first `done`."""
     kinds: list[Iterator[Tensor]] = []
-    for steps, side in plan:
+    for steps, batch, side in plan:
         skip = min(done, steps)
         kinds.append(islice(batches.random(batch, side, skip=skip), steps - skip))
         done -= skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -87,22 +88,31 @@ def test_cotrain_is_dobi_and_latent():
 
 
 def test_small_patches_have_the_pixels_of_the_full_ones():
-    assert phases(options(iterations=10, patch=32, small=1), 8) == [Phase(40, 16), Phase(0, 32)]
-    assert phases(options(iterations=10, patch=32, small=0.5), 8) == [Phase(20, 16), Phase(5, 32)]
-    assert phases(options(iterations=10, patch=32, small=0), 8) == [Phase(0, 16), Phase(10, 32)]
+    assert phases(options(iterations=10, batch=2, patch=32, small=1), 8) == [Phase(40, 2, 16), Phase(0, 2, 32)]
+    assert phases(options(iterations=10, batch=2, patch=32, small=0.5), 8) == [Phase(20, 2, 16), Phase(5, 2, 32)]
+    assert phases(options(iterations=10, batch=2, patch=32, small=0), 8) == [Phase(0, 2, 16), Phase(10, 2, 32)]
 
 
-def test_no_patch_is_smaller_than_the_network_takes():
-    assert phases(options(iterations=10, patch=32, small=1), 32) == [Phase(10, 32)]
-    assert phases(options(iterations=9, patch=24, small=1), 16)[0] == Phase(20, 16)
+def test_a_network_that_takes_no_smaller_patch_sees_them_one_by_one():
+    assert phases(options(iterations=10, batch=2, patch=32, small=1), 32) == [Phase(20, 1, 32), Phase(0, 2, 32)]
+    assert phases(options(iterations=10, batch=2, patch=32, small=0.5), 64) == [Phase(10, 1, 32), Phase(5, 2, 32)]
+    assert phases(options(iterations=9, batch=1, patch=24, small=1), 16)[0] == Phase(20, 1, 16)
+
+
+@pytest.mark.parametrize(("count_side", "steps"), [(8, 8), (16, 4)])
+def test_a_network_that_may_pad_small_patches_inside_sees_whole_ones(count_side, steps):
+    def make():
+        return with_student(replace(convolutional_teacher(), count_side=count_side), "3")
+
+    assert len(calibrated(make, iterations=2, batch=2, patch=16)[2]["losses"]) == steps
 
 
 @pytest.mark.parametrize("done", range(6))
 def test_the_supply_continues_where_it_was(done):
-    plan = [Phase(3, 8), Phase(2, 12)]
-    whole = list(supply(patches_of(), 2, plan, 0))
-    assert [x.shape[-1] for x in whole] == [8, 8, 8, 12, 12]
-    rest = list(supply(patches_of(), 2, plan, done))
+    plan = [Phase(3, 2, 8), Phase(2, 1, 12)]
+    whole = list(supply(patches_of(), plan, 0))
+    assert [(len(x), x.shape[-1]) for x in whole] == [(2, 8)] * 3 + [(1, 12)] * 2
+    rest = list(supply(patches_of(), plan, done))
     assert len(rest) == 5 - done
     assert all(torch.equal(a, b) for a, b in zip(rest, whole[done:], strict=True))
 
