@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ..tables.cells import bits
 from ..tables.labels import REFERENCES
 from .canvas import FAINT, NEUTRAL, colour, head, literal, marker, panels, styled
 
@@ -74,6 +75,6 @@ def _panel(panel: Axes, rows: Sequence[Row], names: Sequence[str], dataset: str,
         marker="o", markersize=10, markerfacecolor="none", label="front", zorder=2,
     )  # fmt: skip
     for place in best:
-        bits = rows[place].bits
-        text = f"{bits.weight}/{bits.activation}"
-        panel.annotate(text, points[place], xytext=(7, -9), textcoords="offset points", fontsize=7, color=NEUTRAL)
+        panel.annotate(
+            bits(rows[place]), points[place], xytext=(7, -9), textcoords="offset points", fontsize=7, color=NEUTRAL
+        )

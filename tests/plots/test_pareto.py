@@ -66,3 +66,13 @@ def test_the_figure_rings_the_front_and_names_its_bits():
         )
         assert list(zip(*lines["front"].get_data(), strict=True)) == expected
         assert [text.get_text() for text in panel.texts] == ["2/2", "4/4"]
+
+
+def test_the_figure_says_where_bits_are_mixed():
+    known = [
+        record("dobi", 34.0, "4"),
+        record("mixed+dobi", 35.0, "4").model_copy(update={"site_bits": {"layers.0.weight": 2}}),
+    ]
+    rows = rows_of(known, labels(known))
+    panel = draw(rows, known[0].references, "title").axes[0]
+    assert {text.get_text() for text in panel.texts} == {"4/4 mixed"}
