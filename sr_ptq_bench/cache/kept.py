@@ -32,6 +32,7 @@ class Kind:
 KINDS = (
     Kind("scores of references", "cache", "scores-*", True),
     Kind("distributions", "cache", "distributions-*", True),
+    Kind("costs of errors", "cache", "costs-*", True),
     Kind("outputs of FP networks", "cache/teacher", "*", True),
     Kind("calibrated states", "cache/states", "*", True),
     Kind("logs of defects", "logs", "*", True),

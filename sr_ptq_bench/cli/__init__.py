@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from ..errors import DEBUG, SrqError, unknown
-from .last_resort import close_stdout, describe_os_error, prepare_streams, report_defect
+from .last_resort import close_stdout, describe_os_error, last_words, prepare_streams, report_defect
 
 COMMANDS = {
     "run": "Measure one method at one bit-width and scale.",
@@ -60,6 +60,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
         if cmd_name not in COMMANDS:
+            if ctx.resilient_parsing:  # a shell completes words
+                return None
             raise unknown("command", cmd_name, COMMANDS)
         module = cmd_name.replace("-", "_")
         command: click.Command = getattr(import_module(f".{module}", __name__), module)
@@ -112,7 +114,7 @@ def main() -> None:
         _fail(error.format_message() + _next_step(error))
     except (click.Abort, KeyboardInterrupt):
         again = ", and the same run continues where it was" * (sys.argv[1:2] in CONTINUING)
-        click.echo(f"srq: interrupted; no file is left half-written{again}", err=True)
+        last_words(f"srq: interrupted; no file is left half-written{again}")
         sys.exit(INTERRUPTED)
     except (PipeClosedError, BrokenPipeError):
         close_stdout()
@@ -123,7 +125,7 @@ def main() -> None:
         _fail(describe_os_error(error))
     except Exception as error:
         _traceback_if_wanted()
-        click.echo(report_defect(error), err=True)
+        last_words(report_defect(error))
         sys.exit(DEFECT)
 
 
@@ -138,5 +140,5 @@ def _next_step(error: click.ClickException) -> str:
 
 
 def _fail(message: str) -> None:
-    click.echo(f"srq: {' '.join(message.split())}", err=True)
+    last_words(f"srq: {' '.join(message.split())}")
     sys.exit(EXPECTED_FAILURE)

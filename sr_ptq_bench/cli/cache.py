@@ -41,7 +41,7 @@ def cache(context: click.Context, as_json: bool) -> None:
 @cache.command()
 @click.option(
     "--days",
-    type=click.FloatRange(0),
+    type=declared.FiniteRange(0),
     default=0,
     show_default=True,
     metavar="DAYS",
@@ -50,7 +50,7 @@ def cache(context: click.Context, as_json: bool) -> None:
 @click.option("--results", is_flag=True, help="Also the results of runs: they are then measured again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 def prune(days: float, results: bool, dry_run: bool) -> None:
-    """Remove what can be computed again: scores of references, distributions, outputs of FP networks, states, logs.
+    """Remove what can be computed again: scores of references, distributions, costs, FP outputs, states, logs.
 
     Results of runs, downloads and image sets stay. Do not prune while runs are going on: they then compute again.
     """

@@ -37,6 +37,8 @@ class Display:
 
     def __init__(self, lines_on_stdout: bool = False) -> None:
         self.out = Console(highlight=False, markup=False)
+        if not self.out.is_terminal:
+            self.out.width = UNLIMITED
         self.err = Console(stderr=True, highlight=False, markup=False)
         self._lines = self.out if lines_on_stdout else self.err
         self.quiet, self.verbose = loudness() == "quiet", loudness() == "verbose"
@@ -135,7 +137,7 @@ class Display:
             table.add_column(title)
         for row in rows:
             table.add_row(*map(printable, row))
-        self.out.print(table, width=None if self.out.is_terminal else UNLIMITED)
+        self.out.print(table)
 
     def record(self, record: Record, path: Path, options: Sequence[str]) -> None:
         """The scores of one run beside its references, and what the user gave as options."""
@@ -148,7 +150,7 @@ class Display:
             table.add_column(printable(column), justify="right", overflow="fold", min_width=WIDEST_NUMBER)
         for line in lines:
             table.add_row(*map(printable, line))
-        self.out.print(table, width=None if self.out.is_terminal else UNLIMITED)
+        self.out.print(table)
         for cost in lost(record):
             self.out.print(printable(cost), soft_wrap=True)
         self.out.print(printable(f"options: {', '.join(options) or 'defaults'}"), soft_wrap=True)

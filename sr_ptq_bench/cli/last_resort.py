@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -18,7 +19,16 @@ from ..errors import DEBUG, SrqError
 
 
 def prepare_streams() -> None:
-    """Let a terminal or a locale show another character for one that it does not have."""
+    """Let a terminal or a locale show another character for one that it does not have; replace streams that are closed.
+
+    Without a stream (`>&-`, as services are started) the next file would take its number, and what libraries print
+    would go into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            null = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - takes the lowest free number
+            os.set_inheritable(null.fileno(), True)
+            setattr(sys, name, null)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError, OSError):  # a stream that a caller has replaced
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -26,9 +36,21 @@ def prepare_streams() -> None:
 
 def close_stdout() -> None:
     """Forget what could not be written, so that Python does not try again when it ends."""
+    _forget(sys.stdout)
+
+
+def last_words(line: str) -> None:
+    """Tell on stderr why srq ends; where it is full or gone too, the exit status alone tells."""
+    try:
+        click.echo(line, err=True)
+    except (OSError, ValueError):
+        _forget(sys.stderr)
+
+
+def _forget(stream: TextIO) -> None:
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from functools import reduce
@@ -24,6 +25,17 @@ class UserPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """As click does."""
         return super().convert(os.path.expanduser(value), param, ctx)  # noqa: PTH111
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range, neither NaN, which every range has, nor infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
 
 
 FOLDER = UserPath(path_type=Path, file_okay=False)

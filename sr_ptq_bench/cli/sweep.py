@@ -60,7 +60,7 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
 )
 @click.option("--ray", "address", metavar="auto|ADDRESS", help="Measure on a Ray cluster instead.")
 @click.option(
-    "--gpus", type=click.FloatRange(0), metavar="SHARE", help="GPUs of a cell with --ray, such as 0.5; default: 0."
+    "--gpus", type=declared.FiniteRange(0), metavar="SHARE", help="GPUs of a cell with --ray, such as 0.5; default: 0."
 )
 def sweep(
     file: Path | None,

@@ -24,6 +24,7 @@ def changed_records(folder: Path, since: str) -> set[Path]:
     """
     if since.startswith("-"):
         raise SrqError(f"'{since}' is no commit")
+    _git(folder, "rev-parse", "--git-dir")  # without a repository, `git diff` would only print its usage
     names = _git(folder, *DIFF, since, "--", ".") + _git(folder, *NEW, "--", ".")
     return {(folder / STATE.sub(".json", name)).resolve() for name in names}
 

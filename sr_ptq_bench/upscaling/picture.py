@@ -16,7 +16,7 @@ import numpy as np
 import PIL.Image
 
 from ..data.images.formats import FORMATS
-from ..data.images.header import MAX_PIXELS
+from ..data.images.header import MAX_PIXELS, unreadable
 from ..data.images.pixels import read_file
 from ..errors import SrqError
 from ..storage.files import write_atomically
@@ -35,6 +35,8 @@ _SAVE: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95, "method": 4},
     "TIFF": {},
 }
+_JPEG_AND_MORE = "MPO"
+"""What Pillow calls the JPEG of a camera or phone that has a preview or a depth map behind the photo."""
 _ABOUT = (0x010E, 0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769)
 """The tags of a TIFF that say what the photo is and who made it, not how its pixels lie."""
 _EXIF_IFD, _WIDTH, _HEIGHT = 0x8769, 0xA002, 0xA003
@@ -66,10 +68,10 @@ class Picture:
         with suppress(Exception):  # what a camera or an editor has broken is not carried on
             exif = image.getexif()
         return cls(
-            np.ascontiguousarray(rgba[..., :3]),
-            np.ascontiguousarray(rgba[..., 3]) if has_alpha else None,
+            rgba[..., :3].copy(),  # torch warns of pixels that cannot be written
+            rgba[..., 3].copy() if has_alpha else None,
             image.mode in _GREY,
-            image.format if image.format in _SAVE else "PNG",
+            "JPEG" if image.format == _JPEG_AND_MORE else image.format if image.format in _SAVE else "PNG",
             image.info.get("icc_profile"),
             exif,
         )
@@ -128,9 +130,7 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
         except SrqError:
             raise
         except Exception as error:  # a damaged file makes Pillow raise nearly anything
-            reason = " ".join(str(error).split()) or type(error).__name__
-            what = f"expected a whole {', '.join(FORMATS)}"
-            raise SrqError(f"{path}: not an image or damaged ({reason}); {what}") from error
+            raise unreadable(str(path), error, data[:32]) from error
 
 
 def _check(image: PIL.Image.Image, path: Path) -> None:
@@ -141,6 +141,6 @@ def _check(image: PIL.Image.Image, path: Path) -> None:
         raise SrqError(
             f"{path}: an image of mode {image.mode}{', 16 bit' * (';16' in raw)}; expected 8-bit RGB, grey or palette"
         )
-    frames = getattr(image, "n_frames", 1)
+    frames = getattr(image, "n_frames", 1) if image.format != _JPEG_AND_MORE else 1
     if frames > 1:
         raise SrqError(f"{path}: holds {frames} images; expected one")

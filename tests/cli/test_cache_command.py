@@ -9,6 +9,9 @@ import time
 import pytest
 from tiny import FILE
 
+from sr_ptq_bench.cache.kept import KINDS
+from sr_ptq_bench.cache.shared import Cache
+
 
 @pytest.fixture
 def used(srq, tiny_suite, own_home, tmp_path):
@@ -85,3 +88,21 @@ def test_a_link_goes_and_what_it_points_to_stays(used, srq, own_home, tmp_path):
 def test_an_empty_home(srq):
     assert srq("cache").status == 0
     assert srq("cache", "prune").out == "removed 0 entries, 0.0 MiB\n"
+
+
+def test_every_entry_of_the_cache_is_of_a_kind(own_home):
+    """What `Cache` writes is what `srq cache` shows and prunes."""
+    cache = Cache(own_home, print)
+    cache.scores({}, lambda _: {})
+    cache.distributions({}, dict)
+    cache.output_costs({}, dict)
+    files = {path for path in (own_home / "cache").iterdir() if path.is_file()}
+    assert len(files) == 3
+    assert files == {entry for kind in KINDS for entry in kind.entries(own_home)}
+
+
+@pytest.mark.parametrize("days", ["nan", "inf"])
+def test_days_are_a_number(srq, days):
+    outcome = srq("cache", "prune", "--days", days)
+    assert outcome.status == 2
+    assert f"{days} is not a finite number" in outcome.err

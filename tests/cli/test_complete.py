@@ -35,3 +35,8 @@ def test_suites_and_their_networks():
 def test_options_of_the_method():
     assert offered("run", "--method", "minmax+dqc", "-o", incomplete="dqc.l") == ["dqc.loss=", "dqc.lr="]
     assert offered("run", "--method", "unknown", "-o") == []
+
+
+def test_after_an_unknown_command_nothing_is_said(capsys):
+    offered("xx")
+    assert capsys.readouterr().err == ""

@@ -64,3 +64,9 @@ def test_a_terminal_gets_headings_and_others_do_not(capsys):
     with Display().stage("observe"):
         pass
     assert capsys.readouterr().err == "Observe distributions\n"
+
+
+def test_where_there_is_no_terminal_no_cell_is_cut_or_folded(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    Display().table(("cell", "time"), [("dobi " * 40, "1 s")])
+    assert "dobi " * 40 in capsys.readouterr().out

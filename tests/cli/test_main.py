@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 import pytest
@@ -211,3 +212,18 @@ def test_a_working_folder_that_was_removed_is_one_line(tmp_path):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "srq: the working folder does not exist any more; change into another folder\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes streams")
+@pytest.mark.parametrize(("ends", "status"), [(">&-", 0), ("<&- >&- 2>&-", 0), ("2>&-", 0)])
+def test_closed_streams_are_no_failure(ends, status):
+    """As services and cron jobs are started."""
+    command = ["sh", "-c", f'"$@" {ends}', "sh", *SRQ, "cache"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_a_full_stderr_does_not_change_the_status():
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run([*SRQ, "rnu"], stderr=full, check=False).returncode == cli.EXPECTED_FAILURE

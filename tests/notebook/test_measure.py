@@ -87,10 +87,31 @@ def test_names_are_text(tiny, tiny_suite, folder):
         ({"scale": 5}, "expected 2, 3 or 4"),
         ({"tile_overlap": 4}, "give both"),
         ({"options": {"minmax.nothing": 1}}, "nothing"),
+        ({"method": None}, "method: Input should be a valid string"),
+        ({"scope": "everything"}, "scope: Input should be 'linear' or 'all', got 'everything'"),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0, got -1"),
+        ({"seed": 2**70}, "seed: Input should be less than"),
+        ({"tile": 4}, "tile: Input should be greater than or equal to 8, got 4"),
+        ({"threads": 0}, "threads: Input should be greater than or equal to 1, got 0"),
+        ({"suite": 3}, "suite"),
+        ({"model": ["tiny"]}, "model: Input should be a valid string"),
+        ({"test": "photos"}, "test: Input should be a valid dictionary, got 'photos'"),
+        ({"options": ["p=1"]}, "options: Input should be a valid dictionary"),
+        ({"plugin": [3]}, "plugin"),
+        ({"out": 3}, "out"),
+        ({"mixed": "perhaps"}, "mixed: Input should be a valid boolean"),
+        ({"bit": 4}, "bit: Unexpected keyword argument"),
     ],
 )
 def test_impossible_words_are_refused(tiny, words, told):
     assert told in error_of(sr_ptq_bench.measure, **{"method": "minmax"} | tiny | words)
+
+
+def test_one_plugin_and_a_suite_may_be_paths(tiny):
+    words = tiny | {"suite": Path(tiny["suite"]), "plugin": FILE}
+    made = sr_ptq_bench.measure(method="minmax", **words)
+    words["plugin"] = (str(file) for file in [FILE])
+    assert sr_ptq_bench.measure(method="minmax", **words).record == made.record
 
 
 def test_a_notebook_shows_it(tiny, tmp_path):

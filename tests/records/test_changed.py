@@ -94,7 +94,7 @@ def test_what_is_no_commit_is_refused(results, since):
 
 
 def test_a_folder_outside_any_repository_is_refused(tmp_path):
-    with pytest.raises(SrqError, match="git"):
+    with pytest.raises(SrqError, match="not a git repository"):
         changed_records(tmp_path, "main")
 
 

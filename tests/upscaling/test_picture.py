@@ -85,6 +85,33 @@ def test_what_is_not_read_is_named(tmp_path):
         assert why in error_of(Picture.read, tmp_path / name)
 
 
+def test_an_unknown_format_is_named_without_an_address_in_memory(tmp_path):
+    frame = PIL.Image.fromarray(noise(9, 9))
+    frame.save(tmp_path / "a.gif")
+    frame.save(tmp_path / "a.pcx")
+    assert "not an image that srq reads but GIF; save it as" in error_of(Picture.read, tmp_path / "a.gif")
+    assert "not an image or damaged (no known format); expected" in error_of(Picture.read, tmp_path / "a.pcx")
+
+
+def test_a_jpeg_with_a_second_image_behind_the_photo(tmp_path):
+    """As phones and cameras write them: with a preview or a depth map, which the result does not have."""
+    photo, depth = PIL.Image.fromarray(noise(24, 30)), PIL.Image.new("RGB", (12, 15))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[depth], exif=exif)
+    photo.save(tmp_path / "alone.jpg")
+    picture = Picture.read(tmp_path / "a.jpg")
+    assert np.array_equal(picture.rgb, Picture.read(tmp_path / "alone.jpg").rgb)
+    picture.write(tmp_path / "b.jpg")
+    with PIL.Image.open(tmp_path / "b.jpg") as after:
+        assert (after.format, after.size, after.getexif()[0x0112]) == ("JPEG", (30, 24), 6)
+
+
+def test_pixels_can_be_written(tmp_path):
+    PIL.Image.new("RGB", (1, 1)).save(tmp_path / "a.png")
+    assert Picture.read(tmp_path / "a.png").rgb.flags.writeable
+
+
 def test_broken_exif_does_not_matter(tmp_path):
     path = tmp_path / "a.jpg"
     written(path, "RGB", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")

@@ -20,11 +20,14 @@ record_selection = declared.together(
     declared.model, declared.some_methods, declared.results, declared.picture,
 )  # fmt: skip
 """The options of figures that need only records."""
+_lowest = click.option(
+    "--lowest", type=declared.FiniteRange(), metavar="DB", help="Where the axis begins; lower values are not shown."
+)
 
 
 @click.command()
 @record_selection
-@click.option("--lowest", type=float, metavar="DB", help="Where the axis begins; lower values are not shown.")
+@_lowest
 def psnr(methods: tuple[str, ...], out: Path, lowest: float | None, **where: Any) -> None:
     """PSNR over bits: a line per method; FP and bicubic as horizontal lines.
 
@@ -42,7 +45,7 @@ def psnr(methods: tuple[str, ...], out: Path, lowest: float | None, **where: Any
 
 @click.command()
 @record_selection
-@click.option("--lowest", type=float, metavar="DB", help="Where the axis begins; lower values are not shown.")
+@_lowest
 def pareto(methods: tuple[str, ...], out: Path, lowest: float | None, **where: Any) -> None:
     """PSNR over the bytes of the parameters and over bit-operations, with the Pareto front.
 
