@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 
 from ..errors import SrqError
 from ..quantization.distribution import Distribution
-from ..records.files import NewerRecordError, RunResult, read_result
+from ..records.files import ForeignRecordError, RunResult, read_result
 from ..records.scores import Scores
 from ..storage.files import read_sealed, set_aside, write_sealed
 from ..storage.locks import locked
@@ -125,7 +125,7 @@ class Cache:
             return None
         try:
             return read_result(path)
-        except NewerRecordError as error:
+        except ForeignRecordError as error:
             self._say(f"{error}; the run is made again, and that result stays")
             return None
         except SrqError as error:
@@ -135,11 +135,12 @@ class Cache:
     def keep(self, result: RunResult) -> None:
         """Remember the result of a run on this machine.
 
-        Results that came with a repository are not kept here. A result of a later srq stays, and this one is not kept.
+        Results that came with a repository are not kept here. A result of a later srq or of another user stays, and
+        this one is not kept.
         """
 
         def write() -> None:
-            with suppress(NewerRecordError):
+            with suppress(ForeignRecordError):
                 result.write(self.records, self._say)
 
         self._try(write)

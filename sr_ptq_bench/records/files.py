@@ -27,7 +27,11 @@ LARGEST_FILE = 2**24
 LARGEST_STATE = 2**31
 
 
-class NewerRecordError(SrqError):
+class ForeignRecordError(SrqError):
+    """A record that may be whole, but cannot be read here: of another user, or of a later srq. It stays."""
+
+
+class NewerRecordError(ForeignRecordError):
     """A record of a schema version that only a later srq knows."""
 
 
@@ -88,7 +92,7 @@ def read_state(path: Path, record: Record) -> bytes:
     except FileNotFoundError as error:
         raise SrqError(f"record {path} lacks its state {file.name}; measure again") from error
     except OSError as error:
-        raise SrqError(f"cannot read state {file}: {error.strerror or error}") from error
+        raise ForeignRecordError(f"cannot read state {file}: {error.strerror or error}") from error
     if hashlib.sha256(state).hexdigest() != record.state_sha256:
         raise SrqError(f"state {file} is not that of the record {path.name}; measure again")
     return state
@@ -113,7 +117,8 @@ def read_record(path: Path) -> Record:
     try:
         return Record.model_validate_json(read_whole(path, LARGEST_FILE), strict=True)
     except OSError as error:
-        raise SrqError(f"cannot read record {path}: {error.strerror or error}") from error
+        kind = SrqError if isinstance(error, FileNotFoundError) else ForeignRecordError
+        raise kind(f"cannot read record {path}: {error.strerror or error}") from error
     except ValidationError as error:
         kind = NewerRecordError if is_newer(error) else SrqError
         raise kind(f"record {path}: {complaint(error, Record)}") from error
@@ -151,18 +156,19 @@ def _named_record(path: Path) -> Record:
 
 
 def make_room(path: Path, say: Say) -> None:
-    """Set a damaged record aside before a new one takes its name; raises NewerRecordError for one of a later srq."""
+    """Set a damaged record aside before a new one takes its name; raises ForeignRecordError for one that stays."""
     fault = fault_of(path) if path.exists() else None
     if fault:
         say(f"{fault}; {set_aside(path)}")
 
 
 def fault_of(path: Path) -> SrqError | None:
-    """What is wrong with the record at `path`; raises NewerRecordError for one of a later srq, which stays."""
+    """What is wrong with the record at `path`; raises ForeignRecordError for one that stays."""
     try:
         read_record(path)
-    except NewerRecordError as error:
-        raise NewerRecordError(f"{error}; it is not overwritten: use a newer srq, or another --out") from error
+    except ForeignRecordError as error:
+        newer = "a newer srq, or " if isinstance(error, NewerRecordError) else ""
+        raise type(error)(f"{error}; it is not overwritten: use {newer}another --out") from error
     except SrqError as error:
         return error
     return None

@@ -71,7 +71,7 @@ def plan(
 
 
 def _read(path: Path) -> RunResult | None:
-    """A result with the right file name; None for anything else. Raises NewerRecordError for one of a later srq."""
+    """A result with the right file name; None for anything else. Raises ForeignRecordError for one that stays."""
     if fault_of(path) is None:
         with suppress(SrqError):
             return read_result(path)

@@ -1,4 +1,4 @@
-"""An older srq beside a newer one: the newer one's results stay as they are, everywhere."""
+"""Results of a newer srq, and those of others that cannot be read, stay as they are, everywhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from refusals import error_of
 
 from sr_ptq_bench.cache.shared import Cache
 from sr_ptq_bench.records.fields import SCHEMA_VERSION
-from sr_ptq_bench.records.files import NewerRecordError, make_room, read_record, read_result, record_files
+from sr_ptq_bench.records.files import NewerRecordError, make_room, read_record, read_result, record_files, state_path
 from sr_ptq_bench.runs.measure import deliver
 
 
@@ -71,6 +71,30 @@ def test_a_delivered_record_of_a_newer_srq_stays(measured, tmp_path):
     with pytest.raises(NewerRecordError):
         make_room(path, lambda _: None)
     assert contents(path.parent) == before
+
+
+def unreadable(path: Path) -> None:
+    """As a file of another user; a folder, since root may read every file."""
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("what", ["record", "state"])
+def test_a_remembered_result_that_cannot_be_read_stays(measured, what):
+    remembered = measured[3]
+    unreadable(remembered if what == "record" else state_path(remembered, read_record(remembered)))
+    told: list[str] = []
+    assert Cache(remembered.parents[2], told.append).result(remembered.name) is None
+    assert told[0].startswith(f"cannot read {what} ")
+    assert told[0].endswith("the run is made again, and that result stays")
+    assert remembered.exists()
+
+
+def test_a_delivered_record_that_cannot_be_read_stays(measured):
+    session, run, path, _ = measured
+    unreadable(path)
+    assert error_of(deliver, run, session, path.parent, True).endswith("it is not overwritten: use another --out")
+    assert path.is_dir()
 
 
 @pytest.mark.parametrize("force", [False, True])
