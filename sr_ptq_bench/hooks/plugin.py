@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -73,6 +74,14 @@ class Plugin:
     def is_method(self) -> bool:
         """Whether the plugin can be named by `--method`."""
         return any(hook in METHOD_HOOKS for hook in self.hooks())
+
+
+def check_name(plugin: Plugin) -> None:
+    """Raise SrqError for a name that stands for something else, or that no method can have."""
+    if plugin.name == OWN:
+        raise SrqError("the name stands for srq itself; choose another")
+    if plugin.is_method() and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", plugin.name):
+        raise SrqError("the name of a method has letters of a to z, digits, - and _ only; choose another")
 
 
 def installed() -> Iterator[Plugin]:
