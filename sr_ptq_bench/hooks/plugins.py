@@ -145,7 +145,8 @@ class Plugins:
         merged: dict[str, float] = {}
         owners: dict[str, str] = {}
         for plugin in self._with_hook("srq_evaluate"):
-            for scores in self.hook(plugin.name).srq_evaluate(sr=sr, hr=hr, scale=scale):
+            mine = (sr, hr) if plugin.is_built_in() else (sr.copy(), hr.copy())  # which it may change
+            for scores in self.hook(plugin.name).srq_evaluate(sr=mine[0], hr=mine[1], scale=scale):
                 for key, value in checked_scores(plugin.name, scores).items():
                     if key in owners:
                         both = f"plugins '{owners[key]}' and '{plugin.name}' both return the metric '{key}'"

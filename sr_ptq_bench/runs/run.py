@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
+    from torch import nn
 
     from ..cache.resume import ResumeState, ScoreLog
     from ..cache.shared import Cache
@@ -67,7 +68,8 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
     with session.cache.resume_state(identity.calibrated_state(run), fresh) as resume:
         earlier = resume.calibrated()
         calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
-    student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
+    with prefix_error(f"method '{run.spec.method}'"):
+        student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
         scores, most_levels = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
     seconds_before = calibrated.seconds if earlier else resume.checkpoint.seconds_before
@@ -119,6 +121,7 @@ def calibrate_student(
     batches = CountedBatches(patches.patches, patches.images, patches.seed, patches.device, counts)
     with counted_steps(counts):
         student = build_student(run, stage, batches)
+        teacher_before = _as_it_is(run.teacher.network)
         steps = [0, counts[STEPS]]
         tensors = [tensors_sha256(run.teacher.network.state_dict()), tensors_sha256(dict(network_tensors(student)))]
         seen = observe_distributions(run, student, cache, stage, fresh)
@@ -131,6 +134,9 @@ def calibrate_student(
         seed_generators(run.spec.seed)
         with stage("calibrate") as progress:
             log = run.method.calibrate(student, teacher, batches, progress, resume.checkpoint)
+    if _as_it_is(run.teacher.network) != teacher_before:
+        plugin = run.method.calibrator
+        raise SrqError(f"plugin '{plugin}' changes the full-precision network; a method changes the student")
     steps.append(counts[STEPS])
     tensors.append(tensors_sha256(dict(network_tensors(student))))
     seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
@@ -139,6 +145,13 @@ def calibrate_student(
     calibrated = Calibrated(state, log, seconds, what_was_learned(tensors, steps, batches.drawn))
     resume.keep(calibrated)
     return calibrated
+
+
+def _as_it_is(network: nn.Module) -> tuple[object, ...]:
+    """What must not change of the teacher: tensors, modes and hooks."""
+    modules = list(network.modules())
+    modes, hooks = [module.training for module in modules], [len(module._forward_hooks) for module in modules]
+    return tensors_sha256(network.state_dict()), modes, hooks
 
 
 def what_was_learned(tensors: Sequence[str], steps: Sequence[int], patches: int) -> Learned:
