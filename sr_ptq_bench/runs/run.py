@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import ValidationError
 
 from ..cache.resume import Calibrated
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from .prepare import PreparedRun
     from .session import Session
 
+LOST = 1e-4
+"""The mean difference of two outputs, relative to the outputs, that no order of sums explains."""
 FP_SEED = 0
 """Seed of the FP network, if it draws random numbers: runs of all seeds share its scores."""
 
@@ -142,9 +145,24 @@ def calibrate_student(
     seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
     with prefix_error(f"method '{run.spec.method}'"):
         state = save_state(student, run.teacher)
+        if not _is_restored(run, student, state):
+            lost = "keeps something where no state has it: the student that is scored is not the calibrated one"
+            stage.reporter.say(f"Method '{run.spec.method}' {lost} (docs/hooks.md, What is kept of a student).")
     calibrated = Calibrated(state, log, seconds, what_was_learned(tensors, steps, batches.drawn))
     resume.keep(calibrated)
     return calibrated
+
+
+def _is_restored(run: PreparedRun, student: Student, state: bytes) -> bool:
+    """Whether the student of the state gives the output of the calibrated one, but for another order of sums."""
+    outputs = []
+    (lr,) = islice(run.batches.fixed(1), 1)
+    for each in (student, load_state(state, run.teacher, run.method.make_quantizer)):
+        seed_generators(run.spec.seed)
+        with torch.no_grad():
+            outputs.append(each(lr))
+    calibrated, restored = outputs
+    return bool((calibrated - restored).abs().mean() <= LOST * calibrated.abs().mean())
 
 
 def _as_it_is(network: nn.Module) -> tuple[object, ...]:

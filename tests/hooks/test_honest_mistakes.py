@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import sys
 import warnings
 
@@ -10,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 from refusals import error_of
-from tiny import plugin, plugins, prepare, run, session
+from tiny import Heard, measured, plugin, plugins, prepare, run
 from torch import nn
 
-from sr_ptq_bench import Bounds, PluginOptions, Quantizer, hookimpl
+from sr_ptq_bench import Bounds, PluginOptions, Quantizer
 from sr_ptq_bench.hooks.guard import settings_restored
 from sr_ptq_bench.hooks.plugins import Plugins
-from sr_ptq_bench.runs.run import measure
 
 
 def minmax(distribution):
@@ -156,9 +154,27 @@ class WithBuffer(Quantizer):
     ],
 )
 def test_quantizers(tiny_suite, kind, expected):
-    said = refused(tiny_suite, make_quantizer=lambda site, bits: kind(site, bits))
+    said = refused(tiny_suite, make_quantizer=lambda site, bits: kind(site, bits))  # noqa: PLW0108
     assert "plugin 'mine', site " in said
     assert expected in said
+
+
+class Forgets(Quantizer):
+    factor = 1.0
+
+    def fit(self, distribution):
+        self.factor = 0.5
+
+    def quantize(self, v):
+        return super().quantize(v) * self.factor
+
+
+@pytest.mark.parametrize(("kind", "lines"), [(Forgets, 1), (Quantizer, 0)])
+def test_a_student_that_no_state_restores_is_told(tiny_suite, kind, lines):
+    heard = Heard()
+    mine = plugin("mine", init_bounds=minmax, make_quantizer=lambda site, bits: kind(site, bits))  # noqa: PLW0108
+    measured(prepare(tiny_suite.spec("mine"), plugins(mine)), tiny_suite.folder / "home", heard)
+    assert sum("the student that is scored is not the calibrated one" in line for line in heard.lines) == lines
 
 
 # What belongs to all
