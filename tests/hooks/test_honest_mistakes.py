@@ -221,7 +221,7 @@ def test_patches_that_cannot_be_written_make_no_warnings(tiny_suite):
 
 
 def test_a_metric_has_images_of_its_own():
-    image = np.ones((8, 8, 3), np.uint8)
+    image = np.ones((32, 32, 3), np.uint8)
     seen = []
 
     def spoil(sr, hr):
@@ -231,7 +231,7 @@ def test_a_metric_has_images_of_its_own():
 
     known = plugins(plugin("one", evaluate=spoil), plugin("two", evaluate=spoil))
     known.evaluate(image, image, 2)
-    assert seen == [(192, 192)] * 2
+    assert seen == [(image.size, image.size)] * 2
     assert image.all()
 
 
