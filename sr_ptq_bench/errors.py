@@ -52,10 +52,20 @@ def plugin_errors(what: str) -> Iterator[None]:
         yield
     except SrqError:
         raise
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
     except SystemExit as error:
         raise PluginError(f"{what}: it calls sys.exit({error.code!r})") from error
-    except Exception as error:
-        raise PluginError(f"{what}: {type(error).__name__}: {error}; {DEBUG}=1 shows the traceback") from error
+    except BaseException as error:  # such as the CancelledError of asyncio
+        raise PluginError(f"{what}: {described(error)}; {DEBUG}=1 shows the traceback") from error
+
+
+def described(error: BaseException) -> str:
+    """Type and message of an exception, also of one whose message cannot be made."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return f"{type(error).__name__} without a message"
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:

@@ -62,7 +62,7 @@ class Memory(Forgetful):
             raise Killed
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """The end of a process, as far as a test in one process can have it."""
 
 

@@ -92,12 +92,12 @@ def run(
     from .display import Display
 
     display = Display()
-    with display.preparing():
-        from ..runs.session import Session
-
-        session = Session.open(display, plugin_files, device, threads)
     found = {}
     for each in range(seed, seed + seeds):
+        with display.preparing():
+            from ..runs.session import Session
+
+            session = Session.open(display, plugin_files, device, threads)  # a plugin's file begins anew
         record, path = _measured(spec.model_copy(update={"seed": each}), session, folder, force, replace, display)
         found[str(path)] = record.model_dump(mode="json")
         if not as_json:

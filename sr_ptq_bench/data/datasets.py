@@ -109,6 +109,7 @@ class LrImages:
         index = range(len(self))[index]
         if index not in self._kept:
             self._kept[index] = self._dataset.lr(index)
+            self._kept[index].setflags(write=False)
         return self._kept[index]
 
 
@@ -175,4 +176,5 @@ def crops(dataset: Dataset, count: int, size: int, seed: int) -> Image:
         for patch in np.flatnonzero(chosen == index):
             top, left = corners[patch]
             patches[patch] = lr[top : top + size, left : left + size]
+    patches.setflags(write=False)  # runs share them
     return patches

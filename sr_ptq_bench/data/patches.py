@@ -106,7 +106,7 @@ class CountedBatches(Batches):
 
 def to_tensor(images: np.ndarray) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(255)
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float().div_(255)
 
 
 def to_image(batch: Tensor) -> np.ndarray:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import chain
 from math import inf, isfinite, isnan
 from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import SrqError, prefix_error, unknown
+from ..errors import SrqError, plugin_errors, prefix_error, unknown
 from ..protocol.bits import Bits
 from ..quantization.network import SRModel
 from ..quantization.products.product import module_of
@@ -49,6 +50,18 @@ def check_options(plugin: str, options: object) -> None:
     """Raise SrqError unless the attribute `Options` of a plugin is a class of options."""
     if not (isinstance(options, type) and issubclass(options, PluginOptions)):
         raise SrqError(f"plugin '{plugin}': Options is {options!r}; expected a class derived from PluginOptions")
+    with plugin_errors(f"plugin '{plugin}' fails in Options"), prefix_error(f"plugin '{plugin}': Options"):
+        taken = {"later", "parse", "parts", "presets"} & options.model_fields.keys()
+        if taken:
+            raise SrqError(f"an option cannot be called {min(taken)}; choose another name")
+        for name in options.later:
+            if name not in options.model_fields:
+                raise unknown("option", name, options.model_fields)
+        options.parse({})
+        for preset in options.presets():
+            options.parse({"preset": preset})
+        for values in options.parts().values():
+            options.parse(values)
 
 
 def check_bits(chosen: object, student: Student, bits: Bits) -> None:
@@ -98,8 +111,9 @@ def check_model(plugin: str, model: object, scale: int) -> None:
 
 
 def check_finite(network: nn.Module) -> None:
-    """Raise SrqError unless all parameters are finite."""
-    for name, parameter in network.named_parameters():
+    """Raise SrqError unless all parameters are finite, and the buffers of a quantizer."""
+    own = network.named_buffers() if isinstance(network, Quantizer) else ()
+    for name, parameter in chain(network.named_parameters(), own):
         if not torch.isfinite(parameter).all():
             whose = "quantizer" if isinstance(network, Quantizer) else "network"
             raise SrqError(f"the {whose}'s {name} has values that are not finite")
@@ -112,6 +126,8 @@ def check_quantizer(quantizer: object, site: Site) -> None:
     """
     if not isinstance(quantizer, Quantizer):
         raise SrqError(f"srq_make_quantizer returns a {type(quantizer).__name__}; expected a Quantizer")
+    if not hasattr(quantizer, "maker"):
+        raise SrqError("the quantizer has no bounds; its __init__ must call super().__init__(site, bits)")
     if quantizer.site != site:
         raise SrqError(f"srq_make_quantizer returns the quantizer of site {quantizer.site.name}; make one for each")
     if type(quantizer.bits) is not int or not 1 <= quantizer.bits <= 32:
@@ -126,31 +142,50 @@ def check_enabled(quantizer: Quantizer) -> None:
 
 
 def check_outputs(quantizer: Quantizer, plugin: str) -> None:
-    """Raise SrqError from a forward pass in which the quantizer returns anything but a tensor like its input."""
+    """Raise SrqError from a forward pass in which the quantizer changes its input or returns no tensor like it."""
+    quantizer.register_forward_pre_hook(_note_input)
     quantizer.register_forward_hook(partial(_check_like, plugin))
 
 
-def _check_like(plugin: str, quantizer: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
-    v = inputs[0]
+def _note_input(quantizer: Any, inputs: tuple[Tensor, ...]) -> None:
+    v = inputs[0]  # scoring is in inference mode, in which no versions are counted
+    quantizer.input_before = v.clone() if v.is_inference() else v._version
+
+
+def _check_like(plugin: str, quantizer: Any, inputs: tuple[Tensor, ...], output: object) -> None:
+    v, before, quantizer.input_before = inputs[0], quantizer.input_before, None
+    kept = v._version == before if isinstance(before, int) else torch.equal(v, before)
+    if not kept and not quantizer.inplace:
+        where = f"plugin '{plugin}', site {quantizer.site.name}"
+        raise SrqError(f"{where}: quantize changes its input, which other layers read; work on a new tensor")
     if not isinstance(output, torch.Tensor):
-        raise SrqError(f"plugin '{plugin}', site {quantizer.site.name}: quantize returns a {type(output).__name__}")  # type: ignore[union-attr]
+        raise SrqError(f"plugin '{plugin}', site {quantizer.site.name}: quantize returns a {type(output).__name__}")
     found, expected = (f"{tuple(t.shape)} {t.dtype} on {t.device}" for t in (output, v))
     if found != expected:
-        where = f"plugin '{plugin}', site {quantizer.site.name}"  # type: ignore[union-attr]
+        where = f"plugin '{plugin}', site {quantizer.site.name}"
         raise SrqError(f"{where}: quantize returns {found}; expected {expected}, as its input")
 
 
-def shapes(student: Student) -> dict[str, torch.Size]:
-    """The shapes of the weights that a transformation must keep."""
-    return {name: weight.shape for name, weight in student.weights.items()}
+def check_nothing(hook: str, returned: object) -> None:
+    """Raise SrqError if a hook that changes the student in place returns anything, such as changed weights."""
+    if returned is not None:
+        kind = type(returned).__name__
+        raise SrqError(f"{hook} returns a {kind}, which would be lost; it changes the student in place")
 
 
-def check_student(student: Student, before: Mapping[str, torch.Size] | None = None) -> None:
-    """Raise SrqError unless weights kept their shapes and all parameters, also the bounds, are finite."""
-    for name, shape in (before or {}).items():
-        if student.weights[name].shape != shape:
-            found = tuple(student.weights[name].shape)
-            raise SrqError(f"weight {name} now has the shape {found}; expected {tuple(shape)}")
+def weights_of(student: Student) -> dict[str, tuple[Tensor, torch.Size]]:
+    """The weights that a method may change in place, and their shapes, which it must keep."""
+    return {name: (weight, weight.shape) for name, weight in student.weights.items()}
+
+
+def check_student(student: Student, before: Mapping[str, tuple[Tensor, torch.Size]]) -> None:
+    """Raise SrqError unless these are the weights, in their shapes, and all parameters, also bounds, are finite."""
+    now = {id(parameter) for parameter in student.network.parameters()}
+    for name, (weight, shape) in before.items():
+        if student.weights.get(name) is not weight or id(weight) not in now:
+            raise SrqError(f"weight {name} is replaced by another tensor; change student.weights['{name}'] in place")
+        if weight.shape != shape:
+            raise SrqError(f"weight {name} now has the shape {tuple(weight.shape)}; expected {tuple(shape)}")
     check_finite(student.network)
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import SrqError
 from ..syntax import meaning
 
 if TYPE_CHECKING:
@@ -22,12 +23,39 @@ HOST = __name__.partition(".")[0]
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def code_sha256(name: str, file: Path) -> str:
+_FIRST: dict[Path, str] = {}
+"""What the helpers of plugins did when this process first met them: Python imports a module once."""
+
+
+def code_sha256(name: str, file: Path, own: frozenset[Path] = frozenset()) -> str:
     """The SHA-256 of a module and of all code that belongs to it; path and formatting do not count.
 
     A module of a package counts with the whole package; a single file with every local module that it imports,
-    directly or through others. Modules of the standard library, installed ones and those of this package are not local.
+    directly or through others. Modules of the standard library, installed ones and those of this package are not local,
+    but for `own` files, those of the plugin's distribution.
     """
+    return _digest(_files(name, file, own))
+
+
+def check_helpers(name: str, file: Path, folder: Path | None = None, own: frozenset[Path] = frozenset()) -> None:
+    """Raise SrqError if the code that runs is not the code in the files, or not that beside the plugin in `folder`.
+
+    A plugin's file is run anew each time; all else that belongs to it is imported once in a process.
+    """
+    for key, path in _files(name, file, own).items():
+        module = key.removesuffix(".py").removesuffix("/__init__").replace("/", ".") or name
+        if (path == file and folder) or module not in sys.modules:
+            continue
+        beside = folder and _module_file(folder, module)
+        if beside and beside.resolve() != path:
+            raise SrqError(f"its {module} would be {path}, which another plugin imported; rename {beside}")
+        does = meaning(path.read_bytes())
+        if _FIRST.setdefault(path, does) != does:
+            raise SrqError(f"{path} has changed since this process imported it; start Python again")
+
+
+def _files(name: str, file: Path, own: frozenset[Path]) -> dict[str, Path]:
+    """The files of a module and of all code that belongs to it, by the names of their modules."""
     importlib.invalidate_caches()  # a helper may have been written a moment ago
     files = {"": file}
     waiting = [("", file)]
@@ -40,11 +68,11 @@ def code_sha256(name: str, file: Path) -> str:
         _, path = waiting.pop()
         names = [each for each in dict.fromkeys(_imports(path, name if path == file else "")) if each not in seen]
         seen.update(names)
-        for imported, found in _local(names):
+        for imported, found in _local(names, own):
             if found not in files.values():
                 files[imported] = found
                 waiting.append((imported, found))
-    return _digest(files)
+    return files
 
 
 @lru_cache
@@ -86,12 +114,12 @@ def _package_of(name: str, file: Path) -> Path | None:
     return next((folder for folder in folders if file.resolve().is_relative_to(folder)), None)
 
 
-def _local(names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+def _local(names: Iterable[str], own: frozenset[Path]) -> Iterator[tuple[str, Path]]:
     """Those of these modules that are local, with their files."""
     for name in names:
         if name.partition(".")[0] != HOST:
             found = _file_of(name)
-            if found and not _installed(found):
+            if found and (found in own or not _installed(found)):
                 yield name, found
 
 

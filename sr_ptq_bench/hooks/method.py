@@ -15,11 +15,12 @@ from .checks import (
     check_bounds,
     check_enabled,
     check_finite,
+    check_nothing,
     check_outputs,
     check_quantizer,
     check_student,
     checked_log,
-    shapes,
+    weights_of,
 )  # fmt: skip
 from .guard import guarded
 from .options import recorded_values
@@ -119,9 +120,10 @@ class Method:
     def transform(self, student: Student, batches: Batches) -> None:
         """Let every plugin that has the hook change the weights of the student."""
         for plugin in self._with_hook("srq_transform_model"):
-            before = shapes(student)
-            self._call(plugin, "srq_transform_model", student=student, batches=batches)
+            before = weights_of(student)
+            returned = self._call(plugin, "srq_transform_model", student=student, batches=batches)
             with blame_plugin(plugin):
+                check_nothing("srq_transform_model", returned)
                 check_student(student, before)
 
     def init_bounds(
@@ -160,6 +162,7 @@ class Method:
         """Train the student and return the calibrator's log; an empty log if the method has no calibrator."""
         if self.calibrator is None:
             return {}
+        before = weights_of(student)
         log: CalibrationLog | None = self._call(
             self.calibrator, "srq_calibrate",
             student=student, teacher=teacher, batches=batches, progress=progress, checkpoint=checkpoint,
@@ -169,8 +172,8 @@ class Method:
                 check_enabled(quantizer)
                 quantizer.bounds.tensors()
         with blame_plugin(self.calibrator):
-            check_student(student)
-        return checked_log(self.calibrator, log or {})
+            check_student(student, before)
+        return {} if log is None else checked_log(self.calibrator, log)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class PluginOptions(BaseModel):
     It may name `parts`, which an ablation leaves out.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     later: ClassVar[tuple[str, ...]] = ()
     """Options that came after the first records: at their default they stand in no record, so it keeps its name."""
@@ -63,5 +63,11 @@ def option_values(options: PluginOptions | None) -> dict[str, Any]:
 
 def recorded_values(options: PluginOptions | None) -> dict[str, Any]:
     """The values that stand in a record: without later options at their default."""
-    later = {name: type(options).model_fields[name].default for name in options.later} if options else {}
-    return {name: of for name, of in option_values(options).items() if name not in later or of != later[name]}
+    if options is None:
+        return {}
+    default = type(options).parse({})
+    return {
+        name: of
+        for name, of in option_values(options).items()
+        if name not in options.later or of != getattr(default, name)
+    }

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SrqError
+from ..errors import SrqError, described, prefix_error
 from ..quantization.quantizer import Maker
-from .code import code_sha256
-from .guard import torch_defaults
+from .code import check_helpers, code_sha256
+from .guard import settings_restored
 from .options import PluginOptions
 from .specs import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from importlib.metadata import EntryPoint
     from types import ModuleType
 
 OWN = "sr_ptq_bench"
@@ -75,6 +77,14 @@ class Plugin:
         return any(hook in METHOD_HOOKS for hook in self.hooks())
 
 
+def check_name(plugin: Plugin) -> None:
+    """Raise SrqError for a name that stands for something else, or that no method can have."""
+    if plugin.name == OWN:
+        raise SrqError("the name stands for srq itself; choose another")
+    if plugin.is_method() and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", plugin.name):
+        raise SrqError("the name of a method has letters of a to z, digits, - and _ only; choose another")
+
+
 def installed() -> Iterator[Plugin]:
     """The plugins of all installed distributions by name; raises SrqError for one that fails to import."""
     blocked = {name.strip() for name in os.environ.get(BLOCKED, "").split(",") if name.strip()}
@@ -84,31 +94,37 @@ def installed() -> Iterator[Plugin]:
         if entry.name in blocked:
             continue
         try:
-            with torch_defaults():
+            with settings_restored():
                 module = entry.load()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise SrqError(
                 f"plugin '{entry.name}' of {distribution} {version} fails to import: "
                 f"{_described(error)}; repair it, or block it with {BLOCKED}={entry.name}"
             ) from error
-        yield Plugin(entry.name, distribution, version, module, _code_of(module, version))
+        yield Plugin(entry.name, distribution, version, module, _code_of(entry, version))
 
 
 def of_file(path: Path) -> Plugin:
     """A plugin given as a file, with the name of the file; raises SrqError that names it."""
     module = _imported(path)
+    with prefix_error(f"plugin file {path}"):
+        check_helpers(module.__name__, path.resolve(), path.resolve().parent)
     code = code_sha256(module.__name__, path.resolve())
     return Plugin(path.stem, path.name, f"sha256 {code[:12]}", module, code, is_file=True)
 
 
-def _code_of(module: object, version: str) -> str:
-    """The code of an installed plugin; its version if the module has no file."""
-    file = getattr(module, "__file__", None)
-    return (
-        code_sha256(getattr(module, "__name__", ""), Path(file))
-        if file
-        else hashlib.sha256(version.encode()).hexdigest()
-    )
+def _code_of(entry: EntryPoint, version: str) -> str:
+    """The code of an installed plugin, which may be an object of a module; its version if the module has no file."""
+    file = getattr(sys.modules.get(entry.module), "__file__", None)
+    if not file:
+        return hashlib.sha256(version.encode()).hexdigest()
+    listed = getattr(entry.dist, "files", None) or ()
+    own = frozenset(Path(str(each.locate())).resolve() for each in listed if each.suffix == ".py")
+    with prefix_error(f"plugin '{entry.name}'"):
+        check_helpers(entry.module, Path(file).resolve(), own=own)
+    return code_sha256(entry.module, Path(file), own)
 
 
 def _imported(path: Path) -> ModuleType:
@@ -123,9 +139,12 @@ def _imported(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.append(folder)  # a helper module in the same folder is found, as for a script
     try:
-        with torch_defaults():
+        with settings_restored():
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        del sys.modules[spec.name]
+        raise
+    except BaseException as error:
         del sys.modules[spec.name]
         raise SrqError(f"plugin file {path} fails to import: {_described(error)}") from error
     return module
@@ -133,7 +152,7 @@ def _imported(path: Path) -> ModuleType:
 
 def _described(error: BaseException) -> str:
     """An exception of an import, and today's name where an earlier one was asked for."""
-    text = f"{type(error).__name__}: {error}"
+    text = described(error)
     if isinstance(error, ImportError) and error.name == OWN:
         renamed = (f"{old} is called {new} now" for old, new in RENAMED.items() if f"'{old}'" in str(error))
         text = "; ".join([text, *renamed])

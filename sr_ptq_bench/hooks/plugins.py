@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from inspect import signature
 from itertools import chain
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ..errors import SrqError, unknown
+from ..errors import SrqError, prefix_error, unknown
 from . import specs as hookspecs
 from .checks import check_model, check_options, checked_scores
 from .guard import guarded
-from .plugin import BLOCKED, Plugin, installed, of_file
+from .plugin import BLOCKED, Plugin, check_name, installed, of_file
 from .specs import GROUP, Gone, GoneHook
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ..quantization.network import SRModel
     from .options import PluginOptions
 
+HOOKS = [name for name in dir(hookspecs) if name.startswith(f"{GROUP}_")]
+
 
 class Plugins:
     """All plugins of one process: those installed and those given as files."""
@@ -37,10 +40,6 @@ class Plugins:
         self.plugins: dict[str, Plugin] = {}
         for plugin in chain(installed(), map(of_file, files)):
             self.add(plugin)
-        try:
-            self.manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise SrqError(self._pending(error)) from error
 
     def add(self, plugin: Plugin) -> None:
         """Register a plugin; raises SrqError for a name that is taken or a hook with unknown arguments."""
@@ -63,40 +62,47 @@ class Plugins:
         except ValueError as error:
             other = next(p for p in self.plugins.values() if p.module is plugin.module)
             raise SrqError(f"plugins '{other.name}' and '{plugin.name}' are the same module; keep one") from error
-        self._check_functions(plugin)
+        with prefix_error(f"plugin '{plugin.name}' of {plugin.distribution}"):
+            check_name(plugin)
+            self._check_functions(plugin)
         if plugin.options_class is not None:
             check_options(plugin.name, plugin.options_class)
         self.plugins[plugin.name] = plugin
 
     def _check_functions(self, plugin: Plugin) -> None:
-        """Raise SrqError for an attribute that is named like a hook and would never be called."""
+        """Raise SrqError for what looks like a hook and would never be called, or not with all its arguments."""
         found = {caller.name for caller in self.manager.get_hookcallers(plugin.module) or ()}
         marked = plugin.hooks()
-        for name in dir(plugin.module):
-            if name in found or not callable(getattr(plugin.module, name)):
-                continue
-            if name in marked:
-                raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} is no function")
-            if hasattr(hookspecs, name) and name.startswith(f"{GROUP}_"):
-                raise SrqError(f"plugin '{plugin.name}' of {plugin.distribution}: {name} lacks @hookimpl")
+        for name, value in inspect.getmembers(plugin.module, callable):
+            if name in marked and name not in HOOKS:  # misspelt, most likely
+                raise unknown("hook", name, HOOKS)
+            if name in marked and name not in found:
+                raise SrqError(f"{name} is no function")
+            if name in HOOKS and name not in marked:
+                raise SrqError(f"{name} lacks @hookimpl")
+            if inspect.isclass(value) and value.__module__ == getattr(plugin.module, "__name__", None):
+                for hook in HOOKS:
+                    if hasattr(getattr(value, hook, None), f"{GROUP}_impl"):
+                        raise SrqError(f"{hook} is in the class {name}; write it as a function of the module")
+        for hook in marked:
+            known = signature(getattr(hookspecs, hook)).parameters
+            for argument in signature(getattr(plugin.module, hook)).parameters.values():
+                if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+                    raise SrqError(f"{hook}: {argument} gets nothing; name the arguments that it uses")
+                if argument.name in known and argument.default is not argument.empty:
+                    what = "and would never get another value; leave the default out"
+                    raise SrqError(f"{hook}: argument '{argument.name}' has a default, {what}")
 
     def _unknown_argument(self, plugin: Plugin) -> str:
         """The first argument that a function of the plugin asks for and its hook does not have; "" if all exist."""
         for hook in plugin.hooks():
-            if not hasattr(hookspecs, hook):
+            if hook not in HOOKS:
                 continue
             known = signature(getattr(hookspecs, hook)).parameters
             for argument in signature(getattr(plugin.module, hook)).parameters:
                 if argument not in known:
                     return f"{hook}: {unknown('argument', argument, known)}"
         return ""
-
-    def _pending(self, error: pluggy.PluginValidationError) -> str:
-        """A hook that no specification knows: most likely misspelt."""
-        name = self.manager.get_name(error.plugin) or ""
-        known = [hook for hook in dir(hookspecs) if hook.startswith("srq_")]
-        misspelt = next(hook for hook in self.plugins[name].hooks() if hook not in known)
-        return f"plugin '{name}' of {self.plugins[name].distribution}: {unknown('hook', misspelt, known)}"
 
     def code(self, names: Iterable[str]) -> dict[str, str]:
         """The code of these plugins and of all metrics, by name in alphabetical order."""
@@ -139,7 +145,8 @@ class Plugins:
         merged: dict[str, float] = {}
         owners: dict[str, str] = {}
         for plugin in self._with_hook("srq_evaluate"):
-            for scores in self.hook(plugin.name).srq_evaluate(sr=sr, hr=hr, scale=scale):
+            mine = (sr, hr) if plugin.is_built_in() else (sr.copy(), hr.copy())  # which it may change
+            for scores in self.hook(plugin.name).srq_evaluate(sr=mine[0], hr=mine[1], scale=scale):
                 for key, value in checked_scores(plugin.name, scores).items():
                     if key in owners:
                         both = f"plugins '{owners[key]}' and '{plugin.name}' both return the metric '{key}'"

@@ -77,7 +77,7 @@ class LazyCosts:
         """The costs of the values of a site: (B,) float64."""
         if self._made is None:
             self._made = self._make()
-        return self._made[self._first[site]]
+        return self._made[self._first[site]].clone()  # which the method may change; sites share it
 
 
 class _Sums:

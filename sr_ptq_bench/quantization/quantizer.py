@@ -62,7 +62,10 @@ class Bounds:
     def tensors(self) -> tuple[Tensor, Tensor]:
         """Both ends as float32 tensors of one shape, () or (C,); raises SrqError unless finite and ordered."""
         try:
-            lower, upper = (torch.as_tensor(end).detach().to("cpu", torch.float32) for end in (self.lower, self.upper))
+            ends = [torch.as_tensor(end).detach() for end in (self.lower, self.upper)]
+            if any(end.is_complex() for end in ends):
+                raise TypeError("they are complex")
+            lower, upper = (end.to("cpu", torch.float32) for end in ends)
         except (TypeError, ValueError, RuntimeError) as error:
             raise SrqError(f"bounds are no numbers: {error}") from error
         if lower.shape != upper.shape or lower.ndim > 1:

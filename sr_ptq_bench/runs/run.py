@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import ValidationError
 
 from ..cache.resume import Calibrated
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
+    from torch import nn
 
     from ..cache.resume import ResumeState, ScoreLog
     from ..cache.shared import Cache
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from .prepare import PreparedRun
     from .session import Session
 
+LOST = 1e-4
+"""The mean difference of two outputs, relative to the outputs, that no order of sums explains."""
 FP_SEED = 0
 """Seed of the FP network, if it draws random numbers: runs of all seeds share its scores."""
 
@@ -67,7 +71,8 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
     with session.cache.resume_state(identity.calibrated_state(run), fresh) as resume:
         earlier = resume.calibrated()
         calibrated = earlier or calibrate_student(run, session.cache, stage, resume, fresh)
-    student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
+    with prefix_error(f"method '{run.spec.method}'"):
+        student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
         scores, most_levels = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
     seconds_before = calibrated.seconds if earlier else resume.checkpoint.seconds_before
@@ -119,6 +124,7 @@ def calibrate_student(
     batches = CountedBatches(patches.patches, patches.images, patches.seed, patches.device, counts)
     with counted_steps(counts):
         student = build_student(run, stage, batches)
+        teacher_before = _as_it_is(run.teacher.network)
         steps = [0, counts[STEPS]]
         tensors = [tensors_sha256(run.teacher.network.state_dict()), tensors_sha256(dict(network_tensors(student)))]
         seen = observe_distributions(run, student, cache, stage, fresh)
@@ -131,14 +137,39 @@ def calibrate_student(
         seed_generators(run.spec.seed)
         with stage("calibrate") as progress:
             log = run.method.calibrate(student, teacher, batches, progress, resume.checkpoint)
+    if _as_it_is(run.teacher.network) != teacher_before:
+        plugin = run.method.calibrator
+        raise SrqError(f"plugin '{plugin}' changes the full-precision network; a method changes the student")
     steps.append(counts[STEPS])
     tensors.append(tensors_sha256(dict(network_tensors(student))))
     seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
     with prefix_error(f"method '{run.spec.method}'"):
         state = save_state(student, run.teacher)
+        if not _is_restored(run, student, state):
+            lost = "keeps something where no state has it: the student that is scored is not the calibrated one"
+            stage.reporter.say(f"Method '{run.spec.method}' {lost} (docs/hooks.md, What is kept of a student).")
     calibrated = Calibrated(state, log, seconds, what_was_learned(tensors, steps, batches.drawn))
     resume.keep(calibrated)
     return calibrated
+
+
+def _is_restored(run: PreparedRun, student: Student, state: bytes) -> bool:
+    """Whether the student of the state gives the output of the calibrated one, but for another order of sums."""
+    outputs = []
+    (lr,) = islice(run.batches.fixed(1), 1)
+    for each in (student, load_state(state, run.teacher, run.method.make_quantizer)):
+        seed_generators(run.spec.seed)
+        with torch.no_grad():
+            outputs.append(each(lr))
+    calibrated, restored = outputs
+    return bool((calibrated - restored).abs().mean() <= LOST * calibrated.abs().mean())
+
+
+def _as_it_is(network: nn.Module) -> tuple[object, ...]:
+    """What must not change of the teacher: tensors, modes and hooks."""
+    modules = list(network.modules())
+    modes, hooks = [module.training for module in modules], [len(module._forward_hooks) for module in modules]
+    return tensors_sha256(network.state_dict()), modes, hooks
 
 
 def what_was_learned(tensors: Sequence[str], steps: Sequence[int], patches: int) -> Learned:

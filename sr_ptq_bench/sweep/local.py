@@ -122,6 +122,9 @@ class LocalEngine:
                         continue
                     if isinstance(event, Finished | Failed):
                         worker.index = None
+                        if tasks[event.index].foreign:
+                            pool.remove(worker)
+                            worker.end()
                     yield event
         finally:
             self._end()

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Planned:
     """A cell that has passed all checks.
 
-    `done` says whether there is a record already; `remembered` is that record if it is not in `folder`.
+    `done` says whether there is a record already; `remembered` is that record if it is not in `folder`. `foreign` is as
+    in `Task`.
     """
 
     cell: Cell
@@ -37,12 +38,13 @@ class Planned:
     folder: Path
     not_scored: tuple[str, ...]
     done: bool
+    foreign: bool = False
     remembered: RunResult | None = None
 
     @property
     def task(self) -> Task:
         """The task for an engine."""
-        return Task(self.cell, self.record)
+        return Task(self.cell, self.record, self.foreign)
 
 
 def plan(
@@ -66,7 +68,8 @@ def plan(
         here = None if force else _current(found, run, device)
         remembered = None if here or force else _current(cache.result(name), run, device)
         done = here is not None or remembered is not None
-        planned[name] = Planned(cell, run.resolved, name, folder, run.not_scored, done, remembered)
+        foreign = any(not run.plugins.plugins[of].is_built_in() for of in run.method.components)
+        planned[name] = Planned(cell, run.resolved, name, folder, run.not_scored, done, foreign, remembered)
     return list(planned.values())
 
 

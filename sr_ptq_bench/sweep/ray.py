@@ -42,8 +42,11 @@ class RayEngine:
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Measure the tasks; see `Engine`. Ray begins a task again if its process or node vanishes."""
         share = {"num_cpus": self.config.threads, "num_gpus": self.gpus, "max_retries": ATTEMPTS - 1}
-        remote = self.ray.remote(**share)(_measured)
-        pending = {remote.remote(self.config, task): index for index, task in enumerate(tasks)}
+        shared = self.ray.remote(**share)(_measured)
+        alone = self.ray.remote(**share, max_calls=1)(_measured)
+        pending = {
+            (alone if task.foreign else shared).remote(self.config, task): index for index, task in enumerate(tasks)
+        }
         try:
             while pending:
                 (done,), _ = self.ray.wait(list(pending), num_returns=1)

@@ -31,10 +31,14 @@ class WorkerConfig:
 
 @dataclass(frozen=True)
 class Task:
-    """A cell, and the name of the record that it must give."""
+    """A cell, and the name of the record that it must give.
+
+    `foreign`: a plugin of others takes part, which may leave something behind; its process ends with the cell.
+    """
 
     cell: Cell
     record: str
+    foreign: bool = False
 
 
 class Preparer:

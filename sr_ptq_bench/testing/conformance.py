@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,6 +38,13 @@ DEGENERATE = {
 
 _LOADED: dict[type, Plugins] = {}
 """The plugins of each suite: all code is read for its hash, so once is enough."""
+
+
+def state_alone(files: list[str], name: str, options: dict[str, Any], bits: int, threads: int) -> bytes:
+    """The state of a method's run that is the first of its process."""
+    torch.set_num_threads(threads)
+    method = resolve_method(Plugins(map(Path, files)), name, options)
+    return calibrated(method, network("swinir"), noise(), bits)[2]
 
 
 class MethodConformance:
@@ -132,6 +141,17 @@ class MethodConformance:
         (_, log, one), (_, again, other) = (calibrated(method, network("swinir"), noise(), 3) for _ in range(2))
         assert one == other, "two equal runs give different states; draw from generators with seeds of their own"
         assert log == again, "two equal runs give different logs"
+
+    def test_it_remembers_no_other_run(self, method: Method) -> None:
+        """A run after others gives the state that it gives in a process of its own."""
+        for bits in (4, 3):
+            _, _, state = calibrated(method, network("swinir"), noise(), bits)
+        given = [str(Path(file).absolute()) for file in self.files]
+        values = {name: option_values(method.options[name]) for name in method.components}
+        options = {f"{name}.{key}": value for name, of in values.items() for key, value in of.items()}
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            alone = pool.submit(state_alone, given, method.name, options, 3, torch.get_num_threads()).result()
+        assert state == alone, "a run after others ends with another state; keep nothing in the module between runs"
 
     @pytest.mark.parametrize("save", [1, 2, 3])
     def test_a_killed_calibration_continues(self, save: int, method: Method) -> None:

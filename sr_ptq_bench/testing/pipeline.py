@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..quantization.training import CalibrationLog
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """The end of a process, as far as a test in one process can have it."""
 
 

@@ -34,6 +34,13 @@ def srq_init_bounds(distribution, bits):
     if order == "raise" and bits == 3:
         raise ZeroDivisionError("of 1\\nby 0")
     return Bounds(distribution.minimum, distribution.maximum)
+
+CELLS = []
+
+@hookimpl
+def srq_calibrate():
+    CELLS.append("of this process")
+    return {"cells": len(CELLS)}
 """
 
 
@@ -74,6 +81,7 @@ def test_every_task_ends_in_its_record(tasks, workers):
     assert sorted(found) == [0, 1, 2]
     assert [found[index].result.record.spec.bits.weight for index in range(3)] == [4, 3, 2]
     assert [found[index].result.record.environment.threads for index in range(3)] == [1, 1, 1]
+    assert [found[index].result.record.figures["cells"] for index in range(3)] == [1, 1, 1]  # nothing is left behind
 
 
 def test_a_cell_whose_worker_is_killed_is_begun_anew(tasks, trouble):

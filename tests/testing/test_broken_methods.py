@@ -96,6 +96,26 @@ def test_chance():
         suite.test_it_is_deterministic(method)
 
 
+REMEMBERS = """
+from sr_ptq_bench import Bounds, hookimpl
+
+KNOWN = {}
+
+@hookimpl
+def srq_init_bounds(site, distribution, bits):
+    return KNOWN.setdefault(site.name, Bounds(bits * distribution.minimum, bits * distribution.maximum))
+"""
+
+
+def test_a_memory_of_other_runs(tmp_path):
+    path = tmp_path / "remembers.py"
+    path.write_text(REMEMBERS)
+    suite = type("Suite", (MethodConformance,), {"plugin": "remembers", "files": (path,)})()
+    method = resolve_method(suite.plugins(), "remembers", {})
+    with pytest.raises(AssertionError, match="a run after others ends with another state"):
+        suite.test_it_remembers_no_other_run(method)
+
+
 def test_a_training_that_forgets():
     suite, method = method_with(calibrate=train_from_the_middle)
     with pytest.raises(AssertionError, match="a resumed calibration ends with another state"):

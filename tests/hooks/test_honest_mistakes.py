@@ -1,0 +1,362 @@
+"""What authors of methods get wrong: each mistake is one line that names the plugin, and never another run's number."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from refusals import error_of
+from tiny import Heard, measured, plugin, plugins, prepare, run
+from torch import nn
+
+from sr_ptq_bench import Bounds, PluginOptions, Quantizer
+from sr_ptq_bench.hooks.guard import settings_restored
+from sr_ptq_bench.hooks.plugins import Plugins
+
+
+def minmax(distribution):
+    return Bounds(distribution.minimum, distribution.maximum)
+
+
+def refused(suite, options=None, **hooks):
+    """The line that a run of a plugin with these hooks ends in."""
+    mine = plugin("mine", options, **{"init_bounds": minmax, **hooks})
+    return error_of(run, suite, mine, method="mine")
+
+
+# Hooks that would not be called, or not with all that they ask for
+
+
+@pytest.mark.parametrize(
+    ("hook", "expected"),
+    [
+        (lambda student, options=None: None, "argument 'options' has a default, and would never get another value"),
+        (lambda **everything: None, "**everything gets nothing; name the arguments that it uses"),
+        (lambda *everything: None, "*everything gets nothing; name the arguments that it uses"),
+    ],
+)
+def test_arguments_that_would_get_nothing(hook, expected):
+    assert f"plugin 'mine' of a-test: srq_calibrate: {expected}" in error_of(plugins, plugin("mine", calibrate=hook))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("class Mine:\n    @hookimpl\n    def srq_calibrate(self): pass\n", "srq_calibrate is in the class Mine; "),
+        ("@hookimpl(optionalhook=True)\ndef srq_calibrat(): pass\n", "no hook 'srq_calibrat'; did you mean"),
+        ("@hookimpl(specname='srq_calibrate')\ndef train(): pass\n", "no hook 'train'; "),
+    ],
+)
+def test_hooks_that_would_not_be_called(tmp_path, text, expected):
+    path = tmp_path / "mine.py"
+    path.write_text(f"from sr_ptq_bench import hookimpl\n\n{text}")
+    assert f"plugin 'mine' of mine.py: {expected}" in error_of(Plugins, [path])
+
+
+@pytest.mark.parametrize("name", ["a+b", "my.v2", "my plug", "sr_ptq_bench"])
+def test_names_that_no_method_can_have(name):
+    assert f"plugin '{name}' of a-test: the name " in error_of(plugins, plugin(name, init_bounds=minmax))
+
+
+# What a hook returns or raises
+
+
+def transformed(student):
+    yield student
+
+
+@pytest.mark.parametrize(("hook", "kind"), [(transformed, "generator"), (lambda student: student.weights, "dict")])
+def test_a_transformation_that_is_lost(tiny_suite, hook, kind):
+    assert f"plugin 'mine': srq_transform_model returns a {kind}" in refused(tiny_suite, transform_model=hook)
+
+
+@pytest.mark.parametrize("log", [0, [], ""])
+def test_a_log_that_is_empty_and_no_dict(tiny_suite, log):
+    assert "plugin 'mine' returns its log as a" in refused(tiny_suite, calibrate=lambda: log)
+
+
+def test_complex_bounds(tiny_suite):
+    said = refused(tiny_suite, init_bounds=lambda: Bounds(0.0, 1 + 1j))
+    assert said == "plugin 'mine', site fc1.weight: bounds are no numbers: they are complex"
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise ValueError("no message")
+
+
+class StrangeError(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(MuteError(), "MuteError without a message"), (StrangeError("stop"), "StrangeError: stop")]
+)
+def test_exceptions_of_any_kind(tiny_suite, error, said):
+    def fail():
+        raise error
+
+    assert f"plugin 'mine' fails in srq_calibrate: {said}; " in refused(tiny_suite, calibrate=fail)
+
+
+# Weights, quantizers
+
+
+def new_parameters(student):
+    student.network.fc1.layer.weight = nn.Parameter(student.network.fc1.layer.weight.data * 3)
+
+
+def new_entries(student):
+    student.weights["fc1.weight"] = student.weights["fc1.weight"] * 3
+
+
+@pytest.mark.parametrize("change", [new_parameters, new_entries])
+@pytest.mark.parametrize("hook", ["transform_model", "calibrate"])
+def test_weights_that_are_replaced(tiny_suite, hook, change):
+    assert refused(tiny_suite, **{hook: change}) == (
+        "plugin 'mine': weight fc1.weight is replaced by another tensor; change student.weights['fc1.weight'] in place"
+    )
+
+
+class InPlace(Quantizer):
+    def quantize(self, v):
+        v.mul_(0.5)
+        return super().quantize(v)
+
+
+class Hidden(Quantizer):
+    def quantize(self, v):
+        v.data.mul_(0.5)
+        return super().quantize(v)
+
+
+class WithoutInit(Quantizer):
+    def __init__(self, site, bits):
+        self.site, self.bits = site, bits
+
+
+class WithBuffer(Quantizer):
+    def __init__(self, site, bits):
+        super().__init__(site, bits)
+        self.register_buffer("step", torch.tensor(float("nan")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (InPlace, "site fc1.weight: quantize changes its input"),
+        (Hidden, "site fc1.input: quantize changes its input"),
+        (WithoutInit, "its __init__ must call super().__init__(site, bits)"),
+        (WithBuffer, "the quantizer's step has values that are not finite"),
+    ],
+)
+def test_quantizers(tiny_suite, kind, expected):
+    said = refused(tiny_suite, make_quantizer=lambda site, bits: kind(site, bits))  # noqa: PLW0108
+    assert "plugin 'mine', site " in said
+    assert expected in said
+
+
+class Forgets(Quantizer):
+    factor = 1.0
+
+    def fit(self, distribution):
+        self.factor = 0.5
+
+    def quantize(self, v):
+        return super().quantize(v) * self.factor
+
+
+@pytest.mark.parametrize(("kind", "lines"), [(Forgets, 1), (Quantizer, 0)])
+def test_a_student_that_no_state_restores_is_told(tiny_suite, kind, lines):
+    heard = Heard()
+    mine = plugin("mine", init_bounds=minmax, make_quantizer=lambda site, bits: kind(site, bits))  # noqa: PLW0108
+    measured(prepare(tiny_suite.spec("mine"), plugins(mine)), tiny_suite.folder / "home", heard)
+    assert sum("the student that is scored is not the calibrated one" in line for line in heard.lines) == lines
+
+
+# What belongs to all
+
+
+def halve(teacher):
+    next(teacher.model.network.parameters()).data.mul_(0.5)
+
+
+def to_training(teacher):
+    teacher.model.network.train()
+
+
+def hook(teacher):
+    teacher.model.network.register_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize("change", [halve, to_training, hook])
+def test_a_teacher_that_is_changed(tiny_suite, change):
+    assert refused(tiny_suite, calibrate=change) == (
+        "plugin 'mine' changes the full-precision network; a method changes the student"
+    )
+
+
+def overwrite_patches(batches):
+    batches.patches[:] = 0
+
+
+def overwrite_images(batches):
+    batches.images[0][:] = 0
+
+
+@pytest.mark.parametrize("change", [overwrite_patches, overwrite_images])
+def test_calibration_images_are_read_only(tiny_suite, change):
+    assert "fails in srq_calibrate: ValueError: assignment destination is read-only" in refused(
+        tiny_suite, calibrate=change
+    )
+
+
+def test_patches_that_cannot_be_written_make_no_warnings(tiny_suite):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        next(prepare(tiny_suite.spec()).batches.fixed())
+
+
+def test_a_metric_has_images_of_its_own():
+    image = np.ones((32, 32, 3), np.uint8)
+    seen = []
+
+    def spoil(sr, hr):
+        seen.append((int(sr.sum()), int(hr.sum())))
+        sr[:], hr[:] = 0, 0
+        return {}
+
+    known = plugins(plugin("one", evaluate=spoil), plugin("two", evaluate=spoil))
+    known.evaluate(image, image, 2)
+    assert seen == [(image.size, image.size)] * 2
+    assert image.all()
+
+
+def test_costs_that_are_changed_in_place(tiny_suite):
+    costs = []
+
+    def scale(distribution, output_cost):
+        costs.append(float(output_cost().mul_(2).sum()))
+        costs.append(float(output_cost().sum()))
+        return minmax(distribution)
+
+    run(tiny_suite, plugin("mine", init_bounds=scale), method="mine")
+    assert costs[0::2] == [2 * cost for cost in costs[1::2]]
+
+
+def test_settings_and_prints_of_a_plugin_stay_with_it(capsys):
+    threads = torch.get_num_threads()
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), np.geterr()
+    with settings_restored():
+        torch.set_num_threads(threads + 1)
+        torch.use_deterministic_algorithms(True)
+        torch.set_float32_matmul_precision("medium")
+        torch.backends.mkldnn.enabled = False
+        torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+        torch.set_autocast_enabled("cpu", True)
+        np.seterr(all="raise")
+        print("hello")
+    assert torch.get_num_threads() == threads
+    assert before == (
+        torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), np.geterr()
+    )  # fmt: skip
+    assert torch.backends.mkldnn.enabled
+    assert not torch.backends.cudnn.benchmark
+    assert not torch.is_autocast_enabled("cpu")
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+# Options
+
+
+class BadDefault(PluginOptions):
+    width: float = -1.0
+    count: int = "three"  # type: ignore[assignment]
+
+
+class Required(PluginOptions):
+    width: float
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # pydantic sees it too
+
+    class Taken(PluginOptions):
+        later: int = 3  # type: ignore[assignment, misc]
+
+
+class NoPreset(PluginOptions):
+    width: float = 1.0
+
+    @classmethod
+    def presets(cls):
+        return {"wide": {"width": 2.0}}
+
+
+class NoPart(PluginOptions):
+    width: float = 1.0
+
+    @classmethod
+    def parts(cls):
+        return {"clipping": {"widht": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (BadDefault, "option count: Input should be a valid integer"),
+        (Required, "option width: Field required"),
+        (Taken, "an option cannot be called later"),
+        (NoPreset, "no key 'preset'"),
+        (NoPart, "no option 'widht'; did you mean 'width'?"),
+    ],
+)
+def test_options_that_fail_their_own_check(options, expected):
+    said = error_of(plugins, plugin("mine", options, init_bounds=minmax))
+    assert said.startswith("plugin 'mine': Options: ")
+    assert expected in said
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_options_are_finite(value):
+    assert "option width: Input should be a finite number" in error_of(NoPart.parse, {"width": value})
+
+
+# Helpers
+
+USES = "from sr_ptq_bench import Bounds, hookimpl\nfrom {0} import K\n\n@hookimpl\ndef srq_init_bounds(): pass\n"
+
+
+@pytest.fixture
+def path(monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+
+def test_helpers_of_one_name_in_two_folders(tmp_path, path):
+    files = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "helper_of_two.py").write_text(f"K = '{name}'\n")
+        files.append(tmp_path / name / f"{name}.py")
+        files[-1].write_text(USES.format("helper_of_two"))
+    said = error_of(Plugins, files)
+    assert said == (
+        f"plugin file {files[1]}: its helper_of_two would be {tmp_path}/one/helper_of_two.py, "
+        f"which another plugin imported; rename {tmp_path}/two/helper_of_two.py"
+    )
+
+
+def test_a_helper_that_has_changed_since_it_was_imported(tmp_path, path):
+    mine, helper = tmp_path / "mine.py", tmp_path / "helper_that_changes.py"
+    helper.write_text("K = 1\n")
+    mine.write_text(USES.format("helper_that_changes"))
+    Plugins([mine])
+    helper.write_text("K = 1  # the same\n")
+    Plugins([mine])
+    helper.write_text("K = 2\n")
+    assert error_of(Plugins, [mine]) == (
+        f"plugin file {mine}: {helper} has changed since this process imported it; start Python again"
+    )
