@@ -18,6 +18,7 @@ from ..protocol.bits import Bits
 from ..quantization.network import SRModel
 from ..quantization.products.product import module_of
 from ..quantization.quantizer import Bounds, Quantizer
+from ..quantization.state.network_tensors import same_bits
 from ..quantization.student import site_elements
 from ..quantization.training import CalibrationLog
 from ..records.fields import Figure, Text
@@ -154,7 +155,7 @@ def _note_input(quantizer: Any, inputs: tuple[Tensor, ...]) -> None:
 
 def _check_like(plugin: str, quantizer: Any, inputs: tuple[Tensor, ...], output: object) -> None:
     v, before, quantizer.input_before = inputs[0], quantizer.input_before, None
-    kept = v._version == before if isinstance(before, int) else torch.equal(v, before)
+    kept = v._version == before if isinstance(before, int) else same_bits(v, before)
     if not kept and not quantizer.inplace:
         where = f"plugin '{plugin}', site {quantizer.site.name}"
         raise SrqError(f"{where}: quantize changes its input, which other layers read; work on a new tensor")

@@ -63,11 +63,8 @@ def option_values(options: PluginOptions | None) -> dict[str, Any]:
 
 def recorded_values(options: PluginOptions | None) -> dict[str, Any]:
     """The values that stand in a record: without later options at their default."""
-    if options is None:
-        return {}
-    default = type(options).parse({})
-    return {
-        name: of
-        for name, of in option_values(options).items()
-        if name not in options.later or of != getattr(default, name)
-    }
+    values = option_values(options)
+    if options and options.later:
+        default = type(options).parse({})
+        values = {name: of for name, of in values.items() if name not in options.later or of != getattr(default, name)}
+    return values

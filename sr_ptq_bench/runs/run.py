@@ -145,9 +145,9 @@ def calibrate_student(
     seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
     with prefix_error(f"method '{run.spec.method}'"):
         state = save_state(student, run.teacher)
-        if not _is_restored(run, student, state):
-            lost = "keeps something where no state has it: the student that is scored is not the calibrated one"
-            stage.reporter.say(f"Method '{run.spec.method}' {lost} (docs/hooks.md, What is kept of a student).")
+    if not _is_restored(run, student, state):
+        lost = "keeps something where no state has it: the student that is scored is not the calibrated one"
+        stage.reporter.say(f"Method '{run.spec.method}' {lost} (docs/hooks.md, What is kept of a student).")
     calibrated = Calibrated(state, log, seconds, what_was_learned(tensors, steps, batches.drawn))
     resume.keep(calibrated)
     return calibrated

@@ -80,7 +80,7 @@ def test_the_hooks_are_called_in_the_order_of_the_design(log):
 
 
 def test_the_options_get_the_values_and_reach_every_hook(log):
-    assert calls(log, "options") == [{}, {"strength": "7"}]
+    assert calls(log, "options") == [{}, {}, {"strength": "7"}]
     for hook in ("choose_bits", "make_quantizer", "transform_model", "init_bounds"):
         assert {arguments[-1].strength for arguments in calls(log, hook)} == {"7"}
     assert calls(log, "calibrate")[0][3].strength == "7"
@@ -88,14 +88,18 @@ def test_the_options_get_the_values_and_reach_every_hook(log):
 
 def test_options_refuse_before_anything_is_loaded(tiny_suite):
     class Strict(PluginOptions):
+        a: int = 1
+
         @classmethod
         def parse(cls, values):
-            raise SrqError("never")
+            if values:
+                raise SrqError("never")
+            return super().parse(values)
 
     calls_made = []
     strict = plugin("strict", Strict, init_bounds=lambda: None)
     with pytest.raises(SrqError, match=r"^never$"):
-        run(tiny_suite, spy(calls_made), strict, method="strict")
+        run(tiny_suite, spy(calls_made), strict, method="strict", a="2")
     assert calls(calls_made, "load_model") == []
 
 
@@ -423,7 +427,7 @@ def test_an_implementation_names_only_the_arguments_that_it_uses(tiny_suite):
 def test_only_the_plugins_of_the_method_are_asked(tiny_suite):
     other = []
     run(tiny_suite, spy(other, "other"))
-    assert {name for name, _ in other} == {"load_model", "evaluate"}
+    assert {name for name, _ in other} - {"options"} == {"load_model", "evaluate"}
 
 
 @pytest.mark.parametrize("hook", HOOKS)
