@@ -94,11 +94,18 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 
 def newton_schulz(x: Tensor) -> Tensor:
-    """(N, rows, columns) -> the same, every singular value about 1."""
+    """(N, rows, columns) -> the same, every singular value about 1, of whatever size it was; zeros stay.
+
+    A power of two brings the largest element near 1 first, which changes no bit of the result: squares of a momentum
+    that has faded for hundreds of steps would be zero.
+    """
     a, b, c = NEWTON_SCHULZ
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT.contiguous() if tall else x
-    x = x / x.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)[:, None, None]
+    tiny = torch.finfo(x.dtype).tiny
+    largest = x.abs().amax((1, 2), keepdim=True)
+    x = x / (largest / (2 * torch.frexp(largest).mantissa)).nan_to_num(nan=1.0)
+    x = x / x.flatten(1).norm(dim=1).clamp_min(tiny)[:, None, None]
     for _ in range(ROUNDS):
         square = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)

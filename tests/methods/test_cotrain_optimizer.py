@@ -38,6 +38,22 @@ def test_newton_schulz_keeps_the_singular_vectors_and_evens_the_values(shape):
     assert float((core - core.diagonal().diag()).abs().max()) < 1e-3
 
 
+@pytest.mark.parametrize("power", [-149, -126, -80, -30, 30, 80, 127])
+def test_newton_schulz_does_not_depend_on_the_size_of_the_matrix(power):
+    """A momentum fades to such sizes where a layer has no gradient for some hundred steps."""
+    x = torch.sign(torch.randn(2, 6, 10, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(newton_schulz(x * 2.0**power), newton_schulz(x))
+
+
+def test_a_layer_without_a_gradient_for_long_stays_finite():
+    weight = torch.nn.Parameter(torch.eye(4))
+    optimizer = AdamAndMuon([{"params": [weight], "sizes": [1.0], "lr": 1e-3, "muon": True}])
+    for step in range(1000):
+        weight.grad = torch.eye(4) if step == 0 else torch.zeros(4, 4)
+        optimizer.step()
+    assert bool(torch.isfinite(weight).all())
+
+
 def test_directions_are_of_rms_one_for_layers_of_every_shape():
     found = orthogonal(matrices((8, 8), (8, 2, 3, 3), (4, 12), (8, 8)))
     assert [v.shape for v in found] == [(8, 8), (8, 2, 3, 3), (4, 12), (8, 8)]
