@@ -23,8 +23,8 @@ HOST = __name__.partition(".")[0]
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-_FIRST: dict[Path, str] = {}
-"""What the helpers of plugins did when this process first met them: Python imports a module once."""
+_FIRST: dict[Path, bytes] = {}
+"""The helpers of plugins as this process first met them: Python imports a module once."""
 
 
 def code_sha256(name: str, file: Path, own: frozenset[Path] = frozenset()) -> str:
@@ -49,8 +49,9 @@ def check_helpers(name: str, file: Path, folder: Path | None = None, own: frozen
         beside = folder and _module_file(folder, module)
         if beside and beside.resolve() != path:
             raise SrqError(f"its {module} would be {path}, which another plugin imported; rename {beside}")
-        does = meaning(path.read_bytes())
-        if _FIRST.setdefault(path, does) != does:
+        now = path.read_bytes()
+        first = _FIRST.setdefault(path, now)
+        if now != first and meaning(now) != meaning(first):
             raise SrqError(f"{path} has changed since this process imported it; start Python again")
 
 
