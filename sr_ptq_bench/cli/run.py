@@ -97,7 +97,7 @@ def run(
         with display.preparing():
             from ..runs.session import Session
 
-            session = Session.open(display, plugin_files, device, threads)  # a plugin's file begins anew
+            session = Session.open(display, plugin_files, device, threads)  # loads a plugin's file again
         record, path = _measured(spec.model_copy(update={"seed": each}), session, folder, force, replace, display)
         found[str(path)] = record.model_dump(mode="json")
         if not as_json:

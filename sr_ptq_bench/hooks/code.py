@@ -40,7 +40,7 @@ def code_sha256(name: str, file: Path, own: frozenset[Path] = frozenset()) -> st
 def check_helpers(name: str, file: Path, folder: Path | None = None, own: frozenset[Path] = frozenset()) -> None:
     """Raise SrqError if the code that runs is not the code in the files, or not that beside the plugin in `folder`.
 
-    A plugin's file is run anew each time; all else that belongs to it is imported once in a process.
+    A plugin's file is run again each time; all else that belongs to it is imported once in a process.
     """
     for key, path in _files(name, file, own).items():
         module = key.removesuffix(".py").removesuffix("/__init__").replace("/", ".") or name
