@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import chain, islice
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -41,7 +42,11 @@ SMALL = 2
 
 
 class Options(PluginOptions):
-    """The budget, as DQC counts it, and the rates, each relative to the size of what it moves."""
+    """The budget, as DQC counts it, and the rates, each relative to the size of what it moves.
+
+    The rates are those of 2 bits; at b bits they are 3 / (2^b - 1) of that, as wide as a step of b bits is beside one
+    of 2. Finer steps leave a smaller error, and rates for 2 bits then do more harm than good.
+    """
 
     preset: Literal["minutes", "seconds", "full"] = "minutes"
     iterations: int = Field(150, ge=1, description="steps, if all patches had the full side")
@@ -169,7 +174,8 @@ def trained(student: Student, options: Options) -> list[dict[str, Any]]:
 
 def weights(student: Student) -> Iterator[Sized]:
     """The latent weights, by their RMS."""
-    return (Sized(weight, rms(weight)) for weight in student.weights.values())
+    for name, weight in student.weights.items():
+        yield Sized(weight, rms(weight) * coarseness(student.quantizers[name]))
 
 
 def shifts(student: Student) -> Iterator[Sized]:
@@ -178,18 +184,25 @@ def shifts(student: Student) -> Iterator[Sized]:
         layer = getattr(student.network.get_submodule(name.rpartition(".")[0]), "layer", None)
         if layer is not None and layer.bias is not None:
             source = student.quantizers[name.removesuffix("weight") + "input"]
-            yield Sized(layer.bias, rms(weight) * math.sqrt(weight[0].numel()) * width(source))
+            size = rms(weight) * math.sqrt(weight[0].numel()) * width(source)
+            yield Sized(layer.bias, size * coarseness(source))
+    inputs = [coarseness(of) for of in student.quantizers.values() if of.site.role == "activation"]
     for module in student.network.modules():
         if isinstance(module, nn.LayerNorm) and module.elementwise_affine:
-            size = rms(module.weight)
+            size = rms(module.weight) * fmean(inputs or [1.0])
             yield from (Sized(tensor, size) for tensor in module.parameters())
 
 
 def bounds(student: Student) -> Iterator[Sized]:
     """The bounds, by the width of their site."""
     for quantizer in student.quantizers.values():
-        size = width(quantizer)
+        size = width(quantizer) * coarseness(quantizer)
         yield from (Sized(end, size) for end in (quantizer.lower, quantizer.upper))
+
+
+def coarseness(quantizer: Quantizer) -> float:
+    """How wide a step is beside one of 2 bits between the same bounds."""
+    return 3 / ((1 << quantizer.bits) - 1)
 
 
 def width(quantizer: Quantizer) -> float:

@@ -175,16 +175,18 @@ def test_all_rates_of_zero_are_refused():
         calibrated(weight_lr=0, shift_lr=0, bound_lr=0)
 
 
+@pytest.mark.parametrize(("bits", "step"), [("2", 1.0), ("3", 3 / 7), ("w4a8", 1 / 5)])
 @pytest.mark.parametrize("make", PAIRS)
-def test_the_unit_of_a_rate_is_the_size_of_the_tensor(make):
-    _, student = make()
+def test_the_unit_of_a_rate_is_the_size_of_the_tensor_by_the_step_of_its_bits(make, bits, step):
+    _, student = make(bits)
     size = {
         id(p): s for group in trained(student, options()) for p, s in zip(group["params"], group["sizes"], strict=True)
     }
     for weight in student.weights.values():
-        assert size[id(weight)] == pytest.approx(float(weight.square().mean().sqrt()))
+        assert size[id(weight)] == pytest.approx(step * float(weight.square().mean().sqrt()))
     for quantizer in student.quantizers.values():
-        expected = pytest.approx(float(quantizer.upper) - float(quantizer.lower))
+        of_site = 1 / 85 if quantizer.bits == 8 else step
+        expected = pytest.approx(of_site * (float(quantizer.upper) - float(quantizer.lower)))
         assert size[id(quantizer.lower)] == size[id(quantizer.upper)] == expected
 
 
