@@ -49,11 +49,15 @@ def cache(context: click.Context, as_json: bool) -> None:
 )
 @click.option("--results", is_flag=True, help="Also the results of runs: they are then measured again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-def prune(days: float, results: bool, dry_run: bool) -> None:
+@declared.as_json
+@click.pass_context
+def prune(context: click.Context, days: float, results: bool, dry_run: bool, as_json: bool) -> None:
     """Remove what can be computed again: scores of references, distributions, costs, FP outputs, states, logs.
 
     Results of runs, downloads and image sets stay. Do not prune while runs are going on: they then compute again.
     """
+    import json
+
     from ..cache.kept import prunable, remove, size_of
     from ..errors import SrqError
     from ..storage.home import default_home
@@ -66,7 +70,10 @@ def prune(days: float, results: bool, dry_run: bool) -> None:
                 remove(entry)
         except OSError as error:
             raise SrqError(f"cannot remove {entry}: {error.strerror or error}") from error
-    click.echo(f"{'would remove' if dry_run else 'removed'} {len(entries)} entries, {_mib(freed)}")
+    if as_json or (context.parent and context.parent.params["as_json"]):
+        click.echo(json.dumps({"entries": len(entries), "bytes": freed, "removed": not dry_run}))
+    else:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {len(entries)} entries, {_mib(freed)}")
 
 
 def _mib(size: int) -> str:

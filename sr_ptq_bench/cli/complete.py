@@ -29,12 +29,13 @@ def suites(_context: click.Context, _param: click.Parameter, incomplete: str) ->
 
 
 def models(context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """The networks of the suite that was named before, or of `sample`."""
+    """The networks of the suite that was named before, or of `sample`; after a comma the next one."""
+    cut = incomplete.rfind(",") + 1
     with suppress(Exception):
         from ..protocol.suite import Suite
 
         suite = Suite.load(context.params.get("suite") or "sample")
-        return _beginning(incomplete, [suite.model, *suite.networks])
+        return _beginning(incomplete[cut:], [suite.model, *suite.networks], incomplete[:cut])
     return []
 
 

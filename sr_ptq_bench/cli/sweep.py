@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import complete
 from . import options as declared
 from .writable import check_writable
 
@@ -30,11 +31,24 @@ GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds"
 
 @click.command()
 @click.argument("file", required=False, metavar="[FILE.toml]", type=declared.FILE)
-@click.option("--methods", "-m", metavar="NAME,...", help="Methods, as `srq run --method` takes them.")
+@click.option(
+    "--methods",
+    "-m",
+    metavar="NAME,...",
+    shell_complete=complete.methods,
+    help="Methods, as `srq run --method` takes them.",
+)
 @click.option("--bits", "-b", metavar="BITS,...", help="Bit-widths: 4, or w4a8; 2 to 8.")
 @click.option("--scales", "-s", metavar="SCALE,...", help="Upscaling factors: 2, 3, 4.")
-@click.option("--suite", metavar="SUITE", help="A built-in suite, or a .toml file of yours; default: sample.")
-@click.option("--models", metavar="NAME,...", help="Networks of the suite; default: its first.")
+@click.option(
+    "--suite",
+    metavar="SUITE",
+    shell_complete=complete.suites,
+    help="A built-in suite, or a .toml file of yours; default: sample.",
+)
+@click.option(
+    "--models", metavar="NAME,...", shell_complete=complete.models, help="Networks of the suite; default: its first."
+)
 @click.option("--scope", type=click.Choice(["linear", "all"]), help="As in `srq run`.")
 @click.option("--seed", type=int, metavar="SEED", help="The first seed; default: 0.")
 @click.option("--seeds", type=int, metavar="N", help="Measure every cell with N seeds; default: 1.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import complete
 from . import options as declared
 from .writable import check_writable
 
@@ -31,13 +32,22 @@ TILE, OVERLAP = 64, 16
 @click.option(
     "--record", type=declared.FILE, metavar="RECORD", help="The network of this record; its state lies beside it."
 )
-@click.option("--method", "-m", metavar="NAME", help="A method, as for `srq run`; it is calibrated if it was not yet.")
+@click.option(
+    "--method",
+    "-m",
+    metavar="NAME",
+    shell_complete=complete.methods,
+    help="A method, as for `srq run`; it is calibrated if it was not yet.",
+)
 @click.option("--bits", "-b", default="4", show_default=True, metavar="BITS", help="With --method.")
 @click.option("--scale", "-s", type=int, metavar="SCALE", help="2, 3 or 4; default: 2.")
 @click.option("--fp", is_flag=True, help="The full-precision (FP) network instead of a quantized one.")
 @declared.suite
 @click.option(
-    "--model", metavar="NAME", help="Network of the suite; default: dat-light, with --method the suite's first."
+    "--model",
+    metavar="NAME",
+    shell_complete=complete.models,
+    help="Network of the suite; default: dat-light, with --method the suite's first.",
 )
 @click.option(
     "--compare", is_flag=True, help="Write NAME-compare as well: bicubic at the left, the network at the right."

@@ -68,6 +68,13 @@ def test_what_can_be_computed_again_goes_and_the_rest_stays(used, srq):
     assert "Score the quantized network" in srq(*used).err
 
 
+def test_what_goes_is_told_to_programs(used, srq):
+    before = json.loads(srq("cache", "prune", "--dry-run", "--json").out)
+    assert before["removed"] is False
+    assert json.loads(srq("cache", "--json", "prune").out) == {**before, "removed": True}
+    assert json.loads(srq("cache", "prune", "--json").out) == {"entries": 0, "bytes": 0, "removed": True}
+
+
 def test_young_entries_may_stay(used, srq, own_home):
     (old, *_) = own_home.glob("cache/scores-*")
     os.utime(old, (time.time() - 3 * 86400,) * 2)

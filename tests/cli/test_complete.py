@@ -25,6 +25,17 @@ def test_methods(command):
     assert offered(command, "--method", incomplete="minmax+dq") == ["minmax+dqc"]
 
 
+def test_lists_of_a_sweep():
+    assert offered("sweep", "--methods", incomplete="minmax,kl,do") == ["minmax,kl,dobi"]
+    assert offered("sweep", "--models", incomplete="swinir-light,da") == ["swinir-light,dat-light"]
+    assert offered("sweep", "--suite", incomplete="set") == ["set5-set14"]
+
+
+def test_upscale():
+    assert offered("upscale", "--method", incomplete="perc") == ["percentile"]
+    assert offered("upscale", "--model", incomplete="dat") == ["dat-light"]
+
+
 def test_suites_and_their_networks():
     assert offered("run", "--suite", incomplete="sa") == ["sample"]
     assert offered("run", "--model", incomplete="dat") == ["dat-light"]
