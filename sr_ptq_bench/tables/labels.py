@@ -100,10 +100,15 @@ def _text(value: bool | float | str | None) -> str:
 
 
 def _format_options(record: Record, options: Iterable[Option]) -> str:
-    """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name if there is only one."""
+    """Options as a reader writes them: `dqc.lr=0.01`, without the plugin's name if there is only one.
+
+    An option that the record lacks, because it came later and has its default, is not named.
+    """
     alone, known = len(record.spec.parts) == 1, _options(record)
     return ", ".join(
-        f"{key if alone or not part else f'{part}.{key}'}={_format_value(known, (part, key))}" for part, key in options
+        f"{key if alone or not part else f'{part}.{key}'}={_format_value(known, (part, key))}"
+        for part, key in options
+        if (part, key) in known
     )
 
 

@@ -227,7 +227,7 @@ def test_unequal_options_never_share_a_row(one: Any, other: Any) -> None:
 
 def test_an_option_that_one_record_lacks_tells_them_apart() -> None:
     old, new = record(options={"minmax": {}}), record(options={"minmax": {"x": None}})
-    assert sorted(methods(old, new)) == ["minmax (x=null)", "minmax (x=–)"]
+    assert sorted(methods(old, new)) == ["minmax", "minmax (x=null)"]
 
 
 def test_a_name_that_came_to_mean_other_plugins_is_told_apart() -> None:
