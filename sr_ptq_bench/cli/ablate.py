@@ -92,6 +92,7 @@ def ablate(
     records = {}
     for number, (label, spec) in enumerate(specs.items(), 1):
         display.say(f"{what} {label}: {number} of {len(specs)}")
+        session = Session.open(display, plugin_files, device)  # loads a plugin's file again: no cell sees another's
         records[label], _ = deliver(prepare(spec, session), session, folder, force, replace)
     click.echo(render([page(what, records)], as_format), nl=False)
 

@@ -132,6 +132,20 @@ def test_each_part_of_a_method_is_left_out(ablate, records, tmp_path):
     assert [row[0] for row in table(outcome.out)] == ["Parts", "mine", "without clipping"]
 
 
+def test_a_module_that_remembers_its_last_cell_starts_anew(ablate, records, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(PARTS.replace("@hookimpl", "calls = []\n\n@hookimpl").replace(
+        "    return Bounds(", "    calls.append(distribution)\n    return Bounds(len(calls) * "
+    ))  # fmt: skip
+    assert ablate("parts", "--method", "mine", "--plugin", path).status == 0
+    both = {record.spec.options["mine"]["share"]: record.scores for record in records()}
+    for file in (tmp_path / "out" / "results" / "tiny").iterdir():
+        file.unlink()
+    assert ablate("parts", "--method", "mine", "--plugin", path, "-o", "mine.share=2.0", "--force").status == 0
+    (alone,) = records()
+    assert both[2.0] == alone.scores
+
+
 def test_a_method_without_parts_is_one_line(ablate):
     outcome = ablate("parts", "--method", "dobi")
     assert outcome.status == 2
