@@ -89,7 +89,7 @@ def upscale(
     srq upscale photo.png --method percentile --bits 4 --scale 2
     srq upscale photo.png --fp --scale 4
 
-    Without a choice the network is DAT-light at 4 bits, calibrated by Percentile, which is installed with srq. Photos
+    Without a choice the network is DAT-light at 4 bits by `cotrain`, which is installed with srq. Photos
     are 8-bit PNG, JPEG, WebP, TIFF, BMP or PPM: RGB, grey or palette. Transparency is upscaled by bicubic; colour
     profile and EXIF data, with the orientation, are kept. BMP and PPM become PNG.
     """
@@ -177,7 +177,7 @@ def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str |
 
     protocol = Suite.load(suite)
     chosen = protocol.with_model(model or (protocol.model if method else "dat-light"))
-    return RunSpec(method=method or "percentile", bits=bits, scale=scale, suite=chosen)
+    return RunSpec(method=method or "cotrain", bits=bits, scale=scale, suite=chosen)
 
 
 def _calibrated(spec: RunSpec, tiles: Tiles, session: Session) -> SRModel:
@@ -202,7 +202,7 @@ def _installed(spec: RunSpec, fp: bool, suite: str, session: Session) -> SRModel
         return teacher.to(session.device)
     if (suite, spec.suite.model, str(spec.bits)) != ("sample", "dat-light", "w4a4"):
         raise click.UsageError("only DAT-light at 4 bits is built in; name a --method, or give --fp.")
-    state = read_whole(BUILT_IN / f"dat_light_x{spec.scale}_percentile_w4a4.safetensors", 2**26)
+    state = read_whole(BUILT_IN / f"dat_light_x{spec.scale}_cotrain_w4a4.safetensors", 2**26)
     return load_state(state, teacher).model.to(session.device)
 
 
