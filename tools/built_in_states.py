@@ -13,10 +13,11 @@ import torch
 from sr_ptq_bench.cli.upscale import BUILT_IN
 from sr_ptq_bench.progress import Silent
 from sr_ptq_bench.protocol.suite import Suite
-from sr_ptq_bench.quantization.state.save_load import save_state
+from sr_ptq_bench.quantization.state.save_load import load_state, save_state
 from sr_ptq_bench.quantization.student import Student
 from sr_ptq_bench.records.files import read_result
-from sr_ptq_bench.runs.restore import prepare_recorded, restore_recorded
+from sr_ptq_bench.runs.prepare import load_network
+from sr_ptq_bench.runs.restore import spec_of
 from sr_ptq_bench.runs.session import Session
 
 RECORDS = Path(__file__).parents[1] / "leaderboards/results/sample"
@@ -36,9 +37,8 @@ def renew(session: Session) -> None:
         result = read_result(path)
         if result.record.spec.model != "dat-light":
             continue
-        suite = Suite.load("sample")
-        student = with_quantized_weights(restore_recorded(result, suite, session))
-        teacher = prepare_recorded(result.record, suite, session).teacher
+        teacher, _, _ = load_network(spec_of(result.record, Suite.load("sample")), session)
+        student = with_quantized_weights(load_state(result.state, teacher))
         name = f"dat_light_x{result.record.spec.scale}_cotrain_w4a4.safetensors"
         (BUILT_IN / name).write_bytes(save_state(student, teacher))
 

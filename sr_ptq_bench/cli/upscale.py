@@ -89,9 +89,9 @@ def upscale(
     srq upscale photo.png --method percentile --bits 4 --scale 2
     srq upscale photo.png --fp --scale 4
 
-    Without a choice the network is DAT-light at 4 bits by `cotrain`, which is installed with srq. Photos
-    are 8-bit PNG, JPEG, WebP, TIFF, BMP or PPM: RGB, grey or palette. Transparency is upscaled by bicubic; colour
-    profile and EXIF data, with the orientation, are kept. BMP and PPM become PNG.
+    Without a choice the network is DAT-light at 4 bits by `cotrain`, which is installed with srq. Photos are 8-bit
+    PNG, JPEG, WebP, TIFF, BMP or PPM: RGB, grey or palette. Transparency is upscaled by bicubic; colour profile and
+    EXIF data, with the orientation, are kept. BMP and PPM become PNG.
     """
     if sum(map(bool, (record, method, fp))) > 1:
         raise click.UsageError("give one of --record, --method and --fp.")
