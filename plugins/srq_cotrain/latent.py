@@ -22,6 +22,7 @@ from sr_ptq_bench import (
     PluginOptions,
     Progress,
     Quantizer,
+    Site,
     SrqError,
     Student,
     Teacher,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 SMALL = 2
 """Small patches have this part of the side, and so this many times squared the steps for the same pixels."""
+EDGE_BITS = 8
 
 
 class Options(PluginOptions):
@@ -47,6 +49,8 @@ class Options(PluginOptions):
     The rates are those of 2 bits; at b bits they are 3 / (2^b - 1) of that, as wide as a step of b bits is beside one
     of 2. Finer steps leave a smaller error, and rates for 2 bits then do more harm than good.
     """
+
+    later = ("edge_layers_8bit",)
 
     preset: Literal["minutes", "seconds", "full"] = "minutes"
     iterations: int = Field(150, ge=1, description="steps, if all patches had the full side")
@@ -58,6 +62,7 @@ class Options(PluginOptions):
     shift_lr: float = Field(1e-3, ge=0, description="rate of biases and norms; 0 leaves them")
     bound_lr: float = Field(2e-2, ge=0, description="rate of bounds over the width of their site; 0 leaves them")
     feature_weight: float = Field(5.0, ge=0, description="lambda of L_O + lambda * L_F")
+    edge_layers_8bit: bool = Field(True, description="8 bits for a network's first and last layer, as DBDC gives them")
 
     @classmethod
     def presets(cls) -> Mapping[str, Mapping[str, Any]]:
@@ -78,6 +83,7 @@ class Options(PluginOptions):
             "Muon": {"muon": False, "weight_lr": 3e-2},
             "small patches": {"small": 0},
             "features": {"feature_weight": 0},
+            "8 bits at the edges": {"edge_layers_8bit": False},
         }
 
 
@@ -94,6 +100,12 @@ class Phase(NamedTuple):
     steps: int
     batch: int
     side: int
+
+
+@hookimpl
+def srq_make_quantizer(site: Site, options: Options) -> Quantizer | None:
+    """8 bits for the first and the last layer, where the scope takes them in: four levels are too few for an image."""
+    return Quantizer(site, EDGE_BITS) if site.edge and options.edge_layers_8bit else None
 
 
 @hookimpl

@@ -31,6 +31,8 @@ from training import supply as patches_of
 from sr_ptq_bench import SrqError, distillation_loss
 from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.quantization.quantize import quantize
 
 QUICK = {"iterations": 3, "batch": 1, "patch": 8}
 
@@ -75,6 +77,16 @@ def test_presets(preset, budget):
     chosen = Options.parse({"preset": preset})
     assert (chosen.iterations, chosen.batch, chosen.patch) == budget
     assert Options.parse({}).preset == "minutes"
+
+
+@pytest.mark.parametrize(("values", "edges"), [({}, 8), ({"latent.edge_layers_8bit": "false"}, 2)])
+def test_bits_of_the_first_and_last_layer(values, edges):
+    method = resolve_method(Plugins(), "cotrain", values)
+    student = quantize(convolutional_teacher(), Bits.parse("2"), method.make_quantizer)
+    at_edges = {"first", "last"}
+    assert {name: q.bits for name, q in student.quantizers.items()} == {
+        name: edges if name.split(".")[0] in at_edges else 2 for name in student.quantizers
+    }
 
 
 @pytest.mark.parametrize("values", [{"weight_lr": -1}, {"iterations": 0}, {"small": 1.1}, {"patch": 4}, {"lr": 1}])
