@@ -56,16 +56,21 @@ def pairs(student: Student, lr: Tensor) -> list[Pair]:
     for norm, names in _in_order(student, lr):
         layers = [student.network.get_submodule(f"{name}.layer") for name in names]
         alike = [one for one in layers if isinstance(one, nn.Linear) and one.bias is not None]
-        if not layers or len(alike) < len(layers) or norm.bias is None:
-            continue
-        pair = Pair(norm, alike, names)
-        factors = torch.exp2(torch.arange(norm.weight.numel(), device=norm.weight.device) % 5 - 2.0)
-        pair.move(factors)
+        if layers and len(alike) == len(layers) and norm.bias is not None:
+            found.append(Pair(norm, alike, names))
+
+    def powers(pair: Pair) -> Tensor:
+        return torch.exp2(torch.arange(pair.norm.weight.numel(), device=pair.norm.weight.device) % 5 - 2.0)
+
+    def only_readers(some: Sequence[Pair]) -> bool:
+        for pair in some:
+            pair.move(powers(pair))
         same = torch.equal(student(lr), output)
-        pair.move(1 / factors)
-        if same:
-            found.append(pair)
-    return found
+        for pair in some:
+            pair.move(1 / powers(pair))
+        return same
+
+    return found if only_readers(found) else [pair for pair in found if only_readers([pair])]
 
 
 def _in_order(student: Student, lr: Tensor) -> list[tuple[nn.LayerNorm, list[str]]]:
@@ -106,6 +111,8 @@ def layer_inputs(student: Student) -> Iterator[tuple[str, Quantizer]]:
 def watch(student: Student, batches: Batches, names: Iterable[str], see: Callable[[str, Tensor], None]) -> None:
     """Call `see(layer name, its input)` for every calibration batch."""
     sites = [f"{name}.input" for name in names]
+    if not sites:
+        return
     with torch.no_grad(), capture(student, sites, lambda site, x, _: see(site.removesuffix(".input"), x)):
         for batch in batches.fixed():
             student(batch.to(student.device))

@@ -48,6 +48,10 @@ class TestRepq(MethodConformance):
     plugin = "repq"
 
 
+class TestCenter(MethodConformance):
+    plugin = "center"
+
+
 class TestSmoothquant(MethodConformance):
     plugin = "smoothquant"
 
