@@ -83,7 +83,6 @@ class Options(PluginOptions):
             "Muon": {"muon": False, "weight_lr": 3e-2},
             "small patches": {"small": 0},
             "features": {"feature_weight": 0},
-            "8 bits at the edges": {"edge_layers_8bit": False},
         }
 
 
