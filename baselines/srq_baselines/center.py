@@ -6,8 +6,8 @@ which takes the middle of a channel's range),
     W y + b  =  W (y - m) + (b + W m)
 
 so the network computes the same and costs the same. One pair of bounds for all channels has to span the means too; in
-DAT-light they are a third to nine tenths of the variance, and at 2 bits most levels go to them. An initializer follows:
-`center+dobi`. Norms that others read too are left alone.
+blocks of DAT-light they are a third to three quarters of the variance. An initializer follows: `center+dobi`. Norms
+that others read too are left alone.
 """
 
 from __future__ import annotations

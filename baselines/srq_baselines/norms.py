@@ -70,6 +70,7 @@ def pairs(student: Student, lr: Tensor) -> list[Pair]:
             pair.move(1 / powers(pair))
         return same
 
+    # all at once first: a pass for every norm takes a minute
     return found if only_readers(found) else [pair for pair in found if only_readers([pair])]
 
 

@@ -94,3 +94,22 @@ def test_a_norm_with_another_reader_is_left_alone():
     student = quantize(model, Bits.parse("4"))
     with torch.no_grad(), quantizers_off(student):
         assert pairs(student, images(1, 8)) == []
+
+
+class TwoNorms(nn.Module):
+    """A norm that a Linear layer alone reads, then one that a sum reads too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm, self.fc, self.shared = nn.LayerNorm(3), nn.Linear(3, 3), Shared()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.shared(self.fc(self.norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2))
+
+
+def test_of_several_norms_those_with_other_readers_are_left_alone():
+    kinds = {"fc": "layernorm", "shared.fc": "layernorm"}
+    student = quantize(SRModel("two", 1, TwoNorms().requires_grad_(False), kinds, ()), Bits.parse("4"))
+    with torch.no_grad(), quantizers_off(student):
+        assert [pair.names for pair in pairs(student, images(1, 8))] == [["fc"]]
