@@ -106,14 +106,19 @@ def _is_union(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, UnionType)
 
 
+def _is_member(part: int | str) -> bool:
+    """Whether pydantic's place of an error names one of the types that a value may have, and no key of a file."""
+    return isinstance(part, str) and (part in ("bool", "int", "float", "str") or part.startswith("lax-or-strict["))
+
+
 def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
     """The first complaint of pydantic as one line, with the nearest name for an unknown key."""
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"] if not _is_member(part))
     if first["type"] == "extra_forbidden":
         *parents, key = first["loc"]
         return str(unknown("key", str(key), _keys(model, parents))).replace(str(key), where, 1)
-    message = first["msg"].removeprefix("Value error, ")
+    message = "Input should be a path" if first["type"] == "path_type" else first["msg"].removeprefix("Value error, ")
     given = first["input"]
     shown = f", got {given!r}" if isinstance(given, str | int | float | bool) else ""
     return f"{where}: {message}{shown}" if where else message

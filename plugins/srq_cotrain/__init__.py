@@ -1,4 +1,4 @@
-"""Cotrain: DOBI chooses the first bounds, then latent weights, biases, norms and bounds are trained together."""
+"""Cotrain: centered norms and bounds of least squared error, from which all that is stored is trained together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from sr_ptq_bench import hookimpl
 
 
 @hookimpl
-def srq_compose() -> tuple[str, str]:
-    """`cotrain` is `dobi+latent`."""
-    return "dobi", "latent"
+def srq_compose() -> tuple[str, str, str]:
+    """`cotrain` is `center+mse+latent`."""
+    return "center", "mse", "latent"

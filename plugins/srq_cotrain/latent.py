@@ -46,8 +46,8 @@ EDGE_BITS = 8
 class Options(PluginOptions):
     """The budget, as DQC counts it, and the rates, each relative to the size of what it moves.
 
-    The rates are those of 2 bits; at b bits they are 3 / (2^b - 1) of that, as wide as a step of b bits is beside one
-    of 2. Finer steps leave a smaller error, and rates for 2 bits then do more harm than good.
+    The rates are those of 2 bits; at b bits they are s = 3 / (2^b - 1) of that, as wide as a step of b bits is beside
+    one of 2, and s^2 for latent weights. Finer steps leave a smaller error, and rates for 2 bits then do harm.
     """
 
     later = ("edge_layers_8bit",)
@@ -128,7 +128,7 @@ def srq_calibrate(
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
     patches = supply(batches, plan, len(training.losses))
     for step in training.steps(optimizer, decay, steps):
-        loss = distillation_loss(student, teacher, next(patches), options.feature_weight)
+        loss = distillation_loss(student, teacher, next(patches), options.feature_weight, root_mean_square=True)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -186,7 +186,7 @@ def trained(student: Student, options: Options) -> list[dict[str, Any]]:
 def weights(student: Student) -> Iterator[Sized]:
     """The latent weights, by their RMS."""
     for name, weight in student.weights.items():
-        yield Sized(weight, rms(weight) * coarseness(student.quantizers[name]))
+        yield Sized(weight, rms(weight) * coarseness(student.quantizers[name]) ** 2)
 
 
 def shifts(student: Student) -> Iterator[Sized]:

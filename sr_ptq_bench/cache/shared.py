@@ -55,7 +55,8 @@ class Cache:
         path = self._path("scores", key, "json")
         part = path.with_suffix(".part")
         if fresh:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
 
         def unpack(data: bytes) -> Scores:
             return _SCORES.validate_json(data, strict=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("what", metavar="lr|batch|stages|parts", type=click.Choice(["lr", "batch", "stages", "parts"]))
 @click.option("--values", metavar="V,V,...", help="Learning rates or batch sizes; default: the paper's four.")
-@click.option("--method", default="cotrain", show_default=True, help="Of `parts`: whose parts are left out.")
+@click.option("--method", "-m", metavar="NAME", help="Of `parts`: whose parts are left out; default: cotrain.")
 @click.option("--bits", "-b", default="2", show_default=True, metavar="BITS", help="Bits, as for `srq run`.")
 @click.option("--scale", "-s", default=2, show_default=True, type=int, metavar="SCALE", help="2, 3 or 4.")
 @declared.suite
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def ablate(
     what: Name,
     values: str | None,
-    method: str,
+    method: str | None,
     bits: str,
     scale: int,
     suite: str,
@@ -72,6 +72,11 @@ def ablate(
     """
     from ..protocol.run_spec import parse_options
 
+    if method and what != "parts":
+        raise click.UsageError(f"--method goes with parts; {what} is about 2DQuant.")
+    if values and what == "parts":
+        raise click.UsageError("--values goes with lr and batch; parts have none.")
+    method = method or "cotrain"
     shown = _spec(method if what == "parts" else "2dquant", bits, scale, suite, model, seed)
     given = parse_options(options)
     folder = out / "results" / shown.suite.name

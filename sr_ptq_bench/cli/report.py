@@ -71,12 +71,12 @@ def report(
     """
     _check_extra()
     from ..report.site import build, write
-    from .leaderboards.records import say_left_out, suite_records, tell_left_out
+    from .leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out
     from .writable import check_writable
 
     check_writable(out)
     words = ["srq", "report", *(["--suite", suite] if suite else []), *(["--images"] if images else [])]
-    name = _name(suite) if suite else None
+    name = suite_name(suite) if suite else None
     galleries = _Galleries(out, results, suite, plugin_files, device) if images else None
 
     def make() -> None:
@@ -121,13 +121,6 @@ def _published(results: Path) -> list[Published]:
 
     path = results.parent / "published.csv"
     return read_published(path) if path.is_file() else []
-
-
-def _name(suite: str) -> str:
-    """The name of a suite that is given by its name or as a file."""
-    from ..protocol.suite import Suite
-
-    return Suite.load(suite).name if suite.endswith(".toml") else suite
 
 
 class _Galleries:

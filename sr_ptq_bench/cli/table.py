@@ -35,7 +35,7 @@ def _no_search_for_cycles() -> Iterator[None]:
 
 
 @click.command()
-@click.option("--suite", metavar="NAME", help="Only the tables of this suite; default: all suites found.")
+@click.option("--suite", metavar="SUITE", help="Only the tables of this suite; default: all suites found.")
 @click.option(
     "--results", type=declared.FOLDER, metavar="DIR", help="Records, in DIR/SUITE/*.json; default: OUT/results."
 )
@@ -86,8 +86,9 @@ def table(
         raise click.UsageError("--check is of all records; leave out --skip-bad")
 
     from .leaderboards.pages import measured_pages, published_pages
-    from .leaderboards.records import say_left_out, suite_records, tell_left_out
+    from .leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out
 
+    suite = suite and suite_name(suite)
     left_out: dict[str, str] = {}
     records = suite_records(results or out / "results", suite, say_left_out if skip_bad else None, left_out)
     pages = published_pages(records, out, left_out) if published else measured_pages(records, left_out)

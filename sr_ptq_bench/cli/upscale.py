@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from . import options as declared
 from .writable import check_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..protocol.bits import Bits
     from ..protocol.run_spec import RunSpec
@@ -39,7 +40,7 @@ TILE, OVERLAP = 64, 16
     shell_complete=complete.methods,
     help="A method, as for `srq run`; it is calibrated if it was not yet.",
 )
-@click.option("--bits", "-b", default="4", show_default=True, metavar="BITS", help="With --method.")
+@click.option("--bits", "-b", metavar="BITS", help="With --method; default: 4.")
 @click.option("--scale", "-s", type=int, metavar="SCALE", help="2, 3 or 4; default: 2.")
 @click.option("--fp", is_flag=True, help="The full-precision (FP) network instead of a quantized one.")
 @declared.suite
@@ -53,6 +54,7 @@ TILE, OVERLAP = 64, 16
     "--compare", is_flag=True, help="Write NAME-compare as well: bicubic at the left, the network at the right."
 )
 @click.option("--force", is_flag=True, help="Replace files in DIR.")
+@click.option("--resume", is_flag=True, help="Leave out photos whose results are in DIR.")
 @click.option(
     "--tile",
     default=TILE,
@@ -69,13 +71,14 @@ def upscale(
     out: Path,
     record: Path | None,
     method: str | None,
-    bits: str,
+    bits: str | None,
     scale: int | None,
     fp: bool,
     suite: str,
     model: str | None,
     compare: bool,
     force: bool,
+    resume: bool,
     tile: int,
     plugin_files: tuple[Path, ...],
     device: str,
@@ -91,14 +94,21 @@ def upscale(
 
     Without a choice the network is DAT-light at 4 bits by `cotrain`, which is installed with srq. Photos are 8-bit
     PNG, JPEG, WebP, TIFF, BMP or PPM: RGB, grey or palette. Transparency is upscaled by bicubic; colour profile and
-    EXIF data, with the orientation, are kept. BMP and PPM become PNG.
+    EXIF data, with the orientation, are kept. BMP and PPM become PNG. A truncated photo is named at the end, after
+    the others are done.
     """
     if sum(map(bool, (record, method, fp))) > 1:
         raise click.UsageError("give one of --record, --method and --fp.")
     if record and (scale or model):
         raise click.UsageError("--record says network and scale; leave out --scale and --model.")
-    files = _files(photos)
-    wanted = _outputs(files, out, compare, force)
+    if bits and (record or fp):
+        raise click.UsageError("--bits goes with --method; --record and --fp say what the network is.")
+    if force and resume:
+        raise click.UsageError("--force replaces results and --resume keeps them; give one.")
+    wanted = {photo: _results(photo, out, compare) for photo in _files(photos)}
+    if resume:
+        wanted = {photo: results for photo, results in wanted.items() if not all(path.exists() for path in results)}
+    _check_free(wanted, force or resume)
     check_writable(out)
 
     from .display import Display
@@ -110,54 +120,52 @@ def upscale(
         from ..protocol.types import parse_scale
         from ..runs.session import Session
 
-        factor, width, tiles = parse_scale(scale or 2), Bits.parse(bits), Tiles(size=tile, overlap=OVERLAP)
+        factor, width, tiles = parse_scale(scale or 2), Bits.parse(bits or "4"), Tiles(size=tile, overlap=OVERLAP)
+        suits = partial(_check, wanted, tiles)
         session = Session.open(display, plugin_files, device)
         if record:
             network = _recorded(record, suite, session)
         else:
             spec = _spec(method, width, factor, suite, model)
-            network = _calibrated(spec, tiles, session) if method else _installed(spec, fp, suite, session)
-    _upscale(dict(zip(files, wanted, strict=True)), network, tiles, compare, display)
+            network = _calibrated(spec, suits, session) if method else _installed(spec, fp, suite, session)
+    suits(network)
+    _upscale(wanted, network, tiles, display)
 
 
 def _files(photos: Sequence[Path]) -> list[Path]:
     """The images that are named, and those of the folders; raises SrqError before any work."""
     from ..data.images.folder import list_images
     from ..errors import SrqError
-    from ..upscaling.picture import check
+    from ..upscaling.picture import Header
 
     files = [file for photo in photos for file in (list_images(photo) if photo.is_dir() else [photo])]
     for file in files:
         if not file.is_file():
             raise SrqError(f"{file}: no such file; expected an image or a folder of images")
-        check(file)
+        Header.read(file)
     return files
 
 
-def _outputs(files: Sequence[Path], out: Path, compare: bool, force: bool) -> list[tuple[Path, Path]]:
-    """The result and the side-by-side of each file; raises SrqError where a file would be overwritten."""
+def _check_free(wanted: Mapping[Path, Sequence[Path]], force: bool) -> None:
+    """Raise SrqError where two photos have one result, or a file would be overwritten that should not be."""
     from ..errors import SrqError
 
-    found: list[tuple[Path, Path]] = []
     seen: dict[Path, Path] = {}
-    for file in files:
-        pair = _pair(file, out)
-        for each in pair[: 1 + compare]:
-            if each in seen:
+    for photo, results in wanted.items():
+        for path in results:
+            if path in seen:
                 raise SrqError(
-                    f"{seen[each]} and {file} would both become {each}; upscale them into folders of their own"
+                    f"{seen[path]} and {photo} would both become {path}; upscale them into folders of their own"
                 )
-            if each.exists() and (not force or any(each.samefile(photo) for photo in files)):
-                raise SrqError(f"{each} exists; choose another -o{'' if force else ', or --force to replace it'}")
-            seen[each] = file
-        found.append(pair)
-    return found
+            if path.exists() and (not force or any(path.samefile(other) for other in wanted)):
+                raise SrqError(f"{path} exists; choose another -o{'' if force else ', or --force to replace it'}")
+            seen[path] = photo
 
 
-def _pair(file: Path, out: Path) -> tuple[Path, Path]:
-    suffix = ".png" if file.suffix.lower() in (".bmp", ".dib", ".ppm", ".pgm", ".pnm") else file.suffix
-    path = out / f"{file.stem}{suffix}"
-    return path, path.with_name(f"{path.stem}-compare{suffix}")
+def _results(photo: Path, out: Path, compare: bool) -> list[Path]:
+    """The file of the result, and with `compare` that of the side-by-side."""
+    suffix = ".png" if photo.suffix.lower() in (".bmp", ".dib", ".ppm", ".pgm", ".pnm") else photo.suffix
+    return [out / f"{photo.stem}{kind}{suffix}" for kind in ("", "-compare")[: 1 + compare]]
 
 
 def _recorded(record: Path, suite: str, session: Session) -> SRModel:
@@ -180,14 +188,13 @@ def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str |
     return RunSpec(method=method or "cotrain", bits=bits, scale=scale, suite=chosen)
 
 
-def _calibrated(spec: RunSpec, tiles: Tiles, session: Session) -> SRModel:
-    """The network by a method, calibrated now if it was not yet."""
-    from ..evaluation.tiles import check_tiles
+def _calibrated(spec: RunSpec, suits: Callable[[SRModel], None], session: Session) -> SRModel:
+    """The network by a method, calibrated now if it was not yet; `suits` looks at the network before that."""
     from ..runs.prepare import prepare
     from ..runs.restore import load_or_calibrate
 
     run = prepare(spec, session)
-    check_tiles(tiles, run.teacher)  # before a calibration, which may take minutes
+    suits(run.teacher)  # before a calibration, which may take minutes
     return load_or_calibrate(run, session, Path("leaderboards/results") / spec.suite.name).model
 
 
@@ -206,21 +213,40 @@ def _installed(spec: RunSpec, fp: bool, suite: str, session: Session) -> SRModel
     return load_state(state, teacher).model.to(session.device)
 
 
-def _upscale(
-    wanted: Mapping[Path, tuple[Path, Path]], network: SRModel, tiles: Tiles, compare: bool, display: Display
-) -> None:
-    """Write the result of each file, and with `compare` its side-by-side; raises SrqError."""
+def _check(wanted: Mapping[Path, Sequence[Path]], tiles: Tiles, network: SRModel) -> None:
+    """Raise SrqError unless the network can take the tiles and the photos, and formats can hold the results."""
+    from ..errors import prefix_error
     from ..evaluation.tiles import check_tiles
+    from ..upscaling.picture import Header
+    from ..upscaling.upscale import check
+
+    check_tiles(tiles, network)
+    for photo, results in wanted.items():
+        with prefix_error(str(photo)):
+            check(Header.read(photo), network, len(results) > 1)
+
+
+def _upscale(wanted: Mapping[Path, Sequence[Path]], network: SRModel, tiles: Tiles, display: Display) -> None:
+    """Write the results of each photo; raises SrqError at the end if there were photos that could not be read."""
+    from ..errors import SrqError
     from ..upscaling.picture import Picture
     from ..upscaling.upscale import side_by_side
     from ..upscaling.upscale import upscale as through
 
-    check_tiles(tiles, network)
+    refused = []
     with display.stage("Upscale") as progress:
-        for file, (path, beside) in wanted.items():
-            picture = Picture.read(file)
-            larger = through(picture, network, tiles, progress, file.name)
-            larger.write(path)
-            if compare:
-                side_by_side(picture, larger, network.scale).write(beside)
-            click.echo(path)
+        for photo, results in wanted.items():
+            try:
+                picture = Picture.read(photo)
+            except SrqError as error:  # damaged behind its header
+                refused.append(str(error))
+                continue
+            larger = through(picture, network, tiles, progress, photo.name)
+            larger.write(results[0])
+            for path in results[1:]:
+                side_by_side(picture, larger, network.scale).write(path)
+            click.echo(results[0])
+    for line in refused[:-1]:
+        display.warn(f"srq: {line}")
+    if refused:
+        raise SrqError(refused[-1])

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from ..quantization.network import SRModel
 
 
+def psnr_of(scores: Mapping[str, float]) -> float:
+    """The PSNR of an image or a test set, for figures and analyses that show it; raises SrqError if none was made."""
+    if "psnr" not in scores:
+        raise SrqError("no plugin gives 'psnr', which is needed here; `srq methods` lists plugins")
+    return scores["psnr"]
+
+
 class ScoreLog(Protocol):
     """Known scores of images, by test set and name; new ones are appended."""
 

@@ -14,7 +14,7 @@ from ..errors import SrqError
 from ..hooks.plugins import Plugins
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_NAME = re.compile(r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?")
 
 
 def write_package(name: str, kind: str, parent: Path) -> Path:
@@ -43,7 +43,7 @@ def write_package(name: str, kind: str, parent: Path) -> Path:
 def check_name(name: str) -> None:
     """Raise SrqError unless the name can be that of a method, of its module and of its distribution."""
     if not _NAME.fullmatch(name):
-        raise SrqError(f"a method cannot be called '{name}'; use up to 40 of a-z, 0-9 and _, a letter first")
+        raise SrqError(f"a method cannot be called '{name}'; use up to 40 of a-z, 0-9 and _, a letter first, no _ last")
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         raise SrqError(f"a method cannot be called '{name}', a word of Python; choose another name")
     known = Plugins().plugins

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from pydantic import Field
 
 from ..errors import SrqError
-
-if TYPE_CHECKING:
-    pass
-
 from .types import Frozen
 
 

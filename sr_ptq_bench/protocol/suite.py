@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -13,7 +15,7 @@ from ..storage.text import read_toml
 from .types import Frozen, OptionValue, Padding, Scale
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterable
 
 
 MOST_PIXELS = 2**31
@@ -84,7 +86,7 @@ class Tiles(Frozen):
 def _scales(table: Any) -> Any:
     if not isinstance(table, dict):
         return table
-    return {int(k) if str(k).isdigit() else k: _built_in(v) for k, v in table.items()}
+    return _once((int(k) if re.fullmatch("[0-9]{1,9}", str(k)) else k, _built_in(v)) for k, v in table.items())
 
 
 def _built_in(file: Any) -> Any:
@@ -92,19 +94,33 @@ def _built_in(file: Any) -> Any:
     if not isinstance(file, dict) or file.keys() != {"built_in"}:
         return file
     known = {path.stem.replace("_", "-"): path for path in WEIGHTS.glob("*.safetensors")}
-    if file["built_in"] not in known:
-        raise unknown("built-in weights", str(file["built_in"]), known)
-    return known[file["built_in"]]
+    name = str(file["built_in"])
+    if name not in known:
+        raise unknown("built-in weights", name, known)
+    return known[name]
 
 
 def _flat(table: Any) -> Any:
     """`dqc.lr = 1` in TOML is a table within a table, which means `"dqc.lr" = 1`."""
     if not isinstance(table, dict):
         return table
-    nested = {f"{part}.{key}": v for part, of in table.items() if isinstance(of, dict) for key, v in of.items()}
-    return {key: value for key, value in table.items() if not isinstance(value, dict)} | nested
+    nested = ((f"{part}.{key}", v) for part, of in table.items() if isinstance(of, dict) for key, v in of.items())
+    return _once(chain(((key, v) for key, v in table.items() if not isinstance(v, dict)), nested))
 
 
+def _once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A table of the pairs; raises ValueError for a key that is there twice, in two ways of writing it."""
+    table: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"{key} is given twice")
+        table[key] = value
+    return table
+
+
+TEST_SET = r"[A-Za-z0-9._-]+"
+TestSet = Annotated[str, Field(pattern=f"^{TEST_SET}$", max_length=100)]
+"""The name of a test set, part of a table's heading and of file names."""
 OptionSet = Annotated[dict[str, OptionValue], BeforeValidator(_flat)]
 WeightFiles = Annotated[dict[Scale, Path | Download], BeforeValidator(_scales)]
 
@@ -122,7 +138,7 @@ class Suite(Frozen):
     weights: WeightFiles
     networks: dict[str, WeightFiles] = Field(default_factory=dict)
     calibration: Calibration
-    test: dict[str, DataSource] = Field(min_length=1)
+    test: dict[TestSet, DataSource] = Field(min_length=1)
     padding: Padding = "flip"
     tiles: Tiles | None = None
     options: OptionSet = Field(default_factory=dict)

@@ -108,6 +108,14 @@ class SRModel:
         """The smallest side of an image that needs no padding and has at least `side` pixels."""
         return self.size_multiple * -(-max(side, self.min_side) // self.size_multiple)
 
+    def too_small(self, side: int) -> str | None:
+        """Why an image whose shorter side has this many pixels is refused; None if it is not."""
+        if side >= max(self.size_multiple, self.min_side):
+            return None
+        if self.min_side > self.size_multiple:
+            return f"smaller than the {self.min_side} pixels that '{self.name}' needs"
+        return f"smaller than one window of {self.size_multiple}x{self.size_multiple}"
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""

@@ -42,12 +42,15 @@ class Checkpoint(Protocol):
         """Keep the tensors that `make` returns. Call it after every step: it calls `make` every few seconds."""
 
 
-def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, feature_weight: float) -> Tensor:
+def distillation_loss(
+    student: Student, teacher: Teacher, lr: Tensor, feature_weight: float, root_mean_square: bool = False
+) -> Tensor:
     """How far the student S is from the teacher T on LR patches (N, 3, H, W): a scalar with a gradient.
 
         L   = L_O + lambda L_F,   L_O = mean |S(x) - T(x)|                           (2DQuant, eq. 13, 11)
         L_F = sum over features of (1/CHW) || F_s/||F_s|| - F_t/||F_t|| ||_2         (eq. 12)
 
+    With `root_mean_square` L_O is the mean over the images of sqrt(mean (S(x) - T(x))^2) instead: PSNR counts squares.
     lambda is `feature_weight`. The features are those that the network names (`SRModel.features`), CHW the numbers of
     one feature of one image. Norms are per image, L_F is the mean over the images. Without features L = L_O. The
     teacher gets no gradient.
@@ -55,11 +58,17 @@ def distillation_loss(student: Student, teacher: Teacher, lr: Tensor, feature_we
     with torch.no_grad():
         target, targets = teacher.with_features(lr)
     output, features = student.with_features(lr)
-    loss = (output - target).abs().mean()
+    error = output - target
+    loss = _root_mean_square(error) if root_mean_square else error.abs().mean()
     if not features:
         return loss
     pairs = ((_unit(f), _unit(t)) for f, t in zip(features, targets, strict=True))
     return loss + feature_weight * torch.stack([(f - t).norm(dim=1).mean() / f.shape[1] for f, t in pairs]).sum()
+
+
+def _root_mean_square(error: Tensor) -> Tensor:
+    """The mean over the images; torch gives `norm` the gradient 0 where the error is 0, but not `sqrt`."""
+    return torch.linalg.vector_norm(error.flatten(1), dim=1).mean() / error[0].numel() ** 0.5
 
 
 def _unit(feature: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ class Record(RecordPart):
     """SHA-256 of the state of the student, the file next to the record."""
     timings: dict[Text, Annotated[FiniteFloat, Field(ge=0)]]
     """Seconds per stage."""
-    peak_memory_bytes: NonNegativeInt
+    peak_memory_bytes: Annotated[int, Field(ge=0, lt=2**63)]
     created: Annotated[AwareDatetime, AfterValidator(utc)]
 
     @model_validator(mode="after")

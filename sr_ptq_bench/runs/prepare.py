@@ -88,8 +88,8 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
         _check_windows(model, dataset)
     check_tiles(spec.suite.tiles, model)
     calibration = spec.suite.calibration
-    if calibration.size < _least(model):
-        raise SrqError(f"calibration patches of {calibration.size} are {_smaller(model)}; choose a larger size")
+    if why := model.too_small(calibration.size):
+        raise SrqError(f"calibration patches of {calibration.size} are {why}; choose a larger size")
     images = load_dataset("calibration", calibration.source, spec.scale, library.images)
     patches = crops(images, calibration.patches, calibration.size, spec.seed)
     batches = Batches(patches, images.lr_images, spec.seed, device)
@@ -185,15 +185,5 @@ def _check_names(dataset: Dataset) -> None:
 
 def _check_windows(model: SRModel, dataset: Dataset) -> None:
     for name, size in zip(dataset.names, dataset.lr_sizes, strict=True):
-        if min(size) < _least(model):
-            raise SrqError(f"dataset '{dataset.name}': LR image '{name}' is {size}, {_smaller(model)}; remove it")
-
-
-def _least(model: SRModel) -> int:
-    return max(model.size_multiple, model.min_side)
-
-
-def _smaller(model: SRModel) -> str:
-    if model.min_side > model.size_multiple:
-        return f"smaller than the {model.min_side} pixels that '{model.name}' needs"
-    return f"smaller than one window of {model.size_multiple}x{model.size_multiple}"
+        if why := model.too_small(min(size)):
+            raise SrqError(f"dataset '{dataset.name}': LR image '{name}' is {size}, {why}; remove it")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import SrqError
-from ..evaluation.score import network_upscaler, score_datasets
+from ..evaluation.score import network_upscaler, psnr_of, score_datasets
 from ..progress import no_progress
 from ..quantization.student import cached_quantized_weights
 from ..records.sensitivity import By, Group, Sensitivities
@@ -63,7 +63,7 @@ def psnr_to_hr(run: PreparedRun, dataset: str) -> Callable[[SRModel], float]:
     def psnr(network: SRModel) -> float:
         upscaler = network_upscaler(network, run.tiles, run.spec.seed)
         scores = score_datasets(upscaler, tests, run.spec.scale, run.plugins, no_progress)
-        return scores[dataset].mean["psnr"]
+        return psnr_of(scores[dataset].mean)
 
     return psnr
 

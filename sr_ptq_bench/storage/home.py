@@ -7,6 +7,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from ..errors import SrqError
+
 HOME = "SRQ_HOME"
 
 
@@ -16,5 +18,10 @@ def default_home() -> Path:
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with `~` and `~user` at its start replaced, as a shell does; `~` of an unknown user stays."""
+    """The path with `~` and `~user` at its start replaced, as a shell does; `~` of an unknown user stays.
+
+    Raises SrqError for a NUL character, which a suite's file may hold.
+    """
+    if "\0" in str(path):
+        raise SrqError(f"no path: {path}; it holds a NUL character")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's own raises RuntimeError for an unknown user

@@ -10,7 +10,7 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -35,6 +35,8 @@ _SAVE: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 95, "method": 4},
     "TIFF": {},
 }
+LONGEST = {"WEBP": 16383, "JPEG": 65500}
+"""The most pixels of a side that a format can hold, where results reach it."""
 _JPEG_AND_MORE = "MPO"
 """What Pillow calls the JPEG of a camera or phone that has a preview or a depth map behind the photo."""
 _ABOUT = (0x010E, 0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769)
@@ -71,7 +73,7 @@ class Picture:
             rgba[..., :3].copy(),  # torch warns of pixels that cannot be written
             rgba[..., 3].copy() if has_alpha else None,
             image.mode in _GREY,
-            "JPEG" if image.format == _JPEG_AND_MORE else image.format if image.format in _SAVE else "PNG",
+            _format_of(image),
             image.info.get("icc_profile"),
             exif,
         )
@@ -112,10 +114,24 @@ class Picture:
             return b""
 
 
-def check(path: Path) -> None:
-    """Raise SrqError if the header of this file says that `Picture.read` refuses it."""
-    with _opened(path):
-        pass
+class Header(NamedTuple):
+    """What a file says before its pixels are read; `format` is that of the result."""
+
+    format: str
+    height: int
+    width: int
+
+    @classmethod
+    def read(cls, path: Path) -> Header:
+        """Raises SrqError if it says that `Picture.read` refuses the file."""
+        with _opened(path) as image:
+            return cls(_format_of(image), image.height, image.width)
+
+
+def _format_of(image: PIL.Image.Image) -> str:
+    if image.format == _JPEG_AND_MORE:
+        return "JPEG"
+    return image.format if image.format in _SAVE else "PNG"
 
 
 @contextmanager
@@ -136,10 +152,13 @@ def _opened(path: Path) -> Iterator[PIL.Image.Image]:
 def _check(image: PIL.Image.Image, path: Path) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise SrqError(f"{path}: more than {MAX_PIXELS} pixels; cut it into smaller images")
-    raw = " ".join(str(tile[3]) for tile in image.tile) if hasattr(image, "tile") else ""
-    if image.mode not in _READ or ";16" in raw:
+    stored = [tile[3] for tile in getattr(image, "tile", ())]
+    is_deep = any(";16" in str(form) for form in stored) or (
+        image.format == "PPM" and any(isinstance(form, tuple) and form[1] > 255 for form in stored)
+    )
+    if image.mode not in _READ or is_deep:
         raise SrqError(
-            f"{path}: an image of mode {image.mode}{', 16 bit' * (';16' in raw)}; expected 8-bit RGB, grey or palette"
+            f"{path}: an image of mode {image.mode}{', 16 bit' * is_deep}; expected 8-bit RGB, grey or palette"
         )
     frames = getattr(image, "n_frames", 1) if image.format != _JPEG_AND_MORE else 1
     if frames > 1:

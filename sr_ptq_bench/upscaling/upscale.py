@@ -7,20 +7,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..data import resize
-from ..errors import prefix_error
+from ..errors import SrqError, prefix_error
 from ..evaluation.score import network_upscaler
 from ..evaluation.tiles import along
+from .picture import LONGEST
 
 if TYPE_CHECKING:
     from ..data.images.pixels import Image
     from ..progress import Progress
     from ..protocol.suite import Tiles
     from ..quantization.network import SRModel
-    from .picture import Picture
+    from .picture import Header, Picture
 
 BAND, MARGIN, GAP = 64, 4, 8
 """LR rows of a band of bicubic, the rows that it sees on both sides (the kernel reaches 2), and pixels between pictures
 side by side."""
+
+
+def check(photo: Header, model: SRModel, compare: bool) -> None:
+    """Raise SrqError if the photo is too small for the network, or its result too long for its format."""
+    size = f"{photo.width}x{photo.height} pixels"
+    if why := model.too_small(min(photo.height, photo.width)):
+        raise SrqError(f"{size}, {why}")
+    width = model.scale * photo.width
+    longest = max(model.scale * photo.height, 2 * width + GAP if compare else width)
+    if longest > LONGEST.get(photo.format, longest):
+        most = LONGEST[photo.format]
+        raise SrqError(
+            f"{size} become {longest} at the longer side; {photo.format} holds {most}; save the photo as PNG"
+        )
 
 
 def upscale(picture: Picture, model: SRModel, tiles: Tiles, progress: Progress, name: str) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -170,6 +171,19 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, said):
     kept = Cache(tmp_path / "home", said.append)
     assert kept.scores(KEY, Counter(SCORES)) == SCORES
     assert list(kept.distributions(KEY, Counter(distributions()))) == list(distributions())
+
+
+def test_a_read_only_cache_does_no_harm_to_a_fresh_run(kept, monkeypatch):
+    """A read-only file system refuses to remove a file, even one that is not there."""
+    kept.scores(KEY, Counter(SCORES))
+
+    def refuse(self, missing_ok=False):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    compute = Counter(SCORES)
+    assert kept.scores(KEY, compute, True) == SCORES
+    assert compute.calls == 1
 
 
 def test_an_error_of_the_computation_is_not_swallowed(kept):

@@ -92,6 +92,8 @@ def test_formats(ablate, name, said):
         (("lr", "--values", "1e-2,-1"), "lr: Input should be greater than 0"),
         (("batch", "--values", "1,2.5"), "batch: Input should be a valid integer"),
         (("stages", "--values", "1"), "the stages have no values"),
+        (("parts", "--values", "1"), "--values goes with lr and batch"),
+        (("lr", "--method", "minmax"), "--method goes with parts; lr is about 2DQuant"),
         (("lr", "--bits", "1"), "bits '1' are out of range"),
         (("lr", "--scale", "5"), "scale 5 is out of range"),
         (("lr", "--scale", "3"), "no weights for x3"),

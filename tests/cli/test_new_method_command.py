@@ -35,6 +35,7 @@ def test_a_new_method_runs(srq, tiny_suite, tmp_path, kind):
         ("a+b", "a method cannot be called 'a+b'"),
         ("../up", "a method cannot be called '../up'"),
         ("", "a method cannot be called ''"),
+        ("mine_", "no _ last"),
         ("m" * 41, "a method cannot be called"),
         ("taken", "taken exists"),
     ],

@@ -171,6 +171,11 @@ def test_views_of_an_image(plot, kind):
     plot.is_drawn(plot.of_runs(kind, methods=("minmax",)))
 
 
+def test_views_without_a_psnr_are_refused(plot, monkeypatch):
+    monkeypatch.setenv("SRQ_DISABLE", "metrics")
+    plot.is_refused(plot.of_runs("crops"), "no plugin gives 'psnr'")
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [

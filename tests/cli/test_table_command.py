@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from sr_ptq_bench.cli.table import table
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.protocol.suite import SUITES
 from sr_ptq_bench.protocol.types import Scale
 from sr_ptq_bench.records.complexity import Complexity
 from sr_ptq_bench.records.fields import SCHEMA_VERSION
@@ -125,6 +127,15 @@ def test_no_records_name_the_folder_and_the_next_step(home: Path, prepared: bool
     assert refusal() == f"no records in leaderboards/results; {step}"
     assert refusal("--suite", "sample", "--check") == f"no records in leaderboards/results/sample; {step}"
     assert written(home) == []
+
+
+def test_a_suite_may_be_given_as_its_file(home: Path) -> None:
+    store(record("mine"))
+    shutil.copy(SUITES / "sample.toml", home / "mine.toml")
+    text = (home / "mine.toml").read_text().replace('name = "sample"', 'name = "mine"')
+    (home / "mine.toml").write_text(text)
+    assert call("--suite", "mine.toml").exit_code == 0
+    assert written(home) == ["leaderboards/mine/swinir-light-x2.md"]
 
 
 @pytest.mark.usefixtures("home")

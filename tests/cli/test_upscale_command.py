@@ -65,6 +65,7 @@ def test_what_cannot_be_done_is_one_line_before_any_work(upscale, tmp_path):
     photo = photos / "a.png"
     write_images(tmp_path / "others", a=(20, 24))
     (tmp_path / "text.png").write_text("no image")
+    write_images(tmp_path / "small", good=(20, 24), small=(3, 3))
     write_images(tmp_path / "large", done=(8, 8))
     write_images(tmp_path / "again", done=(8, 8))
     for arguments, why in (
@@ -76,11 +77,60 @@ def test_what_cannot_be_done_is_one_line_before_any_work(upscale, tmp_path):
         ((photo, "--fp"), "give one of --record, --method and --fp"),
         ((photo, "--tile", 9), "tile 9 is no multiple of the network's window 4"),
         ((photo, "--scale", 5), "5"),
+        ((photo, "--force", "--resume"), "give one"),
+        ((tmp_path / "small",), "small.png: 3x3 pixels, smaller than one window of 4x4"),
     ):
         outcome = upscale(*arguments)
         assert outcome.status == 2, arguments
         assert why in outcome.err
         assert outcome.err.count("\n") == 1
+
+
+def test_a_truncated_photo_is_named_and_the_others_are_done(upscale, tmp_path):
+    photos = write_images(tmp_path / "photos", a=(20, 24), b=(20, 24), c=(20, 24), d=(20, 24))
+    for name in ("b.png", "d.png"):
+        (photos / name).write_bytes((photos / name).read_bytes()[:-300])
+    outcome = upscale(photos)
+    assert outcome.status == 2
+    assert [line.split(":")[1].strip() for line in outcome.err.splitlines() if line.startswith("srq: ")] == [
+        str(photos / "b.png"),
+        str(photos / "d.png"),
+    ]
+    assert sorted(path.name for path in (tmp_path / "large").iterdir()) == ["a.png", "c.png"]
+
+
+def test_a_call_that_was_stopped_is_resumed(upscale, tmp_path):
+    photos = write_images(tmp_path / "photos", a=(20, 24), b=(20, 24))
+    assert upscale(photos / "a.png").status == 0
+    before = (tmp_path / "large/a.png").stat().st_mtime_ns
+    outcome = upscale(photos, "--resume")
+    assert (outcome.status, outcome.out.split()) == (0, [str(tmp_path / "large/b.png")])
+    assert (tmp_path / "large/a.png").stat().st_mtime_ns == before
+    assert upscale(photos, "--resume", "--compare").out.split() == [
+        str(tmp_path / "large" / name) for name in ("a.png", "b.png")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "more", "why"),
+    [
+        ("a.webp", (8, 8200), (), "8200x8 pixels become 16400 at the longer side; WEBP holds 16383"),
+        ("a.webp", (8, 4096), ("--compare",), "4096x8 pixels become 16392 at the longer side; WEBP holds 16383"),
+        ("a.jpg", (32800, 8), (), "8x32800 pixels become 65600 at the longer side; JPEG holds 65500"),
+    ],
+)
+def test_a_result_that_its_format_cannot_hold_is_refused_before_any_work(upscale, tmp_path, name, size, more, why):
+    PIL.Image.fromarray(noise(*size)).save(tmp_path / name)
+    outcome = upscale(write_images(tmp_path / "photos", first=(20, 24)), tmp_path / name, *more)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"{tmp_path / name}: {why}" in outcome.err
+
+
+@pytest.mark.parametrize("by", [("--fp", "--model", "tiny"), ("--record", "any.json")])
+def test_bits_without_a_method_are_refused(upscale, tmp_path, by):
+    outcome = upscale(write_images(tmp_path / "photos", a=(20, 24)), "--bits", 2, by=by)
+    assert outcome.status == 2
+    assert "--bits goes with --method" in outcome.err
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

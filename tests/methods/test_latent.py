@@ -95,8 +95,8 @@ def test_options_that_are_refused(values):
         Options.parse(values)
 
 
-def test_cotrain_is_dobi_and_latent():
-    assert resolve_method(Plugins(), "cotrain", {}).components == ("dobi", "latent")
+def test_cotrain_is_three_plugins():
+    assert resolve_method(Plugins(), "cotrain", {}).components == ("center", "mse", "latent")
 
 
 def test_small_patches_have_the_pixels_of_the_full_ones():
@@ -195,7 +195,7 @@ def test_the_unit_of_a_rate_is_the_size_of_the_tensor_by_the_step_of_its_bits(ma
         id(p): s for group in trained(student, options()) for p, s in zip(group["params"], group["sizes"], strict=True)
     }
     for weight in student.weights.values():
-        assert size[id(weight)] == pytest.approx(step * float(weight.square().mean().sqrt()))
+        assert size[id(weight)] == pytest.approx(step**2 * float(weight.square().mean().sqrt()))
     for quantizer in student.quantizers.values():
         of_site = 1 / 85 if quantizer.bits == 8 else step
         expected = pytest.approx(of_site * (float(quantizer.upper) - float(quantizer.lower)))

@@ -14,7 +14,8 @@ from srq_baselines.allocation import WIDTHS, Macs, Mean, allocate
 from srq_baselines.mixed import Options, output_errors, quantized
 from torch import nn
 
-from sr_ptq_bench import Batches, Bits, SRModel
+from sr_ptq_bench import Batches, Bits, SRModel, open_network
+from sr_ptq_bench.quantization.products.macs import count_macs
 from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.student import site_elements
 
@@ -109,6 +110,40 @@ def test_the_error_of_a_weight_is_that_of_the_output(one_layer, batches):
     for index, bits in enumerate(WIDTHS):
         error = (quantized(weight, bits, False) - weight).double().square()
         assert found[index] == pytest.approx(float((error[..., 0, 0] * power).sum()), rel=0.1)
+
+
+class Attention(nn.Module):
+    """One attention over the pixels, fused or written out."""
+
+    def __init__(self, fused: bool) -> None:
+        super().__init__()
+        self.fused, self.head, self.tail = fused, nn.Conv2d(3, 8, 1), nn.Conv2d(8, 12, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.head(x).flatten(2).mT
+        if self.fused:
+            y = nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        else:
+            y = torch.softmax(8**-0.5 * tokens @ tokens.mT, -1) @ tokens
+        return nn.functional.pixel_shuffle(self.tail(y.mT.unflatten(2, x.shape[2:])), 2)
+
+
+def test_fused_attention_has_the_errors_and_products_of_one_written_out(batches):
+    found = []
+    for fused in (True, False):
+        network = Attention(fused).eval().requires_grad_(False)
+        for tensor in network.state_dict().values():
+            tensor.copy_(torch.linspace(-1, 2, tensor.numel()).view_as(tensor))
+        student = quantize(open_network(network, "one", 2), Bits.parse("4"))
+        errors = output_errors(student, batches, Options(patches=1, patch=8))
+        found.append((errors, count_macs(student, 8)))
+    (fused, counts), (written, expected) = found
+    assert counts == expected
+    assert len(counts.of_sites) == 4, "two layers and two products"
+    assert fused.keys() == written.keys()
+    for name, errors in written.items():
+        assert errors[0] > 0
+        assert fused[name] == pytest.approx(errors, rel=1e-3)
 
 
 def test_the_student_is_left_as_it_was(one_layer, batches):

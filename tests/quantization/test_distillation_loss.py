@@ -74,10 +74,19 @@ def test_feature_loss_does_not_depend_on_the_size_of_the_features():
     assert of_features([scaled], [target]) == pytest.approx(of_features([student], [target]), rel=1e-6)
 
 
-def test_equal_tensors_have_no_loss_and_a_finite_gradient():
+def test_root_mean_square_is_of_each_image():
+    """Errors (3, 4, 0, 0) and (2, 2, 2, 2) have 2.5 and 2."""
+    error = torch.tensor([[3.0, 4.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]]).view(2, 1, 2, 2)
+    said = Says(error, []), Says(torch.zeros(2, 1, 2, 2), [])
+    assert float(distillation_loss(*said, NO_LR, 5.0, root_mean_square=True)) == pytest.approx(2.25)
+    assert float(distillation_loss(*said, NO_LR, 5.0)) == pytest.approx(15 / 8)
+
+
+@pytest.mark.parametrize("root_mean_square", [False, True])
+def test_equal_tensors_have_no_loss_and_a_finite_gradient(root_mean_square):
     x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     own = x.clone().requires_grad_()
-    total = distillation_loss(Says(own, [own]), Says(x, [x]), NO_LR, 5.0)
+    total = distillation_loss(Says(own, [own]), Says(x, [x]), NO_LR, 5.0, root_mean_square)
     total.backward()
     assert float(total.detach()) == pytest.approx(0, abs=1e-7)
     assert bool(torch.isfinite(own.grad).all())

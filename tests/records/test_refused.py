@@ -92,6 +92,7 @@ from sr_ptq_bench.records.record import Record
         (changed("hashes", "weights", to="a"), "hashes.weights: String should match"),
         (changed("references", "fp", "Set5", to=OTHER), "references.fp and scores name different images"),
         (changed("not_scored", to=["Set5"]), "not_scored names a test set that has scores"),
+        (changed("peak_memory_bytes", to=10**400), "peak_memory_bytes: Input should be less than 9223372036854775808"),
         (changed("created", to="2025-01-31T12:00:00+02:00"), "created: expected a time in UTC"),
         (changed("created", to="2025-01-31T12:00:00"), "created: Input should have timezone info"),
         (

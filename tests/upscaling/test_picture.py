@@ -118,3 +118,12 @@ def test_broken_exif_does_not_matter(tmp_path):
     Picture.read(path).write(tmp_path / "b.jpg")
     with PIL.Image.open(tmp_path / "b.jpg") as after:
         assert after.size == (30, 24)
+
+
+def test_more_than_8_bits_of_a_ppm_are_refused(tmp_path):
+    (tmp_path / "deep.ppm").write_bytes(b"P6 2 1 65535\n" + bytes(12))
+    assert error_of(Picture.read, tmp_path / "deep.ppm").endswith(
+        "an image of mode RGB, 16 bit; expected 8-bit RGB, grey or palette"
+    )
+    (tmp_path / "plain.ppm").write_bytes(b"P6 2 1 255\n" + bytes(6))
+    assert Picture.read(tmp_path / "plain.ppm").rgb.shape == (1, 2, 3)

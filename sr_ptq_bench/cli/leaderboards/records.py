@@ -21,6 +21,13 @@ def say_left_out(why: str) -> None:
     click.echo(f"srq: left out: {why}", err=True)
 
 
+def suite_name(suite: str) -> str:
+    """The name of a suite that is given by its name or as a file."""
+    from ...protocol.suite import Suite
+
+    return Suite.load(suite).name if suite.endswith(".toml") else suite
+
+
 def suite_records(results: Path, suite: str | None, skip: Say | None, left_out: dict[str, str]) -> list[Record]:
     """The records of one suite or of all; raises SrqError if there are none.
 
@@ -35,7 +42,10 @@ def suite_records(results: Path, suite: str | None, skip: Say | None, left_out: 
         except SrqError as error:
             left_out[folder.name] = str(error)
     if not records and not left_out:
-        ask = f"srq run --method minmax --bits 4 --scale 2 --suite {suite or 'sample'}"
+        from ...protocol.suite import suite_names
+
+        known = suite if suite in suite_names() else "sample" if suite is None else "FILE.toml"
+        ask = f"srq run --method minmax --bits 4 --scale 2 --suite {known}"
         raise SrqError(f"no records in {results / suite if suite else results}; make one: `{ask}`")
     return records
 

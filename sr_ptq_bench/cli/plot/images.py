@@ -61,7 +61,7 @@ def _views(
     box = Box.parse(crop) if crop else None
 
     from ...errors import unknown
-    from ...evaluation.score import interpolations, network_upscaler
+    from ...evaluation.score import interpolations, network_upscaler, psnr_of
     from ...quantization.student import cached_quantized_weights
     from ...runs.run import FP_SEED
     from ..selected import SelectedRuns
@@ -77,13 +77,18 @@ def _views(
     if box:
         box.check(pair.hr, name)
     scale = run.spec.scale
+
+    def view(label: str, sr: Image) -> View:
+        return View(label, sr, psnr_of(run.plugins.evaluate(sr, pair.hr, scale)))
+
     made: dict[str, Image] = {
         "bicubic": interpolations(scale)["bicubic"](pair.lr),
         "FP": network_upscaler(run.teacher, run.tiles, FP_SEED)(pair.lr),
     }
+    views = [view(label, sr) for label, sr in made.items()]
     for method, student in selected.students():
         with cached_quantized_weights(student):
             made[method] = network_upscaler(student.model, run.tiles, run.spec.seed)(pair.lr)
-    views = [View(label, sr, run.plugins.evaluate(sr, pair.hr, scale)["psnr"]) for label, sr in made.items()]
+        views.append(view(method, made[method]))
     differing = {label: made[label] for label in methods} if len(methods) > 1 else made
     return pair.hr, views, box or most_different(differing.values(), side), f"{name}, {selected.title}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 record_selection = declared.together(
     declared.scale,
-    click.option("--suite", default="sample", metavar="NAME", show_default=True, help="Records of this suite."),
+    click.option("--suite", default="sample", metavar="SUITE", show_default=True, help="Records of this suite."),
     declared.model, declared.some_methods, declared.results, declared.picture,
 )  # fmt: skip
 """The options of figures that need only records."""
@@ -101,12 +101,14 @@ def _records(methods: tuple[str, ...], *, scale: int, suite: str, model: str | N
     from ...protocol.suite import Suite, suite_names
     from ...protocol.types import parse_scale
     from ...records.files import read_records
+    from ..leaderboards.records import suite_name
 
+    asked, suite = suite, suite_name(suite)
     factor = parse_scale(scale)
     records = [record for record in read_records(results / suite) if record.spec.scale == factor]
     models = sorted({record.spec.model for record in records})
     if not records:
-        ask = f"srq run --method minmax --bits 4 --scale {scale} --suite {suite}"
+        ask = f"srq run --method minmax --bits 4 --scale {scale} --suite {asked}"
         raise SrqError(f"no records of x{scale} in {results / suite}; make one: `{ask}`")
     if model is None and suite in suite_names() and Suite.load(suite).model in models:
         model = Suite.load(suite).model

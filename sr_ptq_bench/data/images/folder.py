@@ -5,13 +5,9 @@ from __future__ import annotations
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import SrqError
 from .formats import IMAGE_KINDS, NOT_READ, SUFFIXES, kind_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 SUFFIXES = tuple(
     ".png .jpg .jpeg .jpe .jfif .jif .bmp .dib .tif .tiff .webp .ppm .pgm .pnm".split()  # noqa: SIM905
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,6 @@ from ...errors import SrqError
 from ...storage.files import read_whole, write_atomically
 from ..metadata import has_metadata, without_metadata
 from .header import LARGEST_FILE, SIDEWAYS, UPRIGHT, Size, check_image, inspect, unreadable
-
-if TYPE_CHECKING:
-    pass
 
 Image = NDArray[np.uint8]
 

@@ -31,7 +31,7 @@ class QuantizedProduct(nn.Module):
     @property
     def is_used(self) -> bool:
         """Whether an operand is quantized or watched."""
-        return any(quantizer.enabled or quantizer._forward_pre_hooks for quantizer in (self.a, self.b))
+        return any(q.enabled or q._forward_pre_hooks or q._forward_hooks for q in (self.a, self.b))
 
 
 class QuantizedProducts(TorchFunctionMode):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...errors import SrqError, first_complaint
-
-if TYPE_CHECKING:
-    pass
 
 METADATA = "srq"
 
