@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -68,7 +69,8 @@ def distillation_loss(
 
 def _root_mean_square(error: Tensor) -> Tensor:
     """The mean over the images; torch gives `norm` the gradient 0 where the error is 0, but not `sqrt`."""
-    return torch.linalg.vector_norm(error.flatten(1), dim=1).mean() / error[0].numel() ** 0.5
+    norms: Tensor = error.flatten(1).norm(dim=1)
+    return norms.mean() / math.sqrt(error[0].numel())
 
 
 def _unit(feature: Tensor) -> Tensor:
