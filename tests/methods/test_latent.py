@@ -194,8 +194,9 @@ def test_the_unit_of_a_rate_is_the_size_of_the_tensor_by_the_step_of_its_bits(ma
     size = {
         id(p): s for group in trained(student, options()) for p, s in zip(group["params"], group["sizes"], strict=True)
     }
-    for weight in student.weights.values():
-        assert size[id(weight)] == pytest.approx(step**2 * float(weight.square().mean().sqrt()))
+    for name, weight in student.weights.items():
+        power = {"linear": 2, "conv": 1}[student.quantizers[name].site.layer]
+        assert size[id(weight)] == pytest.approx(step**power * float(weight.square().mean().sqrt()))
     for quantizer in student.quantizers.values():
         of_site = 1 / 85 if quantizer.bits == 8 else step
         expected = pytest.approx(of_site * (float(quantizer.upper) - float(quantizer.lower)))
