@@ -105,10 +105,7 @@ def upscale(
         raise click.UsageError("--bits goes with --method; --record and --fp say what the network is.")
     if force and resume:
         raise click.UsageError("--force replaces results and --resume keeps them; give one.")
-    wanted = {photo: _results(photo, out, compare) for photo in _files(photos)}
-    if resume:
-        wanted = {photo: results for photo, results in wanted.items() if not all(path.exists() for path in results)}
-    _check_free(wanted, force or resume)
+    wanted = _wanted(_files(photos), out, compare, force, resume)
     check_writable(out)
 
     from .display import Display
@@ -146,26 +143,15 @@ def _files(photos: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _check_free(wanted: Mapping[Path, Sequence[Path]], force: bool) -> None:
-    """Raise SrqError where two photos have one result, or a file would be overwritten that should not be."""
-    from ..errors import SrqError
+def _wanted(
+    photos: Sequence[Path], out: Path, compare: bool, force: bool, resume: bool
+) -> dict[Path, tuple[Path, ...]]:
+    """The results of each photo that is to be upscaled; raises SrqError where a file would be overwritten."""
+    from ..upscaling.results import check_free, results_of
 
-    seen: dict[Path, Path] = {}
-    for photo, results in wanted.items():
-        for path in results:
-            if path in seen:
-                raise SrqError(
-                    f"{seen[path]} and {photo} would both become {path}; upscale them into folders of their own"
-                )
-            if path.exists() and (not force or any(path.samefile(other) for other in wanted)):
-                raise SrqError(f"{path} exists; choose another -o{'' if force else ', or --force to replace it'}")
-            seen[path] = photo
-
-
-def _results(photo: Path, out: Path, compare: bool) -> list[Path]:
-    """The file of the result, and with `compare` that of the side-by-side."""
-    suffix = ".png" if photo.suffix.lower() in (".bmp", ".dib", ".ppm", ".pgm", ".pnm") else photo.suffix
-    return [out / f"{photo.stem}{kind}{suffix}" for kind in ("", "-compare")[: 1 + compare]]
+    wanted = {photo: results_of(photo, out, compare) for photo in photos}
+    check_free(wanted, force or resume)
+    return {photo: paths for photo, paths in wanted.items() if not (resume and all(path.exists() for path in paths))}
 
 
 def _recorded(record: Path, suite: str, session: Session) -> SRModel:

@@ -73,6 +73,7 @@ def test_what_cannot_be_done_is_one_line_before_any_work(upscale, tmp_path):
         ((photo, tmp_path / "others"), "would both become"),
         ((tmp_path / "again",), "done.png exists; choose another -o, or --force to replace it"),
         ((tmp_path / "large", "--force"), "done.png exists; choose another -o"),
+        ((tmp_path / "large", "--resume"), "done.png exists; choose another -o"),
         ((tmp_path / "text.png",), "not an image or damaged"),
         ((photo, "--fp"), "give one of --record, --method and --fp"),
         ((photo, "--tile", 9), "tile 9 is no multiple of the network's window 4"),

@@ -1,0 +1,33 @@
+"""Where the results of photos go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import SrqError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_BECOME_PNG = (".bmp", ".dib", ".ppm", ".pgm", ".pnm")
+
+
+def results_of(photo: Path, out: Path, compare: bool) -> tuple[Path, ...]:
+    """The file of the result, and with `compare` that of the side-by-side."""
+    suffix = ".png" if photo.suffix.lower() in _BECOME_PNG else photo.suffix
+    return tuple(out / f"{photo.stem}{kind}{suffix}" for kind in ("", "-compare")[: 1 + compare])
+
+
+def check_free(wanted: Mapping[Path, Sequence[Path]], force: bool) -> None:
+    """Raise SrqError where two photos have one result, a result is a photo, or, without `force`, exists."""
+    seen: dict[Path, Path] = {}
+    for photo, results in wanted.items():
+        for path in results:
+            if path in seen:
+                raise SrqError(
+                    f"{seen[path]} and {photo} would both become {path}; upscale them into folders of their own"
+                )
+            if path.exists() and (not force or any(path.samefile(other) for other in wanted)):
+                raise SrqError(f"{path} exists; choose another -o{'' if force else ', or --force to replace it'}")
+            seen[path] = photo
