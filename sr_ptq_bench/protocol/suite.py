@@ -118,9 +118,6 @@ def _once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     return table
 
 
-TEST_SET = r"[A-Za-z0-9._-]+"
-TestSet = Annotated[str, Field(pattern=f"^{TEST_SET}$", max_length=100)]
-"""The name of a test set, part of a table's heading and of file names."""
 OptionSet = Annotated[dict[str, OptionValue], BeforeValidator(_flat)]
 WeightFiles = Annotated[dict[Scale, Path | Download], BeforeValidator(_scales)]
 
@@ -138,7 +135,7 @@ class Suite(Frozen):
     weights: WeightFiles
     networks: dict[str, WeightFiles] = Field(default_factory=dict)
     calibration: Calibration
-    test: dict[TestSet, DataSource] = Field(min_length=1)
+    test: dict[Annotated[str, Field(min_length=1)], DataSource] = Field(min_length=1)
     padding: Padding = "flip"
     tiles: Tiles | None = None
     options: OptionSet = Field(default_factory=dict)

@@ -89,6 +89,14 @@ class Hashes(RecordPart):
     test: dict[Text, Sha256] = Field(min_length=1)
     plugins: dict[Name, Sha256] = Field(default_factory=dict)
 
+    @classmethod
+    def of(cls, weights: str, calibration: str, test: Mapping[str, str], plugins: Mapping[str, str]) -> Hashes:
+        """The hashes of a run; raises SrqError for a test set whose name no record can hold."""
+        try:
+            return cls(weights=weights, calibration=calibration, test=dict(test), plugins=dict(plugins))
+        except ValidationError as error:
+            raise SrqError(f"a record cannot hold this run: {complaint(error, cls)}") from error
+
 
 def fingerprint(spec: ResolvedSpec, hashes: Hashes) -> str:
     """Identify a run before it is made: SHA-256 of all that decides its scores, except software versions."""
