@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..protocol.types import Scale
     from ..quantization.network import SRModel
     from ..runs.session import Session
+    from ..upscaling.picture import Header
     from .display import Display
 
 BUILT_IN = Path(__file__).parents[1] / "states"
@@ -94,7 +95,7 @@ def upscale(
 
     Without a choice the network is DAT-light at 4 bits by `cotrain`, which is installed with srq. Photos are 8-bit
     PNG, JPEG, WebP, TIFF, BMP or PPM: RGB, grey or palette. Transparency is upscaled by bicubic; colour profile and
-    EXIF data, with the orientation, are kept. BMP and PPM become PNG. A truncated photo is named at the end, after
+    EXIF data, with the orientation, are kept. BMP and PPM become PNG. A truncated photo is named, and
     the others are done.
     """
     if sum(map(bool, (record, method, fp))) > 1:
@@ -105,8 +106,12 @@ def upscale(
         raise click.UsageError("--bits goes with --method; --record and --fp say what the network is.")
     if force and resume:
         raise click.UsageError("--force replaces results and --resume keeps them; give one.")
-    wanted = _wanted(_files(photos), out, compare, force, resume)
+    headers = _headers(photos)
+    wanted = _wanted(list(headers), out, compare, force, resume)
     check_writable(out)
+    if not wanted:
+        click.echo(f"nothing is left to do: all results are in {out}", err=True)
+        return
 
     from .display import Display
 
@@ -118,7 +123,7 @@ def upscale(
         from ..runs.session import Session
 
         factor, width, tiles = parse_scale(scale or 2), Bits.parse(bits or "4"), Tiles(size=tile, overlap=OVERLAP)
-        suits = partial(_check, wanted, tiles)
+        suits = partial(_check, {photo: headers[photo] for photo in wanted}, compare, tiles)
         session = Session.open(display, plugin_files, device)
         if record:
             network = _recorded(record, suite, session)
@@ -129,8 +134,8 @@ def upscale(
     _upscale(wanted, network, tiles, display)
 
 
-def _files(photos: Sequence[Path]) -> list[Path]:
-    """The images that are named, and those of the folders; raises SrqError before any work."""
+def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
+    """The images that are named, and those of the folders, with their headers; raises SrqError before any work."""
     from ..data.images.folder import list_images
     from ..errors import SrqError
     from ..upscaling.picture import Header
@@ -139,8 +144,7 @@ def _files(photos: Sequence[Path]) -> list[Path]:
     for file in files:
         if not file.is_file():
             raise SrqError(f"{file}: no such file; expected an image or a folder of images")
-        Header.read(file)
-    return files
+    return {file: Header.read(file) for file in files}
 
 
 def _wanted(
@@ -199,40 +203,40 @@ def _installed(spec: RunSpec, fp: bool, suite: str, session: Session) -> SRModel
     return load_state(state, teacher).model.to(session.device)
 
 
-def _check(wanted: Mapping[Path, Sequence[Path]], tiles: Tiles, network: SRModel) -> None:
+def _check(headers: Mapping[Path, Header], compare: bool, tiles: Tiles, network: SRModel) -> None:
     """Raise SrqError unless the network can take the tiles and the photos, and formats can hold the results."""
     from ..errors import prefix_error
     from ..evaluation.tiles import check_tiles
-    from ..upscaling.picture import Header
     from ..upscaling.upscale import check
 
     check_tiles(tiles, network)
-    for photo, results in wanted.items():
+    for photo, header in headers.items():
         with prefix_error(str(photo)):
-            check(Header.read(photo), network, len(results) > 1)
+            check(header, network, compare)
 
 
 def _upscale(wanted: Mapping[Path, Sequence[Path]], network: SRModel, tiles: Tiles, display: Display) -> None:
-    """Write the results of each photo; raises SrqError at the end if there were photos that could not be read."""
+    """Write the results of each photo; names one that is damaged behind its header, and raises SrqError at the end."""
     from ..errors import SrqError
     from ..upscaling.picture import Picture
     from ..upscaling.upscale import side_by_side
     from ..upscaling.upscale import upscale as through
 
-    refused = []
+    damaged = 0
     with display.stage("Upscale") as progress:
         for photo, results in wanted.items():
             try:
                 picture = Picture.read(photo)
-            except SrqError as error:  # damaged behind its header
-                refused.append(str(error))
+            except SrqError as error:
+                if len(wanted) == 1:
+                    raise
+                display.warn(f"srq: {error}")
+                damaged += 1
                 continue
             larger = through(picture, network, tiles, progress, photo.name)
             larger.write(results[0])
             for path in results[1:]:
                 side_by_side(picture, larger, network.scale).write(path)
             click.echo(results[0])
-    for line in refused[:-1]:
-        display.warn(f"srq: {line}")
-    if refused:
-        raise SrqError(refused[-1])
+    if damaged:
+        raise SrqError(f"{damaged} of {len(wanted)} photos are damaged and have no result; they are named above")

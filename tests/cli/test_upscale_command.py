@@ -93,10 +93,12 @@ def test_a_truncated_photo_is_named_and_the_others_are_done(upscale, tmp_path):
         (photos / name).write_bytes((photos / name).read_bytes()[:-300])
     outcome = upscale(photos)
     assert outcome.status == 2
-    assert [line.split(":")[1].strip() for line in outcome.err.splitlines() if line.startswith("srq: ")] == [
-        str(photos / "b.png"),
-        str(photos / "d.png"),
-    ]
+    b, d, last = (line for line in outcome.err.splitlines() if line.startswith("srq: "))
+    assert b.startswith(f"srq: {photos / 'b.png'}: ")
+    assert d.startswith(f"srq: {photos / 'd.png'}: ")
+    assert last == "srq: 2 of 4 photos are damaged and have no result; they are named above"
+    alone = upscale(photos / "b.png")
+    assert (alone.status, [line for line in alone.err.splitlines() if line.startswith("srq: ")]) == (2, [b])
     assert sorted(path.name for path in (tmp_path / "large").iterdir()) == ["a.png", "c.png"]
 
 
@@ -107,6 +109,9 @@ def test_a_call_that_was_stopped_is_resumed(upscale, tmp_path):
     outcome = upscale(photos, "--resume")
     assert (outcome.status, outcome.out.split()) == (0, [str(tmp_path / "large/b.png")])
     assert (tmp_path / "large/a.png").stat().st_mtime_ns == before
+    done = upscale(photos, "--resume")
+    assert (done.status, done.out) == (0, "")
+    assert done.err == f"nothing is left to do: all results are in {tmp_path / 'large'}\n"
     assert upscale(photos, "--resume", "--compare").out.split() == [
         str(tmp_path / "large" / name) for name in ("a.png", "b.png")
     ]
