@@ -70,7 +70,7 @@ def choose_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.empty(0, device=name).device.type
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise SrqError(f"device '{name}' is not available here; expected auto, cpu or cuda") from error
     if kind not in ("cpu", "cuda"):
         raise SrqError(f"device '{name}' cannot run a benchmark; expected auto, cpu or cuda")
