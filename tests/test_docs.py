@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
 import shlex
 import tomllib
@@ -79,45 +78,6 @@ def commands() -> list[str]:
 
 def test_readme_is_short() -> None:
     assert len(README.splitlines()) <= README_LINES
-
-
-def test_readme_shows_rows_of_the_generated_table() -> None:
-    assert tool("readme_table").renewed(README) == README, "renew it with `python tools/readme_table.py`"
-
-
-def test_rows_of_a_table_are_those_of_some_bits_and_the_references() -> None:
-    table = """# t
-
-| Method | Class | W/A bits |
-|:---|:---|:---:|
-| FP | – | 32/32 |
-| bilinear | – | – |
-| a | bounds | 4/4 |
-| b | bounds | 2/2 |
-
-## Differences
-
-| Method | W/A bits |
-|:---|:---:|
-| b | 2/2 |
-"""
-    shown = tool("readme_table").shown(table, "2/2")
-    assert shown.split("\n")[1:-2] == [
-        "| Method | Class | W/A bits |",
-        "|:---|:---|:---:|",
-        "| FP | – | 32/32 |",
-        "| bilinear | – | – |",
-        "| b | bounds | 2/2 |",
-    ]
-
-
-def tool(name: str) -> Any:
-    """A module of tools/."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""Renew the tables of README.md and docs/ from the committed tables and records: `python tools/doc_tables.py`.
+
+What stands between one of these marks and `<!-- /table -->` is made anew.
+
+- `<!-- table: leaderboards/SUITE/TABLE.md, bits 2/2 -->`: the rows of these bits.
+- `<!-- psnr`, then TOML, then `-->`: PSNR of runs with seed 0. Each field of `Run` has one value, or a list of values
+  under `rows`, `columns` or `cell`. Fields of `rows` multiply, and so do those of `columns`; the values of `cell` stand
+  beside each other. `names` are headings in place of values. `best = true` makes the best of the listed methods bold.
+  `share = true` adds which share of a method's loss against FP is left by the next one; it takes the last two.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.hooks.resolve import resolve_method
+from sr_ptq_bench.protocol.bits import Bits
+from sr_ptq_bench.protocol.run_spec import parse_options
+from sr_ptq_bench.protocol.suite import Suite
+from sr_ptq_bench.records.files import read_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sr_ptq_bench.records.record import Record
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- (table:|psnr\n)(.*?)-->\n).*?<!-- /table -->", re.DOTALL)
+FP = "FP"
+REFERENCES = ("32/32", "–")
+"""Bits of the FP network and of interpolations."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A number of a table: `test` is SUITE/TEST SET; `method` has its options as after `-o`, or is FP."""
+
+    test: str
+    model: str
+    scale: int
+    bits: int
+    method: str
+
+
+def pages() -> list[Path]:
+    """All pages that may have tables."""
+    return [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+
+
+def renewed(page: str) -> str:
+    """The page with its tables as the committed tables and records have them."""
+    makers: dict[str, Callable[[str], str]] = {"table:": rows_of_a_table, "psnr\n": table_of_psnr}
+    return BLOCK.sub(lambda found: f"{found[1]}\n{makers[found[2]](found[3])}\n\n<!-- /table -->", page)
+
+
+def rows_of_a_table(what: str) -> str:
+    """Rows of a generated table; `what` is its path and the bits."""
+    path, bits = what.strip().split(", bits ")
+    return shown((ROOT / path).read_text(encoding="utf-8"), bits)
+
+
+def shown(table: str, bits: str) -> str:
+    """The head of a generated table, the references, and the rows of these bits."""
+    scores, _, _ = table.partition("\n## ")
+    head, rule, *rows = (line for line in scores.splitlines() if line.startswith("|"))
+    column = [cell.strip() for cell in head.split("|")].index("W/A bits")
+    kept = [row for row in rows if row.split("|")[column].strip() in (*REFERENCES, bits)]
+    return "\n".join([head, rule, *kept])
+
+
+def table_of_psnr(what: str) -> str:
+    """A table of PSNR in dB; `what` is TOML."""
+    asked = tomllib.loads(what)
+    best, share, names = asked.pop("best", False), asked.pop("share", False), asked.pop("names", {})
+    lists: dict[str, dict[str, list[Any]]] = {where: asked.pop(where, {}) for where in ("rows", "columns", "cell")}
+    methods = next((of["method"] for of in lists.values() if "method" in of), [])
+    rivals = [method for method in methods if method != FP] if best else []
+
+    def number(run: Run) -> str:
+        """A printed PSNR; a dash if it is not measured."""
+        text = f"{psnr(run):.2f}"
+        others = [f"{psnr(replace(run, method=rival)):.2f}" for rival in rivals]
+        is_best = run.method in rivals and all(float(text) >= float(other) or other == "nan" for other in others)
+        return "–" if text == "nan" else f"**{text}**" if is_best else text
+
+    def cell(row: Mapping[str, Any], column: Mapping[str, Any]) -> str:
+        runs = [Run(**asked, **row, **column, **each) for each in unfolded(lists["cell"])]
+        text = " / ".join(map(number, runs))
+        return f"{text} ({loss(runs[-1]) / loss(runs[-2]):.0%})" if share else text
+
+    rows, columns = (list(unfolded(lists[where])) for where in ("rows", "columns"))
+    body = [[heading(row, names), *(cell(row, column) for column in columns)] for row in rows]
+    return tabulate(body, ["", *(heading(column, names) for column in columns)], tablefmt="pipe", disable_numparse=True)
+
+
+def unfolded(lists: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """All combinations of the values, by field."""
+    for values in product(*lists.values()):
+        yield dict(zip(lists, values, strict=True))
+
+
+def heading(values: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """`x2, 4/4`, or a method's name."""
+    forms: dict[str, Callable[[Any], str]] = {
+        "scale": "x{}".format,
+        "bits": "{0}/{0}".format,
+        "test": lambda test: test.rpartition("/")[2],
+    }
+    return ", ".join(names.get(value, forms.get(field, str)(value)) for field, value in values.items())
+
+
+def loss(run: Run) -> float:
+    """How much the PSNR of a run is below that of the FP network."""
+    return psnr(replace(run, method=FP)) - psnr(run)
+
+
+@cache
+def psnr(run: Run) -> float:
+    """The PSNR of a run; NaN if it is not measured."""
+    suite, _, test = run.test.rpartition("/")
+    known = [
+        record
+        for record in records(suite)
+        if (record.spec.model, record.spec.scale, record.spec.seed) == (run.model, run.scale, 0)
+        and test in record.scores
+    ]
+    if run.method == FP:
+        scores = [record.references.fp for record in known]
+    else:
+        asked = (Bits.parse(str(run.bits)), *resolved(suite, run.method))
+        found = [record for record in known if (record.spec.bits, record.spec.method, record.spec.options) == asked]
+        scores = [record.scores for record in sorted(found, key=lambda record: record.created)]
+    return scores[-1][test].mean["psnr"] if scores else math.nan
+
+
+@cache
+def records(suite: str) -> list[Record]:
+    """The committed records of a suite."""
+    return read_records(ROOT / "leaderboards/results" / suite)
+
+
+@cache
+def resolved(suite: str, method: str) -> tuple[str, dict[str, Any]]:
+    """A method's name and all its options, as a record has them."""
+    name, *options = method.split()
+    found = resolve_method(plugins(), name, parse_options(tuple(options)), Suite.load(suite).options)
+    return name, {part: dict(values) for part, values in found.option_values.items()}
+
+
+@cache
+def plugins() -> Plugins:
+    """Those that are installed."""
+    return Plugins()
+
+
+if __name__ == "__main__":
+    for page in pages():
+        page.write_text(renewed(page.read_text(encoding="utf-8")), encoding="utf-8")
