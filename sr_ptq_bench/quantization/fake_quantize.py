@@ -37,7 +37,7 @@ def _round_to_levels(v: Tensor, out: Tensor, lower: Tensor, upper: Tensor, level
     """Write the quantized `v` to `out`, which may be `v` itself; both contiguous."""
     size = upper - lower
     to_level, to_value = _above_zero(size).reciprocal() * levels, size / levels
-    for x, q in [(v, out)] if v.numel() <= _PIECE else _pieces(lower, v, out):
+    for x, q in _pieces(lower, v, out):
         torch.sub(x, lower, out=q).mul_(to_level).round_().clamp_(0, levels).mul_(to_value).add_(lower)
     return out
 
@@ -84,8 +84,8 @@ class _FakeQuantize(torch.autograd.Function):
 
 
 def _pieces(bound: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors cut into cache-sized pieces; whole for bounds per channel and on an accelerator."""
-    if bound.ndim or bound.device.type != "cpu":
+    """The tensors cut into cache-sized pieces; whole if small, for bounds per channel and on an accelerator."""
+    if tensors[0].numel() <= _PIECE or bound.ndim or bound.device.type != "cpu":
         return iter([tensors])
     return zip(*(tensor.view(-1).split(_PIECE) for tensor in tensors), strict=True)
 
