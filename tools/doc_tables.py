@@ -3,10 +3,11 @@
 What stands between one of these marks and `<!-- /table -->` is made anew.
 
 - `<!-- table: leaderboards/SUITE/TABLE.md, bits 2/2 -->`: the rows of these bits.
-- `<!-- psnr`, then TOML, then `-->`: PSNR of runs with seed 0. Each field of `Run` has one value, or a list of values
-  under `rows`, `columns` or `cell`. Fields of `rows` multiply, and so do those of `columns`; the values of `cell` stand
-  beside each other. `names` are headings in place of values. `best = true` makes the best of the listed methods bold.
-  `share = true` adds which share of a method's loss against FP is left by the next one; it takes the last two.
+- `<!-- psnr: NAME -->`: PSNR of runs with seed 0, as `doc_tables.toml` describes it. Each field of `Run` has one value,
+  or a list of values under `rows`, `columns` or `cell`. Fields of `rows` multiply, and so do those of `columns`; the
+  values of `cell` stand beside each other. `names` are headings in place of values. `best = true` makes the best of the
+  listed methods bold. `share = true` adds which share of a method's loss against FP is left by the next one; it takes
+  the last two.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from sr_ptq_bench.records.record import Record
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"(<!-- (table:|psnr\n)(.*?)-->\n).*?<!-- /table -->", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (table|psnr): (.*?) -->\n).*?<!-- /table -->", re.DOTALL)
+ASKED = ROOT / "tools/doc_tables.toml"
 FP = "FP"
 REFERENCES = ("32/32", "–")
 """Bits of the FP network and of interpolations."""
@@ -59,13 +61,16 @@ def pages() -> list[Path]:
 
 def renewed(page: str) -> str:
     """The page with its tables as the committed tables and records have them."""
-    makers: dict[str, Callable[[str], str]] = {"table:": rows_of_a_table, "psnr\n": table_of_psnr}
+    makers: dict[str, Callable[[str], str]] = {
+        "table": rows_of_a_table,
+        "psnr": lambda name: table_of_psnr(asked_for()[name]),
+    }
     return BLOCK.sub(lambda found: f"{found[1]}\n{makers[found[2]](found[3])}\n\n<!-- /table -->", page)
 
 
 def rows_of_a_table(what: str) -> str:
     """Rows of a generated table; `what` is its path and the bits."""
-    path, bits = what.strip().split(", bits ")
+    path, bits = what.split(", bits ")
     return shown((ROOT / path).read_text(encoding="utf-8"), bits)
 
 
@@ -78,9 +83,14 @@ def shown(table: str, bits: str) -> str:
     return "\n".join([head, rule, *kept])
 
 
-def table_of_psnr(what: str) -> str:
-    """A table of PSNR in dB; `what` is TOML."""
-    asked = tomllib.loads(what)
+def asked_for() -> dict[str, dict[str, Any]]:
+    """The tables of PSNR by their names."""
+    return tomllib.loads(ASKED.read_text(encoding="utf-8"))
+
+
+def table_of_psnr(asked: dict[str, Any]) -> str:
+    """A table of PSNR in dB; `asked` is a table of `doc_tables.toml`."""
+    asked = dict(asked)
     best, share, names = asked.pop("best", False), asked.pop("share", False), asked.pop("names", {})
     lists: dict[str, dict[str, list[Any]]] = {where: asked.pop(where, {}) for where in ("rows", "columns", "cell")}
     methods = next((of["method"] for of in lists.values() if "method" in of), [])

@@ -26,12 +26,7 @@ TABLE = """# t
 |:---|:---:|
 | b | 2/2 |
 """
-TWO_METHODS = """
-test = "sample/photos"
-model = "swinir-light"
-bits = 2
-scale = 2
-"""
+RUN = {"test": "sample/photos", "model": "swinir-light", "bits": 2, "scale": 2}
 
 
 @pytest.fixture(scope="module")
@@ -74,35 +69,35 @@ def test_rows_of_a_table_are_those_of_some_bits_and_the_references(tool):
 
 
 def test_a_cell_is_the_psnr_of_the_record_and_the_best_is_bold(tool):
-    text = tool.table_of_psnr(TWO_METHODS + 'rows.method = ["minmax", "percentile"]')
+    text = tool.table_of_psnr(RUN | {"rows": {"method": ["minmax", "percentile"]}})
     low, high = (f"{committed_psnr(method):.2f}" for method in ("minmax", "percentile"))
     assert [line.split("|")[2].strip() for line in text.splitlines()[2:]] == [low, high]
-    text = tool.table_of_psnr(TWO_METHODS + 'best = true\ncolumns.method = ["FP", "minmax", "percentile"]')
+    text = tool.table_of_psnr(RUN | {"best": True, "columns": {"method": ["FP", "minmax", "percentile"]}})
     assert f"| {low} " in text
     assert f"| **{high}**" in text
     assert text.count("**") == 2
 
 
 def test_the_share_is_that_of_the_losses(tool):
-    text = tool.table_of_psnr(TWO_METHODS + 'share = true\ncell.method = ["FP", "minmax", "percentile"]')
+    text = tool.table_of_psnr(RUN | {"share": True, "cell": {"method": ["FP", "minmax", "percentile"]}})
     fp = tool.psnr(tool.Run("sample/photos", "swinir-light", 2, 2, "FP"))
     share = (fp - committed_psnr("percentile")) / (fp - committed_psnr("minmax"))
     assert f"({share:.0%})" in text
 
 
 def test_what_is_not_measured_is_a_dash(tool):
-    text = tool.table_of_psnr(TWO_METHODS + 'best = true\nrows.method = ["percentile p=0.3", "minmax"]')
+    text = tool.table_of_psnr(RUN | {"best": True, "rows": {"method": ["percentile p=0.3", "minmax"]}})
     assert text.splitlines()[2].split("|")[2].strip() == "–"
     assert "**" in text.splitlines()[3]
 
 
 def test_options_choose_among_the_records_of_a_method(tool):
-    ask = TWO_METHODS + 'rows.method = ["dobi", "dobi search=joint"]\nnames."dobi search=joint" = "DOBI, both"'
-    one, other = (line.split("|") for line in tool.table_of_psnr(ask).splitlines()[2:])
+    asked = RUN | {"rows": {"method": ["dobi", "dobi search=joint"]}, "names": {"dobi search=joint": "DOBI, both"}}
+    one, other = (line.split("|") for line in tool.table_of_psnr(asked).splitlines()[2:])
     assert other[1].strip() == "DOBI, both"
     assert one[2] != other[2]
 
 
 def test_a_misspelt_field_is_an_error(tool):
     with pytest.raises(TypeError, match="modle"):
-        tool.table_of_psnr(TWO_METHODS.replace("model", "modle") + 'rows.method = ["minmax"]')
+        tool.table_of_psnr(RUN | {"modle": "dat-light", "rows": {"method": ["minmax"]}})
