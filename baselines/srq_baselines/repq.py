@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 PERCENTILES = (0.999, 0.9999, 0.99999)
 KEPT = 2**16  # values of a channel
 LEAST = 1e-8
+"""Of the widest channel: a narrower one is constant."""
 
 
 class Options(PluginOptions):
@@ -80,10 +81,17 @@ def srq_transform_model(student: Student, batches: Batches) -> None:
 
 
 def rewriting(lower: Tensor, upper: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Factors s_c/s and shifts s_c (z_c - z) from the bounds of all channels, (C,) and (C,) -> (C,) and (C,)."""
-    steps = ((upper - lower) / (2**bits - 1)).clamp_min(LEAST)
+    """Factors s_c/s and shifts s_c (z_c - z) from the bounds of all channels, (C,) and (C,) -> (C,) and (C,).
+
+    A constant channel has no step of its own. It takes the mean step, and moves to the lower end of the others.
+    """
+    steps = (upper - lower) / (2**bits - 1)
+    varying = steps > LEAST * steps.max()
+    if not varying.any():
+        return torch.ones_like(steps), torch.zeros_like(steps)
+    steps = torch.where(varying, steps, steps[varying].mean())
     zeros = -lower / steps
-    return steps / steps.mean(), steps * (zeros - zeros.mean())
+    return steps / steps.mean(), steps * (zeros - zeros[varying].mean())
 
 
 @hookimpl

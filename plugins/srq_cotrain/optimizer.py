@@ -46,15 +46,15 @@ class AdamAndMuon(torch.optim.Optimizer):
         means, squares = self._moments("mean", parameters), self._moments("square", parameters)
         counts = self._moments("step", parameters, ())
         torch._foreach_add_(counts, 1)
-        t = int(counts[0])
+        steps = [int(count) for count in counts]  # a tensor without a gradient in a step makes none
         torch._foreach_lerp_(means, gradients, 1 - BETAS[0])
         torch._foreach_mul_(squares, BETAS[1])
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - BETAS[1])
         scale = torch._foreach_sqrt(squares)
-        torch._foreach_div_(scale, math.sqrt(1 - BETAS[1] ** t))
+        torch._foreach_div_(scale, [math.sqrt(1 - BETAS[1] ** t) for t in steps])
         torch._foreach_add_(scale, EPS)
         directions = torch._foreach_div(means, scale)
-        torch._foreach_div_(directions, 1 - BETAS[0] ** t)
+        torch._foreach_div_(directions, [1 - BETAS[0] ** t for t in steps])
         return list(directions)
 
     def _muon(self, parameters: Sequence[Tensor]) -> list[Tensor]:

@@ -72,8 +72,9 @@ def network_upscaler(
         assert tiles is not None
         height, width = lr.shape[:2]
         sr = np.empty((scale * height, scale * width, 3), dtype=np.uint8)
-        for (top, bottom), rows in along(height, tiles, model.size_multiple):
-            for (left, right), columns in along(width, tiles, model.size_multiple):
+        window = model.size_multiple, model.smallest()
+        for (top, bottom), rows in along(height, tiles, *window):
+            for (left, right), columns in along(width, tiles, *window):
                 seen = whole(np.ascontiguousarray(lr[top:bottom, left:right]))
                 sr[_times(rows, scale), _times(columns, scale)] = seen[
                     _times(rows, scale, top), _times(columns, scale, left)

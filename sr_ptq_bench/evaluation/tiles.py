@@ -21,7 +21,7 @@ class Tile(NamedTuple):
 
 
 def check_tiles(tiles: Tiles | None, model: SRModel) -> None:
-    """Raise SrqError unless tiles begin where windows begin: otherwise the windows would be different ones."""
+    """Raise SrqError for tiles too small for the network, or that do not begin where windows begin."""
     for name, length in (("tile", tiles.size), ("tile overlap", tiles.overlap)) if tiles else ():
         if length % model.size_multiple:
             down = length - length % model.size_multiple
@@ -29,15 +29,17 @@ def check_tiles(tiles: Tiles | None, model: SRModel) -> None:
             raise SrqError(
                 f"{name} {length} is no multiple of the network's window {model.size_multiple}; choose {nearest}"
             )
+    if tiles and (why := model.too_small(tiles.size)):
+        raise SrqError(f"tile {tiles.size} is {why}; choose {model.smallest()} or more")
 
 
-def along(length: int, tiles: Tiles, window: int) -> Iterator[Tile]:
+def along(length: int, tiles: Tiles, window: int = 1, least: int = 1) -> Iterator[Tile]:
     """The tiles along an axis of `length` LR pixels, each seen with up to `overlap` more pixels on both sides.
 
-    The seen part begins at a multiple of the window; the last one holds at least one whole window.
+    The seen part begins at a multiple of the window and has `least` pixels or more, a multiple of the window too.
     """
     for start in range(0, length, tiles.size):
         stop = min(start + tiles.size, length)
-        last_window = (length - window) // window * window
-        first = max(0, min(start - tiles.overlap, last_window))
+        last = (length - least) // window * window
+        first = max(0, min(start - tiles.overlap, last))
         yield Tile((first, min(stop + tiles.overlap, length)), (start, stop))

@@ -15,8 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import SrqError, plugin_errors, prefix_error, unknown
 from ..protocol.bits import Bits
-from ..quantization.network import SRModel
-from ..quantization.products.product import module_of
 from ..quantization.quantizer import Bounds, Quantizer
 from ..quantization.state.network_tensors import same_bits
 from ..quantization.student import site_elements
@@ -83,32 +81,6 @@ def check_bits(chosen: object, student: Student, bits: Bits) -> None:
             raise SrqError(
                 f"srq_choose_bits gives {role}s {mean:.3f} bits in the mean; expected {bits.of(role)} at most"
             )
-
-
-def check_model(plugin: str, model: object, scale: int) -> None:
-    """Raise SrqError unless `srq_load_model` returned an SRModel of this scale with layers that exist."""
-    with blame_plugin(plugin):
-        if not isinstance(model, SRModel):
-            raise SrqError(f"srq_load_model returns a {type(model).__name__}; expected an SRModel")
-        if model.scale != scale:
-            raise SrqError(f"srq_load_model returns a model of scale {model.scale}; expected {scale}")
-        if type(model.size_multiple) is not int or model.size_multiple < 1:
-            raise SrqError(
-                f"the model's size_multiple is {model.size_multiple!r}; expected a number of pixels, 1 or more"
-            )
-        modules = dict(model.network.named_modules())
-        for what, names in (
-            ("input_kinds", model.input_kinds),
-            ("features", model.features),
-            ("first_last_layers", model.first_last_layers),
-            ("products", map(module_of, model.products)),
-        ):
-            missing = [name for name in names if name not in modules]
-            if missing:
-                raise SrqError(f"the model's {what} name '{missing[0]}', which the network does not have")
-        if next(model.network.parameters(), None) is None:
-            raise SrqError("the model's network has no parameters")
-        check_finite(model.network)
 
 
 def check_finite(network: nn.Module) -> None:

@@ -26,13 +26,13 @@ def guarded(what: str) -> Iterator[None]:
 @contextmanager
 def settings_restored() -> Iterator[None]:
     """Restore what decides how torch and NumPy compute, for all code; stdout belongs to the results of srq."""
-    before = [(restore, get()) for get, restore in _SETTINGS]
+    before = [(get, restore, get()) for get, restore, _ in _SETTINGS]
     flags = [(of, name, getattr(of, name)) for of, names in _FLAGS for name in names]
     try:
         with redirect_stdout(sys.stderr):
             yield
     finally:
-        for (get, _), (restore, value) in zip(_SETTINGS, before, strict=True):
+        for get, restore, value in before:
             if get() != value:
                 restore(value)
         for of, name, value in flags:
@@ -40,25 +40,35 @@ def settings_restored() -> Iterator[None]:
                 setattr(of, name, value)
 
 
+@contextmanager
+def fresh_settings() -> Iterator[None]:
+    """Compute as a new process does, in whatever mode the caller is: no autocast, gradients, numbers of float32."""
+    with settings_restored(), torch.inference_mode(False):
+        for get, put, value in _SETTINGS:
+            if value is not None and get() != value:
+                put(value)
+        yield
+
+
 def _deterministic() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
-_SETTINGS: list[tuple[Any, Any]] = [
-    (torch.get_default_dtype, torch.set_default_dtype),
-    (torch.get_default_device, torch.set_default_device),
-    (torch.is_grad_enabled, torch.set_grad_enabled),
-    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-    (torch.get_num_threads, torch.set_num_threads),
-    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-    (_deterministic, lambda mode: torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])),
+_SETTINGS: list[tuple[Any, Any, Any]] = [
+    (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
+    (torch.get_default_device, torch.set_default_device, torch.device("cpu")),
+    (torch.is_grad_enabled, torch.set_grad_enabled, True),
+    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
+    (torch.get_num_threads, torch.set_num_threads, None),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    (_deterministic, lambda mode: torch.use_deterministic_algorithms(mode[0], warn_only=mode[1]), None),
     *(
-        (partial(torch.is_autocast_enabled, kind), partial(torch.set_autocast_enabled, kind))
+        (partial(torch.is_autocast_enabled, kind), partial(torch.set_autocast_enabled, kind), False)
         for kind in ("cpu", "cuda")
     ),
-    (np.geterr, lambda modes: np.seterr(**modes)),
+    (np.geterr, lambda modes: np.seterr(**modes), None),
 ]
-"""How to get and to set what a plugin may change."""
+"""How to get and to set what a plugin may change, and what a new process has; None is left to the user."""
 _FLAGS = [
     (torch.backends.cudnn, ("enabled", "benchmark", "deterministic", "allow_tf32")),
     (torch.backends.cuda.matmul, ("allow_tf32",)),

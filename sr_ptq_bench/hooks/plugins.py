@@ -12,7 +12,8 @@ import pluggy
 
 from ..errors import SrqError, prefix_error, unknown
 from . import specs as hookspecs
-from .checks import check_model, check_options, checked_scores
+from .check_model import check_model
+from .checks import check_options, checked_scores
 from .guard import guarded
 from .plugin import BLOCKED, Plugin, check_name, installed, of_file
 from .specs import GROUP, Gone, GoneHook

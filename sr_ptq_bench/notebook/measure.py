@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 from pydantic import Field, ValidationError, validate_call
 
 from ..errors import SrqError, first_complaint, printable
+from ..hooks.guard import fresh_settings
 from ..progress import SILENT, no_progress
 from ..protocol.request import requested
 from ..protocol.run_spec import RunSpec
@@ -67,6 +68,7 @@ def _checked(function: Callable[P, T]) -> Callable[P, T]:
 
 
 @_checked
+@fresh_settings()
 def measure(
     *,
     method: str,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..data.images.pixels import encode_png
 from ..errors import printable
 from ..evaluation.score import interpolations, network_upscaler
+from ..hooks.guard import fresh_settings
 from ..plots.views import crop_psnr, most_different
 from ..quantization.student import cached_quantized_weights
 from ..records.summary import lost, score_table
@@ -48,6 +49,7 @@ class Measurement:
         return {name: of.mean["psnr"] for name, of in self.record.scores.items() if "psnr" in of.mean}
 
     @cached_property
+    @fresh_settings()
     def pictures(self) -> dict[str, Image]:
         """HR, bicubic, FP and the student on the image that loses most against FP: (H, W, 3) uint8 by name."""
         dataset, image = self._worst()

@@ -112,7 +112,9 @@ class Distribution:
         return error.reshape(ends[0].shape)
 
     def quantile(self, fraction: float) -> float:
-        """The smallest value with at least `fraction` (0 to 1) of the elements at or below it."""
+        """The smallest value with at least `fraction` (0 to 1) of the elements at or below it; of 0 and 1 the ends."""
+        if fraction in (0, 1):
+            return self.minimum if fraction == 0 else self.maximum
         values, sums = _prefix_sums(self)
         cumulative = sums[0, 1:]
         index = torch.searchsorted(cumulative, fraction * cumulative[-1])

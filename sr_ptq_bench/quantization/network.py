@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import SrqError, unknown
 from .capture import capture
 from .products.product import Product, module_of
+from .products.quantized import abandon_pass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +96,11 @@ class SRModel:
                 f"an image of {width}x{height} pixels is too small; '{self.name}' takes {self.min_side} or more"
             )
         padded = pad(lr, self.size_multiple, self.padding)
-        sr: Tensor = self.network(padded.clone() if padded is lr else padded)  # some networks overwrite their input
+        try:
+            sr: Tensor = self.network(padded.clone() if padded is lr else padded)  # some networks overwrite their input
+        except BaseException:
+            abandon_pass(self.network)
+            raise
         return sr[..., : height * self.scale, : width * self.scale]
 
     def with_features(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .student import Student
 
+_HALF = (torch.float16, torch.bfloat16)
+"""Too coarse for 2^16 bins; a network may compute in these types inside."""
 _ROOM = 2**16  # numbers; a network has some tens of thousands of channels
 
 
@@ -45,7 +47,12 @@ def observe(student: Student, batches: Callable[[], Iterable[Tensor]]) -> dict[s
 def _run(student: Student, batches: Iterable[Tensor], update: Callable[[str, Tensor], None]) -> None:
     # Inference mode would hide the versions of tensors.
     activations = [name for name, quantizer in student.quantizers.items() if quantizer.site.role == "activation"]
-    watching = capture(student, activations, lambda name, v, _: update(name, v))
+
+    def see(name: str, v: Tensor, _: Tensor) -> None:
+        if v.numel():
+            update(name, v.float() if v.dtype in _HALF else v)
+
+    watching = capture(student, activations, see)
     with quantizers_off(student), torch.no_grad(), watching:
         for batch in batches:
             student(batch.to(student.device))

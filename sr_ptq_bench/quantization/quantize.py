@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,13 +35,22 @@ class QuantizedLayer(nn.Module):
         self.products: QuantizedProducts | None = None
         """The mode of the network around it, which needs not see the calls in here."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __getattr__(self, name: str) -> Any:
+        """What the layer has too: a network may ask for the type of its weight."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "layer":
+                raise
+            return getattr(self.layer, name)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # as torch's layers call it
         """Apply the layer to the quantized input with the quantized weight."""
         if self.products is None:
-            return self._apply_layer(x)
+            return self._apply_layer(input)
         off = self.products.pause()
         try:
-            return self._apply_layer(x)
+            return self._apply_layer(input)
         finally:
             self.products.resume(off)
 
@@ -68,9 +77,11 @@ def quantize(
     model = replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(False))
     made = _Quantizers(bits, make_quantizer, site_bits or {})
     parameters = dict(model.network.named_parameters(remove_duplicate=False))
-    products = {}
+    products: dict[str, QuantizedProduct | None] = {}
     for name, of in quantizable(model).items():
-        if isinstance(of, Product):
+        if isinstance(of, Product) and of.is_constant:
+            products[name] = None
+        elif isinstance(of, Product):
             products[name] = _quantized_product(model.network, parameters, name, of, made)
         elif isinstance(of, Operand):
             operand = made.of(Site(name, "activation", of.input_kind))
@@ -78,7 +89,7 @@ def quantize(
             _replace(model.network, name, operand)
         else:
             _replace(model.network, name, _quantized_layer(model, name, _layer(of, name), made))
-    if products:
+    if any(products.values()):
         _follow(model.network, products)
     return Student(model.to(teacher.device), made.quantizers, made.weights)
 
@@ -143,8 +154,8 @@ def _quantized_product(
     return quantized
 
 
-def _follow(network: nn.Module, products: Mapping[str, QuantizedProduct]) -> None:
-    """Quantize the products whenever the network, or a part of it, runs."""
+def _follow(network: nn.Module, products: Mapping[str, QuantizedProduct | None]) -> None:
+    """Quantize the products whenever the network, or a part of it, runs; those of constants are only counted."""
     mode = QuantizedProducts(products)
     makers = {module_of(name) for name in products}
     inner: set[nn.Module] = set()

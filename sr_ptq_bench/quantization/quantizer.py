@@ -76,6 +76,8 @@ class Bounds:
             raise SrqError("bounds are not finite")
         if (lower > upper).any():
             raise SrqError("a lower bound is above its upper bound")
+        if not torch.isfinite(upper - lower).all():
+            raise SrqError("bounds are so far apart that float32 cannot hold their distance")
         return lower, upper
 
 

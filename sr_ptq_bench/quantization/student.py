@@ -90,13 +90,16 @@ def cached_quantized_weights(student: Student) -> Iterator[None]:
 
 
 def site_elements(student: Student) -> dict[str, int]:
-    """How many numbers are quantized at every site in one forward pass of the smallest image, by site name."""
-    elements = dict.fromkeys(student.quantizers, 0)
+    """How many numbers are quantized at every site, by its name: of a weight all, however often a layer is called.
+
+    Activations are those of one forward pass of the smallest image.
+    """
+    elements = {name: student.weights[name].numel() if name in student.weights else 0 for name in student.quantizers}
 
     def count(name: str, v: Tensor, _: Tensor) -> None:
         elements[name] += v.numel()
 
-    side = student.model.smallest()
-    with torch.no_grad(), quantizers_off(student), capture(student, student.quantizers, count):
+    side, activations = student.model.smallest(), [name for name in elements if name not in student.weights]
+    with torch.no_grad(), quantizers_off(student), capture(student, activations, count):
         student(torch.zeros(1, 3, side, side, device=student.device))
     return elements

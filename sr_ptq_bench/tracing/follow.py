@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..errors import SrqError
 from ..quantization.products.functions import FUSED, function_name, operands_of
 from ..quantization.products.product import RunningModules
 
@@ -32,6 +33,8 @@ class Follow(TorchFunctionMode):
         """Follow the calls of all modules."""
         hooks = ExitStack()
         for name, module in self.network.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                raise SrqError(f"the module {name} is TorchScript, whose products cannot be seen; use its Python code")
             hooks.callback(module.register_forward_pre_hook(self._enter(name)).remove)
             hooks.callback(module.register_forward_hook(self._leave(name)).remove)
         return hooks

@@ -36,6 +36,8 @@ SCALINGS = {"div", "imul", "itruediv", "mul", "rmul", "truediv"}
 PRODUCTS = {"einsum", *ARGUMENTS} - {"linear"}
 ENDS = PRODUCTS | {"linear", "conv2d", "softmax", FUSED}
 """Functions whose results are no longer the scores that a product made for a softmax."""
+UNCOUNTED = {"bilinear", "cdist", "deform_conv2d", "gru", "gru_cell", "lstm", "lstm_cell", "rnn_relu", "rnn_tanh"}
+"""Functions with products inside that torch's counter does not know, on some devices at least."""
 VIEWS = {"detach", "get", "permute", "reshape", "squeeze", "t", "transpose", "unsqueeze", "view"}
 """Functions that may give all numbers of a parameter in another shape."""
 ASKS = {"dim", "is_contiguous", "len", "numel", "size", "stride"}

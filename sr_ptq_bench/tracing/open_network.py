@@ -36,7 +36,7 @@ def open_network(
     libraries: tuple[str, ...] = (),
     split: Mapping[str, Sequence[str]] | None = None,
 ) -> SRModel:
-    """Make an SRModel of any network that upscales (N, 3, H, W), from passes of it over two small images of noise.
+    """Make an SRModel of any network that upscales (N, 3, H, W), from passes of it over small images of noise.
 
     Its layers and products become sites; it is not rewritten. `split` names Linear layers that make several tensors at
     once, by pattern, and their parts: `{"*.attn.qkv": ("q", "k", "v")}`; each part becomes a layer with sites of its
@@ -47,14 +47,16 @@ def open_network(
     network.eval().requires_grad_(False)
     model = SRModel(name, scale, network, {}, (), size_multiple=size_multiple, min_side=min_side, scope=scope)
     side = model.smallest(TRACED_SIDE)
+    smallest = noise(model.smallest()) if model.smallest() < side else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch on other people's code
         try:
-            seen = trace(network, noise(side), noise(side, 2 * side))
+            seen = trace(network, noise(side), noise(side, 2 * side), smallest)
         except AttributeError as error:
             if not split:
                 raise
             raise SrqError(f"'{name}' cannot be split so, its code reads inside a layer: {error}") from error
+    _check_output(name, seen.output, (1, 3, scale * side, scale * side))
     layers = list(seen.input_kinds)
     return replace(
         model,
@@ -66,6 +68,15 @@ def open_network(
         products=seen.products,
         count_side=COUNT_SIDE,
     )
+
+
+def _check_output(name: str, output: object, shape: tuple[int, ...]) -> None:
+    if not isinstance(output, Tensor):
+        raise SrqError(f"'{name}' returns a {type(output).__name__}; expected a tensor")
+    if output.shape != shape:
+        raise SrqError(
+            f"'{name}' makes {tuple(output.shape)} of an image; expected {shape}, at the scale that is given"
+        )
 
 
 def noise(height: int, width: int | None = None) -> Tensor:

@@ -12,9 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import SrqError
 from ..quantization.products.product import Product, module_of
@@ -39,16 +37,14 @@ class Trace:
     output: object
 
 
-def trace(network: nn.Module, lr: Tensor, other: Tensor | None = None) -> Trace:
-    """Follow one forward pass of (1, 3, H, W), and one of an image of another size.
+def trace(network: nn.Module, lr: Tensor, other: Tensor | None = None, smallest: Tensor | None = None) -> Trace:
+    """Follow one forward pass of (1, 3, H, W), one of an image of another size, and one of the smallest image.
 
-    Raises SrqError that names a product whose number of calls is not the same in both.
+    The smallest one shows which operands share their memory with another tensor only there, where a permutation of
+    windows moves nothing. Raises SrqError that names a product whose number of calls is not the same in the first two.
     """
-    counter = FlopCounterMode(display=False)
-    image = lr.clone()  # some networks overwrite their input
-    watch = Watch(network, counter)
-    with torch.no_grad(), counter, watch, watch.hooks():
-        output = network(image)
+    watch = Watch(network)
+    output = watch.pass_of(lr)
     layers = {name: input_kind for name, input_kind in watch.inputs.items() if name not in watch.touched}
     products = {name: watch.product(name) for name, seen in watch.products.items() if seen.module not in layers}
     _check_modules(watch)
@@ -56,7 +52,20 @@ def trace(network: nn.Module, lr: Tensor, other: Tensor | None = None) -> Trace:
         first = {name: seen.calls for name, seen in watch.products.items() if seen.module not in layers}
         second = {name: calls for name, calls in count_calls(network, other).items() if module_of(name) not in layers}
         _check_same(first, second, _size(lr), _size(other))
+    if smallest is not None:
+        small = _products_of(network, smallest)
+        products = {name: product.free_as(small.get(name)) for name, product in products.items()}
     return Trace(layers, products, _blocks(network, watch), _not_covered(network, watch, layers), output)
+
+
+def _products_of(network: nn.Module, lr: Tensor) -> dict[str, Product]:
+    """The products of a pass; none if the network cannot take so small an image, although it says so."""
+    watch = Watch(network)
+    try:
+        watch.pass_of(lr)
+    except Exception:
+        return {}
+    return {name: watch.product(name) for name in watch.products}
 
 
 def _check_same(first: Mapping[str, int], second: Mapping[str, int], size: str, other: str) -> None:
@@ -108,6 +117,14 @@ def _not_covered(network: nn.Module, watch: Watch, layers: Mapping[str, InputKin
     if places:
         share = sum(macs for name, macs in watch.macs_of_others.items() if name not in layers) / watch.macs
         said.append(f"{places.total()} products with {share:.1%} of all multiply-accumulates, in {', '.join(places)}")
+    if watch.hidden_macs:
+        said.append(
+            f"code that torch does not show, with {watch.hidden_macs / watch.macs:.1%} of all multiply-accumulates"
+        )
+    if watch.uncounted:
+        said.append(
+            f"{watch.uncounted.total()} calls of {', '.join(watch.uncounted)}, whose multiply-accumulates do not count"
+        )
     idle = len(watch.layers.keys() - watch.inputs.keys() - watch.touched)
     if idle:
         said.append(f"{idle} layers that a pass on noise does not call")

@@ -6,17 +6,17 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..quantization.products.functions import FUSED, FusedAttention, function_name, memory_of, operands_of, tensors_in
 from ..quantization.products.product import Product, ProductOperand
 from .follow import Follow
-from .functions import ASKS, ENDS, VIEWS, fused_macs, made_by
+from .functions import ASKS, ENDS, UNCOUNTED, VIEWS, fused_macs, made_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from torch.utils.flop_counter import FlopCounterMode
 
     from ..quantization.products.functions import Operands
     from ..quantization.quantizer import InputKind
@@ -34,14 +34,15 @@ class SeenProduct:
     memory: tuple[set[int], set[int]]
     calls: int = 0
     before_softmax: bool = False
+    is_constant: bool = True
 
 
 class Watch(Follow):
     """Sees every call of a function of torch and of a module."""
 
-    def __init__(self, network: nn.Module, counter: FlopCounterMode) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
-        self._counter = counter
+        self._counter = FlopCounterMode(display=False)
         self.layers = dict(_plain_layers(network))
         self._owners: dict[int, set[str]] = defaultdict(set)
         """Layers by the identity of a parameter; several may share one."""
@@ -50,6 +51,8 @@ class Watch(Follow):
                 self._owners[id(parameter)].add(name)
         self._parameters: dict[int, tuple[str, Tensor]] = {id(p): (name, p) for name, p in network.named_parameters()}
         """Names of parameters, and of their views, by `id`; the tensor is kept so that its `id` is not reused."""
+        self._constants: dict[int, Tensor] = {id(v): v for v in (*network.parameters(), *network.buffers())}
+        """What is computed from parameters and buffers alone, by `id` too."""
         self._made: dict[int, tuple[InputKind, Tensor]] = {}
         """What made each tensor, by `id` too."""
         self._scores: dict[int, frozenset[str]] = {}
@@ -65,10 +68,28 @@ class Watch(Follow):
         """Parameters that are used by something else than a layer or a product of two tensors."""
         self.outputs: dict[str, list[object]] = defaultdict(list)
         self.products: dict[str, SeenProduct] = {}
-        self.macs = 0
+        self._seen = self._fused = 0
+        self.uncounted: Counter[str] = Counter()
+        """Calls of functions whose multiply-accumulates torch does not count."""
         self.others: Counter[str] = Counter()
         self.macs_of_others: Counter[str] = Counter()
         """Calls with products that are not of two tensors, and their multiply-accumulates, by the innermost module."""
+
+    def pass_of(self, lr: Tensor) -> object:
+        """The output of one forward pass; some networks overwrite their input, so they get a copy."""
+        image = lr.clone()
+        with torch.no_grad(), self._counter, self, self.hooks():
+            return self.network(image)
+
+    @property
+    def macs(self) -> int:
+        """All multiply-accumulates."""
+        return self._counter.get_total_flops() // 2 + self._fused
+
+    @property
+    def hidden_macs(self) -> int:
+        """Those in code whose calls torch does not show, such as TorchScript."""
+        return self._counter.get_total_flops() // 2 - self._seen
 
     def begin(self, name: str, args: tuple[Any, ...]) -> None:
         """Note what made the input of a layer; the input of the network is the image."""
@@ -107,7 +128,10 @@ class Watch(Follow):
         before = self._counter.get_total_flops()
         result = func(*args, **kwargs)
         macs = (self._counter.get_total_flops() - before) // 2
-        self.macs += macs or fused_macs(name, args, kwargs)
+        self._seen += macs
+        self._fused += 0 if macs else fused_macs(name, args, kwargs)
+        if name in UNCOUNTED:
+            self.uncounted[name] += 1
         made = list(tensors_in([result]))
         if not (name in VIEWS | ASKS and (not made or self._is_view(given, made))):
             self._note_uses(given, here, bool(products))
@@ -117,6 +141,8 @@ class Watch(Follow):
         if name == "softmax":
             for product in scores:
                 self.products[product].before_softmax = True
+        if given and all(id(v) in self._constants for v in given):
+            self._constants |= {id(tensor): tensor for tensor in made}
         for tensor in made:
             if input_kind and id(tensor) not in self._parameters:
                 self._made[id(tensor)] = input_kind, tensor
@@ -149,6 +175,7 @@ class Watch(Follow):
         )
         if operands:
             self._note_operands(name, seen, operands)
+        seen.is_constant &= operands is not None and all(id(v) in self._constants for v in operands)
         if seen.kinds != (a, b):
             seen.kinds = tuple(old if old == new else "other" for old, new in zip(seen.kinds, (a, b), strict=True))  # type: ignore[assignment]
         if seen.parameters != tuple(known):
@@ -209,7 +236,8 @@ class Watch(Follow):
             )
             for kind, parameter, free, memory in zip((a, b), seen.parameters, seen.inplace, seen.memory, strict=True)
         )
-        return Product(left, right, is_linear=seen.function == "linear" and right.parameter is not None)
+        is_linear = seen.function == "linear" and right.parameter is not None
+        return Product(left, right, is_linear=is_linear, is_constant=seen.is_constant)
 
 
 def _operand(kind: InputKind, parameter: str | None, inplace: bool) -> ProductOperand:

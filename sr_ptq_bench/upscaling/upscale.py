@@ -41,7 +41,7 @@ def check(photo: Header, model: SRModel, compare: bool) -> None:
 def upscale(picture: Picture, model: SRModel, tiles: Tiles, progress: Progress, name: str) -> Picture:
     """The picture through the network, its alpha by bicubic; raises SrqError if it is too small for the network."""
     height, width = picture.rgb.shape[:2]
-    total = len(list(along(height, tiles, 1))) * len(list(along(width, tiles, 1)))
+    total = len(list(along(height, tiles))) * len(list(along(width, tiles)))
     done = 0
 
     def count() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.evaluation.metrics import srq_evaluate
 
 WEIGHTS = np.array([65.481, 128.553, 24.966])
@@ -127,3 +128,12 @@ def test_the_images_are_not_changed():
     srq_evaluate(sr=sr, hr=hr, scale=2)
     assert np.array_equal(sr, before[0])
     assert np.array_equal(hr, before[1])
+
+
+@pytest.mark.parametrize(("scale", "least"), [(2, 15), (3, 17), (4, 19)])
+def test_an_image_too_small_for_ssim_is_said(scale, least):
+    assert math.isfinite(srq_evaluate(sr=noise(least, least), hr=noise(least, least, 1), scale=scale)["ssim"])
+    with pytest.raises(
+        SrqError, match=f"an HR image of {least - 1}x{least} pixels .* SSIM at x{scale} takes {least} or more"
+    ):
+        srq_evaluate(sr=noise(least, least - 1), hr=noise(least, least - 1, 1), scale=scale)

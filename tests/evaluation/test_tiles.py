@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -73,15 +75,15 @@ def test_padding_at_the_border_is_that_of_the_whole_image(padding, size):
     assert np.array_equal(network_upscaler(model, Tiles(size=16, overlap=8), 0)(lr), whole(model, lr))
 
 
-@given(length=st.integers(8, 500), size=st.integers(1, 20), overlap=st.integers(0, 5))
-def test_tiles_cover_an_axis_once_and_begin_at_windows(length, size, overlap):
-    window = 8
-    tiles = list(along(length, Tiles(size=size * window, overlap=overlap * window), window))
+@given(st.integers(8, 500), st.integers(1, 20), st.integers(0, 5), st.integers(1, 4))
+def test_tiles_cover_an_axis_once_and_begin_at_windows(length, size, overlap, least):
+    window, least = 8, 8 * min(least, size, length // 8)
+    tiles = list(along(length, Tiles(size=size * window, overlap=overlap * window), window, least))
     assert [pixel for tile in tiles for pixel in range(*tile.kept)] == list(range(length))
     for (first, end), (start, stop) in tiles:
         assert 0 <= first <= start < stop <= end <= length
         assert first % window == 0
-        assert end - first >= window
+        assert end - first >= least
         assert end == length or end - stop == overlap * window
 
 
@@ -104,6 +106,14 @@ def test_tiles_that_cut_windows_are_refused(tiles, expected):
     with pytest.raises(SrqError) as caught:
         check_tiles(tiles, convolutions(window=8))
     assert str(caught.value) == expected
+
+
+def test_tiles_smaller_than_the_network_takes_are_refused():
+    model = replace(convolutions(), min_side=24)
+    with pytest.raises(SrqError, match=r"tile 16 is smaller than the 24 pixels that '.*' needs; choose 24 or more"):
+        check_tiles(Tiles(size=16), model)
+    lr = noise(49, 25)  # the last tile has one row of its own
+    assert network_upscaler(model, Tiles(size=24, overlap=0), 0)(lr).shape == (98, 50, 3)
 
 
 def test_tiles_that_fit_and_none_at_all_are_accepted():

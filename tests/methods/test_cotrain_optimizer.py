@@ -29,6 +29,19 @@ def test_adam_is_torch_s_adam_at_the_rate_times_the_size():
         torch.testing.assert_close(p, q)
 
 
+def test_a_tensor_that_had_no_gradient_in_some_steps_counts_its_own():
+    ours, theirs = matrices((3, 4), (2, 5)), matrices((3, 4), (2, 5))
+    one = AdamAndMuon([{"params": ours, "sizes": [1.0, 1.0], "lr": 1e-2}])
+    other = torch.optim.Adam(theirs, lr=1e-2, betas=(0.9, 0.999), eps=1e-10)
+    for step in range(6):
+        for number, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+            p.grad = q.grad = None if number == step % 3 == 1 else torch.cos(p.detach() * (step + 1))
+        one.step()
+        other.step()
+    for p, q in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(p, q)
+
+
 @pytest.mark.parametrize("shape", [(6, 6), (4, 9), (9, 4)])
 def test_newton_schulz_keeps_the_singular_vectors_and_evens_the_values(shape):
     (x,) = matrices(shape)

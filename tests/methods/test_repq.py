@@ -34,6 +34,20 @@ def test_rewriting_by_hand():
     assert ((upper + shifts) / factors).tolist() == [3, 3]
 
 
+def test_a_constant_channel_changes_nothing_for_the_others():
+    """It moves to the lower end of the others; alone it would have a step of zero."""
+    lower, upper = torch.tensor([-1.0, -6.0, 0.7]), torch.tensor([2.0, 3.0, 0.7])
+    factors, shifts = rewriting(lower, upper, 2)
+    assert factors.tolist() == [0.5, 1.5, 1.0]
+    assert shifts[:2].tolist() == [-0.5, 1.5]
+    assert ((lower + shifts) / factors).tolist() == pytest.approx([-3, -3, -3])
+
+
+def test_norms_that_are_constant_are_not_rewritten():
+    factors, shifts = rewriting(torch.tensor([0.2, 0.0]), torch.tensor([0.2, 0.0]), 4)
+    assert (factors.tolist(), shifts.tolist()) == ([1, 1], [0, 0])
+
+
 def test_the_network_computes_the_same_and_its_channels_become_alike():
     photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     batches = Batches(np.stack([photo[:16, :16], photo[16:, 16:]]), [photo])

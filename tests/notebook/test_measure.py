@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from refusals import error_of
 from tiny import FILE, comparable
 
@@ -17,6 +20,13 @@ from sr_ptq_bench.evaluation.metrics import srq_evaluate
 from sr_ptq_bench.records.files import read_record
 
 OTHER_NAMES = {"tests": "test", "plugin_files": "plugin"}
+
+
+@contextmanager
+def default_float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture
@@ -145,3 +155,18 @@ def test_the_example_of_the_docs_is_a_run(monkeypatch):
     (spec,) = asked
     method = resolve_method(Plugins(), spec.method, spec.options)
     assert (spec.scale, str(spec.bits), method.options["percentile"].p) == (4, "w4a4", 1e-4)
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.inference_mode, torch.no_grad, lambda: torch.autocast("cpu", torch.bfloat16), default_float64]
+)
+def test_the_mode_of_the_caller_changes_nothing(mode, tiny, monkeypatch, tmp_path):
+    plain = sr_ptq_bench.measure(method="minmax+dqc", options={"iterations": 2, "patch": 8}, **tiny)
+    monkeypatch.setenv("SRQ_HOME", str(tmp_path / "other"))
+    with mode():
+        before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
+        inside = sr_ptq_bench.measure(method="minmax+dqc", options={"iterations": 2, "patch": 8}, **tiny)
+        pictures = inside.pictures
+        assert before == (torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"))
+    assert comparable(inside.record) == comparable(plain.record)
+    assert all(np.array_equal(pictures[name], plain.pictures[name]) for name in pictures)

@@ -311,3 +311,10 @@ def test_the_errors_of_arrays(dtype):
 def test_bounds_that_have_no_error(lower, upper):
     with pytest.raises(SrqError, match=r"^squared_error takes "):
         Distribution.of_tensor(torch.zeros(3)).squared_error(lower, upper, 2)
+
+
+@pytest.mark.parametrize("elements", [100, 2**16 + 1])
+def test_the_quantiles_0_and_1_are_the_ends(elements):
+    v = torch.randn(elements, generator=torch.Generator().manual_seed(0))
+    distribution = Distribution.of_tensor(v)
+    assert (distribution.quantile(0), distribution.quantile(1.0)) == (float(v.min()), float(v.max()))

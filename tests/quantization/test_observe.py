@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -297,3 +298,43 @@ def test_sites_that_read_the_same_tensors_share_one_histogram():
     student = toy()
     seen = observe(student, lambda: [eighths(2), eighths(2)])
     assert seen["left.input"] is seen["right.input"]
+
+
+class HalfInside(nn.Module):
+    """The second convolution sees numbers of 16 bits."""
+
+    def __init__(self, kind: torch.dtype) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.kind, self.first, self.second = kind, nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1).to(kind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x).to(self.kind)).float()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_numbers_of_16_bits_are_binned_as_float32(kind: torch.dtype) -> None:
+    model = SRModel("half", 1, HalfInside(kind).eval().requires_grad_(False), {"first": "image", "second": "conv"}, ())
+    found = observe(quantize(model, Bits(weight=4, activation=4)), lambda: [images(2, 8)])["second.input"]
+    with torch.no_grad():
+        expected = model.network.first(images(2, 8)).to(kind).float()
+    assert (found.minimum, found.maximum) == (float(expected.min()), float(expected.max()))
+    assert found.count == expected.numel()
+    for share in (0.1, 0.3, 0.5, 0.8):
+        exact = np.quantile(expected.numpy(), share, method="inverted_cdf")
+        assert found.quantile(share) == pytest.approx(float(exact), abs=(found.maximum - found.minimum) / BINS)
+
+
+def test_a_site_that_sometimes_sees_nothing_has_the_rest() -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = integers(nn.Linear(3, 3), 0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            rows = x.movedim(1, -1)
+            return torch.cat([self.layer(part) for part in (rows[:, :0], rows)], 1).movedim(-1, 1)
+
+    model = SRModel("parts", 1, Parts(), {"layer": "image"}, ())
+    found = observe(quantize(model, Bits(weight=4, activation=4)), lambda: [images(1, 8)])["layer.input"]
+    assert (found.count, found.maximum) == (192, float(images(1, 8).max()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from sr_ptq_bench.quantization.products.product import Product, ProductOperand
 from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.quantizer import Bounds
 from sr_ptq_bench.quantization.state.save_load import load_state, save_state
-from sr_ptq_bench.quantization.student import Student, cached_quantized_weights, quantizers_off
+from sr_ptq_bench.quantization.student import Student, cached_quantized_weights, quantizers_off, site_elements
 from sr_ptq_bench.runs.count import count
 from sr_ptq_bench.tracing.open_network import open_network
 
@@ -252,6 +253,33 @@ def test_only_what_nothing_else_reads_may_be_overwritten(function, expected) -> 
         assert torch.equal(student(x), found)
 
 
+class Windows(nn.Module):
+    """Attention over windows of 8 x 8: for an image of one window, the rearranged tensor is the image itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head, self.q, self.v, self.tail = nn.Conv2d(3, 4, 1), nn.Linear(4, 4), nn.Linear(4, 4), nn.Conv2d(4, 12, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.head(image).movedim(1, -1).contiguous()
+        n, h, w, c = x.shape
+        rows = x.view(n, h // 8, 8, w // 8, 8, c).permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, 64, c)
+        normal = F.normalize(rows, dim=-1)
+        mixed = (rows @ self.q(normal).transpose(1, 2)).softmax(-1) @ self.v(normal)
+        mixed = mixed.view(n, h // 8, w // 8, 8, 8, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h, w, c)
+        return F.pixel_shuffle(self.tail((x + mixed).movedim(-1, 1)), 2)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 8), (8, 16), (16, 16)])
+def test_what_is_read_again_only_in_a_small_image_is_not_overwritten(size: tuple[int, int]) -> None:
+    student = with_bounds(quantize(open_network(Windows(), "any", 2, size_multiple=8), W4A4))
+    lr = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        found = student(lr)
+    assert torch.equal(student(lr).detach(), found)  # with gradients nothing is overwritten
+
+
 def _both(x: Tensor) -> Tensor:
     return x @ x[:, :4]
 
@@ -305,6 +333,39 @@ def test_no_mode_stays_after_an_error_in_the_network() -> None:
         student(images(3, 8))
     assert torch.overrides._get_current_function_mode() is None
     student(images(1, 8))
+
+
+@pytest.mark.parametrize("interrupted", ["product", "layer"])
+def test_an_interrupt_leaves_no_mode_behind(interrupted: str) -> None:
+    """Torch calls no hook after a KeyboardInterrupt; a matrix product of the user would be quantized then."""
+    at = {"product": "inner.matmul0.a", "layer": "tail.input"}[interrupted]
+    student = with_bounds(quantize(model_of(lambda _m, x: x @ mixing(x)), W4A4))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    handle = student.quantizers[at].register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt), torch.no_grad():
+        student(images(1, 8))
+    handle.remove()
+    assert torch.overrides._get_current_function_mode() is None
+    fresh = with_bounds(quantize(model_of(lambda _m, x: x @ mixing(x)), W4A4))
+    with torch.no_grad():
+        assert torch.equal(student(images(1, 8)), fresh(images(1, 8)))
+
+
+def test_threads_may_use_one_student_at_once() -> None:
+    student = with_bounds(quantize(model_of(lambda _m, x: torch.softmax(x @ mixing(x), -1) @ mixing(x)), W4A4))
+    photos = [images(1, 8 + 2 * number) for number in range(6)]
+
+    def upscaled(photo: Tensor) -> Tensor:
+        with torch.no_grad():
+            return student(photo)
+
+    alone = [upscaled(photo) for photo in photos]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            assert all(map(torch.equal, pool.map(upscaled, photos), alone))
 
 
 def test_another_mode_does_not_disturb() -> None:
@@ -390,6 +451,81 @@ def test_a_weight_that_two_layers_share_is_quantized_and_counted_once() -> None:
             assert torch.equal(student(x), expected)
     assert sum(weight.numel() for weight in student.weights.values()) == 12 + 16 + 48
     assert count(student).parameters == {32: 4 + 4 + 4 + 12, 4: 12 + 16 + 48}
+
+
+def test_numbers_of_a_weight_count_once_however_often_its_layer_runs() -> None:
+    class Again(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(self.layer(self.layer(x)))
+
+    elements = site_elements(quantize(open_network(Around(Again()), "any", 2), W4A4))
+    pixels = elements["head.input"] // 3
+    assert elements["inner.layer.weight"] == 16
+    assert elements["inner.layer.input"] == 3 * 4 * pixels
+
+
+@pytest.mark.parametrize("attribute", ["weight", "bias", "in_channels", "stride"])
+def test_code_of_the_network_may_ask_a_layer_what_it_is(attribute: str) -> None:
+    network = Around(nn.Identity())
+    student = quantize(open_network(network, "any", 2), W4A4)
+    mine, its = getattr(student.network.tail, attribute), getattr(network.tail, attribute)
+    assert torch.equal(mine, its) if isinstance(its, Tensor) else mine == its
+    with pytest.raises(AttributeError, match="no attribute 'colour'"):
+        student.network.tail.colour  # noqa: B018
+
+
+def test_a_layer_may_be_called_by_keyword() -> None:
+    class ByKeyword(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(input=x)
+
+    model = open_network(Around(ByKeyword()), "any", 2)
+    with torch.no_grad(), quantizers_off(student := quantize(model, W4A4)):
+        assert torch.equal(student(images(1, 8)), model(images(1, 8)))
+
+
+# What is no activation
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_a_product_of_parameters_alone_stays_in_full_precision(bits: int) -> None:
+    """The norm of a weight by power iteration is a constant of a deployed network."""
+    network = Around(torch.nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)))
+    model = open_network(network, "any", 2)
+    student = quantize(model, Bits(weight=bits, activation=bits))
+    assert not [name for name in student.quantizers if "parametrizations" in name]
+    assert all(product.is_constant for name, product in model.products.items() if "parametrizations" in name)
+
+
+def test_a_tensor_from_code_that_torch_does_not_show_is_no_constant() -> None:
+    class Own(torch.autograd.Function):
+        @staticmethod
+        def forward(_ctx, x: Tensor) -> Tensor:
+            return x * 2
+
+    model = model_of(lambda _m, x: Own.apply(x) @ Own.apply(mixing(x)))
+    assert not any(product.is_constant for product in model.products.values())
+
+
+@pytest.mark.parametrize("kind", [torch.complex64, torch.int64])
+def test_products_of_other_numbers_than_real_ones_are_reported_and_not_quantized(kind: torch.dtype) -> None:
+    def function(_module: nn.Module, x: Tensor) -> Tensor:
+        other = (x * 8).to(kind)
+        return x + (other @ other.transpose(1, 2)[..., :4]).real.float()
+
+    model = model_of(function)
+    assert not model.products
+    student = with_bounds(quantize(model, W4A4))
+    with torch.no_grad(), quantizers_off(student):
+        assert torch.equal(student(images(1, 8)), model(images(1, 8)))
 
 
 def test_a_layer_in_full_precision_keeps_the_weight_that_it_shares() -> None:

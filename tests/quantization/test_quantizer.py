@@ -41,6 +41,11 @@ def test_bounds_that_are_not_finite(bad, end):
         Bounds(**{"lower": -1.0, "upper": 1.0, end: bad}).tensors()
 
 
+def test_bounds_whose_distance_is_not_finite():
+    with pytest.raises(SrqError, match="float32 cannot hold their distance"):
+        Bounds(-3e38, 3e38).tensors()
+
+
 def test_one_channel_that_is_not_finite():
     with pytest.raises(SrqError, match="not finite"):
         Bounds(torch.zeros(3), torch.tensor([1.0, math.nan, 1.0])).tensors()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 from oracle import images
 from torch import nn
 
+from sr_ptq_bench.errors import SrqError
+from sr_ptq_bench.tracing.open_network import open_network
 from sr_ptq_bench.tracing.trace import trace
 
 
@@ -159,3 +163,88 @@ def test_functions(function, input_kind):
 
 def test_a_network_without_blocks_has_no_features():
     assert trace(Shared(), images(1, 8)).features == ()
+
+
+# What torch's counter does not know, and what cannot be opened
+
+
+class WithLstm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.lstm = nn.Conv2d(3, 12, 1), nn.LSTM(12, 12, batch_first=True)
+
+    def forward(self, x):
+        y = self.conv(x)
+        tokens, _ = self.lstm(y.flatten(2).transpose(1, 2))
+        return F.pixel_shuffle(tokens.transpose(1, 2).reshape(y.shape), 2)
+
+
+class WithDistances(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 1)
+
+    def forward(self, x):
+        y = self.conv(x)
+        tokens = y.flatten(2).transpose(1, 2)
+        near = torch.cdist(tokens, tokens).mean(-1)
+        return F.pixel_shuffle(y + near.reshape(1, 1, *y.shape[2:]), 2)
+
+
+@pytest.mark.parametrize(("network", "function"), [(WithLstm(), "lstm"), (WithDistances(), "cdist")])
+def test_functions_whose_products_are_not_counted_are_named(network, function):
+    assert (
+        trace(network, images(1, 8)).unquantized_ops
+        == f"1 calls of {function}, whose multiply-accumulates do not count"
+    )
+
+
+def compiled(code):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch advises against it; networks have it
+        return torch.jit.script(code)
+
+
+def mixed(x: torch.Tensor) -> torch.Tensor:
+    """A matrix product of (N, L, C) with its transpose."""
+    return torch.matmul(torch.matmul(x, x.transpose(1, 2)), x)
+
+
+class WithCompiledFunction(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.mixed = nn.Conv2d(3, 12, 1), compiled(mixed)
+
+    def forward(self, x):
+        y = self.conv(x)
+        return F.pixel_shuffle(self.mixed(y.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(y.shape), 2)
+
+
+def test_products_in_compiled_code_are_reported_with_their_share():
+    """64 tokens of 12 channels: 2 * 64 * 64 * 12 in the products, 64 * 3 * 12 in the convolution."""
+    hidden, seen = 2 * 64 * 64 * 12, 64 * 3 * 12
+    expected = f"code that torch does not show, with {hidden / (hidden + seen):.1%} of all multiply-accumulates"
+    assert trace(WithCompiledFunction(), images(1, 8)).unquantized_ops == expected
+
+
+def test_a_compiled_module_is_refused_by_name():
+    network = nn.Sequential(nn.Conv2d(3, 12, 1), compiled(nn.PixelShuffle(2)))
+    with pytest.raises(SrqError, match="the module 1 is TorchScript"):
+        open_network(network, "any", 2)
+
+
+class Pair(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x), x
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Pair(nn.Conv2d(3, 12, 1), nn.PixelShuffle(2)), "'any' returns a tuple; expected a tensor"),
+        (nn.Sequential(nn.Conv2d(3, 12, 1)), r"'any' makes \(1, 12, 16, 16\) of an image; expected \(1, 3, 32, 32\)"),
+    ],
+)
+def test_an_output_that_is_no_image_is_said(network, message):
+    with pytest.raises(SrqError, match=message):
+        open_network(network, "any", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +57,7 @@ def may_multiply(function: Callable[..., Any]) -> bool:
 
 
 def operands_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Operands | None:
-    """The operands of a call of the function `name`; None if it is no product of two tensors."""
+    """The operands of a call of the function `name`; None if it is no product of two tensors of real numbers."""
     if name == "einsum":
         found = _einsum_operands(args)
     elif name in ARGUMENTS:
@@ -65,7 +65,12 @@ def operands_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Op
     else:
         return None
     a, b = found if len(found) == 2 else (None, None)
-    return Operands(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else None
+    return Operands(a, b) if _is_real(a) and _is_real(b) else None
+
+
+def _is_real(v: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor of real numbers, which can be quantized."""
+    return isinstance(v, Tensor) and v.is_floating_point()
 
 
 def with_operands(

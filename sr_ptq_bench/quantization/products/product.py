@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,18 +24,37 @@ class ProductOperand:
 
 @dataclass(frozen=True)
 class Product:
-    """A product of two tensors; `is_linear` if the code calls the function of a Linear layer."""
+    """A product of two tensors; `is_linear` if the code calls the function of a Linear layer.
+
+    With `is_constant` no operand depends on the image: a deployed network has the result, so it stays FP.
+    """
 
     a: ProductOperand
     b: ProductOperand
     is_linear: bool = False
+    is_constant: bool = False
+
+    def free_as(self, other: Product | None) -> Product:
+        """The same product; its quantizers may overwrite an operand only if they may in `other` too."""
+        a, b = (other.a.inplace, other.b.inplace) if other else (False, False)
+        return replace(
+            self,
+            a=replace(self.a, inplace=self.a.inplace and a),
+            b=replace(self.b, inplace=self.b.inplace and b),
+        )
 
 
-class RunningModules:
-    """Knows from hooks which module of a network is running, and how many products its present call has made."""
+class RunningModules(threading.local):
+    """Knows from hooks which module of a network is running, and how many products its present call has made.
+
+    Every thread has its own; a copy begins with none.
+    """
 
     def __init__(self) -> None:
         self._calls: list[tuple[str | None, int]] = []
+
+    def __reduce__(self) -> tuple[type[RunningModules], tuple[()]]:
+        return RunningModules, ()
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -57,6 +77,10 @@ class RunningModules:
     def leave(self) -> int:
         """The innermost module ends; returns how many products its call made."""
         return self._calls.pop()[1]
+
+    def abandon(self) -> None:
+        """No module is running any more."""
+        self._calls.clear()
 
 
 def product_name(module: str, number: int) -> str:

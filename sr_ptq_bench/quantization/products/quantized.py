@@ -37,10 +37,11 @@ class QuantizedProduct(nn.Module):
 class QuantizedProducts(TorchFunctionMode):
     """Quantizes the operands of all products that a network makes while it, or a module of it, runs.
 
-    Raises SrqError from a pass that makes a product without quantizers, or lacks one with quantizers.
+    A product of constants is None, and stays as it is. Raises SrqError from a pass that makes an unknown product, or
+    lacks a known one.
     """
 
-    def __init__(self, products: Mapping[str, QuantizedProduct]) -> None:
+    def __init__(self, products: Mapping[str, QuantizedProduct | None]) -> None:
         super().__init__()
         self._products = dict(products)
         self._numbers = Counter(module_of(name) for name in products)
@@ -64,6 +65,12 @@ class QuantizedProducts(TorchFunctionMode):
             self._pop()
         if output is not None and name is not None and made < self._numbers[name]:
             raise _other_number(product_name(name, made))
+
+    def abandon(self) -> None:
+        """End after an interrupt in a pass, for which torch calls no hook: products of other code are not quantized."""
+        self._running.abandon()
+        if _get_current_function_mode() is self:
+            self._pop()
 
     def pause(self) -> bool:
         """Leave products as they are until `resume`, as in a quantized layer, which makes hundreds of calls.
@@ -103,17 +110,19 @@ class QuantizedProducts(TorchFunctionMode):
         operands = operands_of(name, args, kwargs)
         if operands is None or (name == "linear" and not self._numbers[module]):
             return func(*args, **kwargs)
-        args, kwargs = with_operands(name, args, kwargs, self._next()(operands))
+        product = self._next()
+        if product is not None:
+            args, kwargs = with_operands(name, args, kwargs, product(operands))
         return func(*args, **kwargs)
 
     def _attend(self, func: Callable[..., Any], attention: FusedAttention) -> Any:
         """Two products if one of them is quantized or watched; else the network's own call, to the last bit."""
         first, second = self._next(), self._next()
-        if first.is_used or second.is_used:
+        if first and second and (first.is_used or second.is_used):
             return attention.compute(first, second)
         return func(*attention[:3], **attention.options())
 
-    def _next(self) -> QuantizedProduct:
+    def _next(self) -> QuantizedProduct | None:
         name = self._running.next_product()
         if name not in self._products:
             raise _other_number(name)
@@ -134,10 +143,17 @@ class _Leave:
     """The hook for the end of a module."""
 
     def __init__(self, mode: QuantizedProducts, name: str | None) -> None:
-        self._mode, self._name = mode, name
+        self.mode, self._name = mode, name
 
     def __call__(self, _module: nn.Module, _args: object, output: object) -> None:
-        self._mode.leave(self._name, output)
+        self.mode.leave(self._name, output)
+
+
+def abandon_pass(network: nn.Module) -> None:
+    """End what an interrupted pass of a network has begun."""
+    for hook in network._forward_hooks.values():
+        if isinstance(hook, _Leave):
+            hook.mode.abandon()
 
 
 def _other_number(product: str) -> SrqError:

@@ -1,0 +1,96 @@
+"""A network that is loaded is one whose quantized copy, with its quantizers off, computes the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sr_ptq_bench import SRModel
+from sr_ptq_bench.errors import SrqError
+from sr_ptq_bench.hooks.check_model import check_model
+from sr_ptq_bench.tracing.open_network import open_network
+
+
+class Upscaler(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head, self.norm, self.tail = nn.Conv2d(3, 4, 3, padding=1), nn.LayerNorm(4), nn.Conv2d(4, 12, 3, padding=1)
+        self.seen: dict[str, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.tail(self.norm(self.head(x).movedim(1, -1)).movedim(-1, 1)), 2)
+
+
+def doubled(*arguments: Tensor) -> Tensor:
+    return 2 * arguments[-1]
+
+
+def with_hook(network: Upscaler) -> None:
+    network.head.register_forward_hook(doubled)
+
+
+def with_hook_before(network: Upscaler) -> None:
+    network.tail.register_forward_pre_hook(lambda _, args: (2 * args[0],))
+
+
+def with_forward_of_its_own(network: Upscaler) -> None:
+    plain = network.head.forward
+    network.head.forward = lambda x: 2 * plain(x)  # type: ignore[method-assign]
+
+
+def checked(change: Callable[[Upscaler], None]) -> None:
+    network = Upscaler()
+    change(network)
+    check_model("mine", open_network(network, "any", 2), 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "layer"), [(with_hook, "head"), (with_hook_before, "tail"), (with_forward_of_its_own, "head")]
+)
+def test_what_a_quantized_layer_would_lose_is_named(change, layer):
+    with pytest.raises(SrqError, match=f"plugin 'mine': .* another output; {layer} has hooks or a forward of its own"):
+        checked(change)
+
+
+def test_hooks_that_change_nothing_are_no_fault():
+    checked(lambda network: network.head.register_forward_hook(lambda *_: None))
+    checked(lambda network: torch.nn.utils.parametrizations.weight_norm(network.tail))
+
+
+def test_a_function_that_holds_a_module_of_the_original_is_found():
+    """The copy would run the norm of the original, and no training of its own norm would change anything."""
+
+    def held(network: Upscaler) -> None:
+        norm = network.norm
+
+        def through(x: Tensor) -> Tensor:
+            return norm(x)
+
+        network.norm = nn.Identity()  # type: ignore[assignment]
+        network.real = norm
+        network.norm.forward = through  # type: ignore[method-assign]
+
+    with pytest.raises(SrqError, match="does not call its own real; does a function hold the module"):
+        checked(held)
+
+
+def test_a_network_in_training_mode_is_refused():
+    model = open_network(Upscaler(), "any", 2)
+    model.network.train()
+    with pytest.raises(SrqError, match=r"plugin 'mine': the model's network is in training mode; call its eval\(\)"):
+        check_model("mine", model, 2)
+
+
+def test_an_error_of_the_network_is_one_line():
+    class Failing(Upscaler):
+        def forward(self, x: Tensor) -> Tensor:
+            raise ZeroDivisionError("no pixel")
+
+    model = SRModel("any", 2, Failing().eval(), {}, ())
+    with pytest.raises(SrqError, match=r"plugin 'mine': the network fails on a small image of noise: ZeroDivision"):
+        check_model("mine", model, 2)
