@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Ends = float | Tensor | np.ndarray | list[float]
 
 BINS = 2**16
+FAR = 1e3
+"""Ranges: how far from zero a distribution is narrow."""
 _PIECE = 2**17  # elements that stay in the processor's cache between two operations
 _BLOCK = 2**20  # elements that are counted at once: many more than there are bins
 
@@ -88,6 +90,11 @@ class Distribution:
         """Number of elements observed."""
         return int(self.bin_counts.sum())
 
+    @property
+    def origin(self) -> float:
+        """Zero, or for a narrow range far from zero its minimum: squares of such values have no digits left for it."""
+        return self.minimum if abs(self.minimum) > FAR * (self.maximum - self.minimum) else 0.0
+
     def squared_error(self, lower: Ends, upper: Ends, bits: int) -> Tensor:
         """||v - v_q||_2^2 of one pair of bounds, or of K candidates at once: () or (K,) -> the same shape, float64.
 
@@ -100,7 +107,7 @@ class Distribution:
         """
         values, sums = _prefix_sums(self)
         levels = 2**bits - 1
-        ends = _ends(lower, upper)
+        ends = [end - self.origin for end in _ends(lower, upper)]
         lower, upper = (end.reshape(-1, 1) for end in ends)
         grid = torch.arange(levels + 1, dtype=torch.float64) / levels
         q = lower + (upper - lower) * grid
@@ -118,7 +125,7 @@ class Distribution:
         values, sums = _prefix_sums(self)
         cumulative = sums[0, 1:]
         index = torch.searchsorted(cumulative, fraction * cumulative[-1])
-        value = float(values[min(int(index), values.numel() - 1)])
+        value = float(values[min(int(index), values.numel() - 1)]) + self.origin
         return min(max(value, self.minimum), self.maximum)
 
 
@@ -136,8 +143,11 @@ def _ends(lower: Ends, upper: Ends) -> tuple[Tensor, Tensor]:
 
 @lru_cache(maxsize=1)  # a site is asked several times in a row; the sums of hundreds of sites would add up
 def _prefix_sums(distribution: Distribution) -> tuple[Tensor, Tensor]:
-    """Values (B,) and prefix sums of count, value and square (3, B + 1): the sums of an interval are two look-ups."""
-    values, counts = distribution.values, distribution.counts
+    """Values (B,) and prefix sums of count, value and square (3, B + 1): the sums of an interval are two look-ups.
+
+    The values are less the distribution's `origin`.
+    """
+    values, counts = distribution.values - distribution.origin, distribution.counts
     powers = torch.stack([counts, counts * values, counts * values**2])
     return values, torch.nn.functional.pad(powers.cumsum(1), (1, 0))
 

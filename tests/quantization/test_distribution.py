@@ -318,3 +318,16 @@ def test_the_quantiles_0_and_1_are_the_ends(elements):
     v = torch.randn(elements, generator=torch.Generator().manual_seed(0))
     distribution = Distribution.of_tensor(v)
     assert (distribution.quantile(0), distribution.quantile(1.0)) == (float(v.min()), float(v.max()))
+
+
+@pytest.mark.parametrize("offset", [-1e5, -3e3, 0.5, 2e4, 1e6])
+def test_errors_far_from_zero_keep_their_digits(offset):
+    v = torch.linspace(0, 0.25, 2**10, dtype=torch.float64).float() + torch.tensor(offset)
+    distribution = Distribution.of_tensor(v)
+    lower, upper = distribution.minimum, distribution.maximum
+    step = (upper - lower) / 15
+    exact = v.double()
+    nearest = lower + ((exact - lower) / step).round() * step
+    expected = float((exact - nearest).square().sum())
+    assert float(distribution.squared_error(lower, upper, 4)) == pytest.approx(expected, rel=1e-6)
+    assert distribution.quantile(0.5) == float(v.sort().values[v.numel() // 2 - 1])
