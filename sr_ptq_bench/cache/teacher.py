@@ -115,7 +115,8 @@ class CachedTeacher:
         """As `SRModel.with_features`."""
         if torch.is_grad_enabled():
             return self.model.with_features(lr)
-        return self.outputs.of(lr, partial(self.model.with_features, lr))
+        with torch.autocast(lr.device.type, enabled=False):  # others read what is kept
+            return self.outputs.of(lr, partial(self.model.with_features, lr))
 
 
 def _bytes(folder: Path) -> int:

@@ -75,6 +75,7 @@ def report(
     from .writable import check_writable
 
     check_writable(out)
+    _check_own(out, results)
     words = ["srq", "report", *(["--suite", suite] if suite else []), *(["--images"] if images else [])]
     name = suite_name(suite) if suite else None
     galleries = _Galleries(out, results, suite, plugin_files, device) if images else None
@@ -91,6 +92,17 @@ def report(
     note(f"wrote {out / 'index.html'}")
     if serve:
         _serve(out, results, make, port)
+
+
+def _check_own(out: Path, results: Path) -> None:
+    """Raise SrqError for a folder in which a site would replace or join files of others."""
+    from ..errors import SrqError
+    from ..report.site import MARK
+
+    if out.resolve().is_relative_to(results.resolve()):
+        raise SrqError(f"{out} is in the folder of the records, where a site would pass for records; choose another -o")
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+        raise SrqError(f"{out} has other files than a site of srq; choose another -o, or an empty folder")
 
 
 def _check_extra() -> None:

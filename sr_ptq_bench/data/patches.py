@@ -42,7 +42,8 @@ class Batches:
     device: str = "cpu"
 
     def fixed(self, batch: int = 4) -> Iterator[Tensor]:
-        """The calibration patches, always the same ones in the same order."""
+        """The calibration patches, always the same ones in the same order, `batch` at a time; the last may be fewer."""
+        check_batch(batch)
         for start in range(0, len(self.patches), batch):
             yield to_tensor(self.patches[start : start + batch]).to(self.device)
 
@@ -51,6 +52,7 @@ class Batches:
 
         `skip` leaves out that many batches of it without cutting them.
         """
+        check_batch(batch)
         small = min((min(self.images[index].shape[:2]) for index in range(len(self.images))), default=0)
         if small < size:
             raise SrqError(f"a calibration image is {small} pixels wide, too small for patches of {size}")
@@ -102,6 +104,12 @@ class CountedBatches(Batches):
             end += len(batch)
             self.counts[name] = max(self.counts[name], end)
             yield batch
+
+
+def check_batch(batch: object) -> None:
+    """Raise SrqError unless this is a number of patches."""
+    if not isinstance(batch, int) or batch < 1:
+        raise SrqError(f"a batch of {batch!r} patches; expected an int of 1 or more")
 
 
 def to_tensor(images: np.ndarray) -> Tensor:

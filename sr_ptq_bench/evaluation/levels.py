@@ -49,8 +49,12 @@ class Levels:
     def see(self, name: str, result: Tensor, sample: int | None = None) -> None:
         """Count a result of the quantizer of a site; only about `sample` of its values, if that is given."""
         quantizer = self._quantizers[name]
+        where = f"site {name}: levels_of"
         with quantizer.blamed("levels_of"):
-            levels = quantizer.levels_of(result.detach())
+            levels: object = quantizer.levels_of(result.detach())
+            if not isinstance(levels, Tensor) or not levels.is_floating_point() or not (levels.ndim and levels.numel()):
+                said = f"{tuple(levels.shape)} {levels.dtype}" if isinstance(levels, Tensor) else type(levels).__name__
+                raise SrqError(f"{where} returns {said}; expected real numbers in a tensor with an axis for channels")
         rows = grouped(quantizer, levels)
         step = max(1, rows.numel() // sample) | 1 if sample else 1  # odd, to meet all channels
         self._grids.setdefault(name, Grid()).add(rows[:, ::step])

@@ -20,13 +20,15 @@ from ..quantization.state.network_tensors import same_bits
 from ..quantization.student import site_elements
 from ..quantization.training import CalibrationLog
 from ..records.fields import Figure, Text
-from .options import PluginOptions
+from .options import PluginOptions, option_values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
     from ..quantization.distribution import Distribution
-    from ..quantization.quantizer import Site
+    from ..quantization.quantizer import Role, Site
     from ..quantization.student import Student
 
 LARGEST_FIGURES = 2**22
@@ -53,14 +55,23 @@ def check_options(plugin: str, options: object) -> None:
         taken = {"later", "parse", "parts", "presets"} & options.model_fields.keys()
         if taken:
             raise SrqError(f"an option cannot be called {min(taken)}; choose another name")
+        if options.presets() and "preset" not in options.model_fields:
+            names = ", ".join(f'"{name}"' for name in options.presets())
+            raise SrqError(f"presets() needs an option to choose one: preset: Literal[{names}]")
+        for name, field in options.model_fields.items():
+            if field.alias or field.validation_alias:
+                raise SrqError(f"option {name} has an alias, which no -o finds; give it one name")
         for name in options.later:
             if name not in options.model_fields:
                 raise unknown("option", name, options.model_fields)
-        options.parse({})
+        defaults = options.parse({})
         for preset in options.presets():
             options.parse({"preset": preset})
         for values in options.parts().values():
             options.parse(values)
+        for name, value in option_values(defaults).items():
+            if not isinstance(value, bool | int | float | str | tuple | list | None):
+                raise SrqError(f"option {name} is a {type(value).__name__}; expected a number, text, or true and false")
 
 
 def check_bits(chosen: object, student: Student, bits: Bits) -> None:
@@ -71,16 +82,38 @@ def check_bits(chosen: object, student: Student, bits: Bits) -> None:
         if name not in student.quantizers:
             raise unknown("site", str(name), student.quantizers)
         if type(width) is not int or not 2 <= width <= 8:
-            raise SrqError(f"srq_choose_bits gives site {name} {width!r} bits; expected 2 to 8")
-    elements = site_elements(student)
-    for role in ("weight", "activation"):
-        sites = {name: size for name, size in elements.items() if student.quantizers[name].site.role == role}
-        total = sum(size * chosen.get(name, bits.of(role)) for name, size in sites.items())
-        mean = total / sum(sites.values()) if sites else 0.0
+            raise SrqError(f"srq_choose_bits gives site {name} {width!r} bits; expected an int from 2 to 8")
+    for role, mean in mean_bits(student, lambda site: chosen.get(site.name, bits.of(site.role))).items():
         if mean > bits.of(role):
             raise SrqError(
                 f"srq_choose_bits gives {role}s {mean:.3f} bits in the mean; expected {bits.of(role)} at most"
             )
+
+
+def check_mean_bits(student: Student, bits: Bits) -> None:
+    """Raise SrqError if quantizers have more bits in the mean than the run; the first and last layer do not count."""
+    if all(of.bits <= bits.of(of.site.role) or of.site.edge for of in student.quantizers.values()):
+        return
+    inner = mean_bits(student, lambda site: 0 if site.edge else student.quantizers[site.name].bits)
+    for role, mean in inner.items():
+        if mean > bits.of(role):
+            raise SrqError(
+                f"its quantizers of {role}s have {mean:.3f} bits in the mean; expected {bits.of(role)} at most, "
+                "the first and the last layer left out"
+            )
+
+
+def mean_bits(student: Student, of: Callable[[Site], int]) -> dict[Role, float]:
+    """The mean bits of all numbers at the sites of a role; sites with 0 bits do not count."""
+    elements = site_elements(student)
+    means: dict[Role, float] = {}
+    roles: tuple[Role, ...] = ("weight", "activation")
+    for role in roles:
+        sites = [quantizer.site for quantizer in student.quantizers.values() if quantizer.site.role == role]
+        counted = {site.name: elements[site.name] for site in sites if of(site)}
+        total = sum(elements[site.name] * of(site) for site in sites)
+        means[role] = total / sum(counted.values()) if sum(counted.values()) else 0.0
+    return means
 
 
 def check_finite(network: nn.Module) -> None:
@@ -101,6 +134,8 @@ def check_quantizer(quantizer: object, site: Site) -> None:
         raise SrqError(f"srq_make_quantizer returns a {type(quantizer).__name__}; expected a Quantizer")
     if not hasattr(quantizer, "maker"):
         raise SrqError("the quantizer has no bounds; its __init__ must call super().__init__(site, bits)")
+    if type(quantizer).forward is not Quantizer.forward or "forward" in vars(quantizer):
+        raise SrqError("the quantizer has a forward of its own, which cannot be switched off; override quantize")
     if quantizer.site != site:
         raise SrqError(f"srq_make_quantizer returns the quantizer of site {quantizer.site.name}; make one for each")
     if type(quantizer.bits) is not int or not 1 <= quantizer.bits <= 32:
@@ -166,10 +201,16 @@ def check_bounds(bounds: object, distribution: Distribution) -> None:
     """Raise SrqError unless the bounds are finite, ordered, and two numbers or one pair per channel."""
     if not isinstance(bounds, Bounds):
         raise SrqError(f"expected Bounds, got a {type(bounds).__name__}")
+    ends: tuple[Any, ...] = (bounds.lower, bounds.upper)
+    if any(end is None for end in ends):
+        raise SrqError("a bound is None; a site without channels has neither channel_minimum nor channel_maximum")
     lower, _ = bounds.tensors()
     channels = 0 if distribution.channel_minimum is None else distribution.channel_minimum.numel()
     if lower.ndim and lower.numel() != channels:
-        expected = f"one pair, or one for each of {channels} channels" if channels else "one pair: it has no channels"
+        numbers = "one pair of shape ()"
+        expected = (
+            f"{numbers}, or one for each of {channels} channels" if channels else f"{numbers}: it has no channels"
+        )
         raise SrqError(f"{lower.numel()} pairs of bounds; expected {expected}")
 
 
@@ -212,7 +253,7 @@ def checked_scores(plugin: str, scores: object) -> dict[str, float]:
 def _number(value: Any, what: str) -> float:
     """A score: a number or +inf (the PSNR of equal images); raises SrqError otherwise."""
     try:
-        number = float(value)
+        number = float(value + 0)
     except Exception as error:  # a tensor of two numbers raises RuntimeError, for example
         raise SrqError(f"{what} is {value!r}; expected a number") from error
     if isnan(number) or number == -inf:

@@ -19,7 +19,7 @@ from .plugin import BLOCKED, Plugin, check_name, installed, of_file
 from .specs import GROUP, Gone, GoneHook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -85,14 +85,10 @@ class Plugins:
                 for hook in HOOKS:
                     if hasattr(getattr(value, hook, None), f"{GROUP}_impl"):
                         raise SrqError(f"{hook} is in the class {name}; write it as a function of the module")
+        if not marked:
+            raise SrqError("it has no hook; decorate a function such as srq_init_bounds with @hookimpl")
         for hook in marked:
-            known = signature(getattr(hookspecs, hook)).parameters
-            for argument in signature(getattr(plugin.module, hook)).parameters.values():
-                if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
-                    raise SrqError(f"{hook}: {argument} gets nothing; name the arguments that it uses")
-                if argument.name in known and argument.default is not argument.empty:
-                    what = "and would never get another value; leave the default out"
-                    raise SrqError(f"{hook}: argument '{argument.name}' has a default, {what}")
+            _check_call(hook, getattr(plugin.module, hook))
 
     def _unknown_argument(self, plugin: Plugin) -> str:
         """The first argument that a function of the plugin asks for and its hook does not have; "" if all exist."""
@@ -175,3 +171,19 @@ class _Hooks:
                 return call(**arguments)
 
         return call_guarded
+
+
+def _check_call(hook: str, function: Callable[..., Any]) -> None:
+    """Raise SrqError for a hook that pluggy would not call with all its arguments."""
+    marks = getattr(function, f"{GROUP}_impl")
+    if marks["wrapper"] or marks["hookwrapper"]:
+        raise SrqError(f"{hook} is a wrapper of hooks, which srq does not call; leave the argument of @hookimpl out")
+    known = signature(getattr(hookspecs, hook)).parameters
+    for argument in signature(function).parameters.values():
+        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            raise SrqError(f"{hook}: {argument} gets nothing; name the arguments that it uses")
+        if argument.kind is argument.KEYWORD_ONLY:
+            raise SrqError(f"{hook}: argument '{argument.name}' comes after a *; leave the * out")
+        if argument.name in known and argument.default is not argument.empty:
+            what = "and would never get another value; leave the default out"
+            raise SrqError(f"{hook}: argument '{argument.name}' has a default, {what}")

@@ -74,7 +74,7 @@ def srq_make_quantizer(site: Site, bits: int, options: Any) -> Quantizer | None:
 def srq_transform_model(student: Student, batches: Batches, options: Any) -> object | None:
     """Change the full-precision weights of the student in place: equalisation, conditioning, rotation.
 
-    Called once, with all quantizers off, before the calibration pass. What is returned is ignored.
+    Called once, with all quantizers off, before the calibration pass. It returns nothing.
     """
 
 

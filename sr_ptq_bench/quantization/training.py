@@ -134,7 +134,8 @@ class Training:
     def steps(self, optimizer: Optimizer, schedule: LRScheduler, count: int) -> Iterator[int]:
         """Number the steps of a phase of `count` that are left, and keep the state after each.
 
-        Raises SrqError for a tensor of the optimizer that belongs neither to the student nor to `tensors`.
+        Raises SrqError for a tensor of the optimizer that belongs neither to the student nor to `tensors`, and for a
+        step without a loss.
         """
         names = self._names(optimizer)
         done = min(max(len(self.losses) - self._before, 0), count)
@@ -142,7 +143,10 @@ class Training:
         if done and self._kept is not None and len(self.losses) <= self._before:
             self._restore(optimizer, schedule, names, done)
         for step in range(done, count):
+            before = len(self.losses)
             yield step
+            if len(self.losses) != before + 1 or not isinstance(self.losses[-1], Tensor):
+                raise SrqError("each step of a training appends one loss, a tensor, to training.losses")
             self._checkpoint.save(partial(self._state, optimizer, schedule, names))
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from ..errors import SrqError
 from .files import make_room, name_of, read_result
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ..progress import Say
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 TOLERANCE = {"psnr": 0.005, "ssim": 0.00005}
 """Half of the last printed digit: another processor or number of threads may change the digits behind it."""
 OF_OTHER_METRICS = 1e-6
+OF_AN_IMAGE = 10
+"""Times the tolerance of a mean."""
 COUNTED = ("scope", "site_bits", "complexity", "not_scored", "calibrated_on")
 """What no machine changes."""
 
@@ -40,7 +43,16 @@ class Comparison:
     @property
     def holds(self) -> bool:
         """Whether the printed digits agree but for rounding."""
-        return abs(self.difference) <= TOLERANCE.get(self.metric, OF_OTHER_METRICS)
+        return abs(self.difference) <= self._tolerance
+
+    @property
+    def holds_for_an_image(self) -> bool:
+        """The same for the score of one image, whose digits are less sure than those of a mean."""
+        return abs(self.difference) <= OF_AN_IMAGE * self._tolerance
+
+    @property
+    def _tolerance(self) -> float:
+        return TOLERANCE.get(self.metric, OF_OTHER_METRICS)
 
 
 def compare(recorded: Scores, again: Scores) -> list[Comparison]:
@@ -53,6 +65,16 @@ def compare(recorded: Scores, again: Scores) -> list[Comparison]:
         for dataset, scores in recorded.items()
         for metric, value in scores.mean.items()
     ]
+
+
+def other_images(recorded: Scores, again: Scores) -> Iterator[str]:
+    """The scores of single images that no other processor or number of threads explains."""
+    for dataset, scores in recorded.items():
+        for image, metrics in scores.images.items():
+            for metric, value in metrics.items():
+                here = again[dataset].images[image][metric]
+                if not Comparison(dataset, metric, value, here).holds_for_an_image:
+                    yield f"{dataset}, {image}: {metric.upper()} {value:.6g}, again {here:.6g}"
 
 
 def differences(there: Record, here: Record) -> list[str]:

@@ -87,6 +87,8 @@ def state_path(path: Path, record: Record) -> Path:
 def read_state(path: Path, record: Record) -> bytes:
     """The state of the record at `path`; raises SrqError if it is missing or is not the one that was scored."""
     file = state_path(path, record)
+    if file.is_fifo():
+        raise ForeignRecordError(f"state {file} is a pipe; expected a file")
     try:
         state = read_whole(file, LARGEST_STATE)
     except FileNotFoundError as error:
@@ -125,8 +127,8 @@ def read_record(path: Path) -> Record:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The files of a folder that should be records; hidden ones, as macOS makes, are none."""
-    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+    """The files of a folder that should be records; hidden ones, as macOS makes, are none, and pipes."""
+    return sorted(path for path in folder.glob("*.json") if not (path.name.startswith(".") or path.is_fifo()))
 
 
 def read_records(folder: Path, skip: Say | None = None) -> list[Record]:

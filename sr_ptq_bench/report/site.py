@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _EMPTY = Gallery([], {}, {})
 _COSTS = {"compression", "speedup", "calibration_seconds", "total_seconds"}
 VERSION = "version.txt"
+MARK = "leaderboard.json"
+"""A folder with this file is a site of srq."""
 """Of a site that is shown while it is made again: a file that changes with any other."""
 
 
@@ -70,8 +72,11 @@ def build(
 
 
 def write(site: dict[str, str], folder: Path) -> None:
-    """Write what differs from what is there, the version last; raises SrqError if the system refuses."""
-    for name in sorted(site, key=lambda name: name == VERSION):
+    """Write what differs from what is there: first what marks the folder as a site, last the version.
+
+    Raises SrqError if the system refuses.
+    """
+    for name in sorted(site, key=lambda name: (name == VERSION, name != MARK)):
         path, content = folder / name, site[name].encode()
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)

@@ -16,6 +16,8 @@ from ..data.patches import CountedBatches
 from ..errors import SrqError, prefix_error
 from ..evaluation.levels import counted_levels
 from ..evaluation.score import interpolations, network_upscaler, score_datasets
+from ..hooks.checks import check_mean_bits
+from ..hooks.guard import settings_restored
 from ..progress import TimedStages
 from ..quantization.costs import LazyCosts, output_costs
 from ..quantization.observe import observe
@@ -59,6 +61,7 @@ FP_SEED = 0
 """Seed of the FP network, if it draws random numbers: runs of all seeds share its scores."""
 
 
+@settings_restored()  # a plugin's quantizers run here
 def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResult:
     """Do one run; the same spec on the same machine gives the same result apart from times and memory.
 
@@ -80,7 +83,7 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
         schema_version=SCHEMA_VERSION,
         spec=run.resolved,
         scope=describe_scope(student),
-        site_bits=_site_bits(run, student),
+        site_bits=site_bits(run, student),
         most_levels=most_levels,
         learned=calibrated.learned,
         complexity=count(student),
@@ -114,6 +117,7 @@ def score_references(run: PreparedRun, cache: Cache, stage: TimedStages, fresh: 
     return References(**scores)
 
 
+@settings_restored()  # a plugin's quantizers run here
 def calibrate_student(
     run: PreparedRun, cache: Cache, stage: TimedStages, resume: ResumeState, fresh: bool
 ) -> Calibrated:
@@ -137,6 +141,8 @@ def calibrate_student(
         seed_generators(run.spec.seed)
         with stage("calibrate") as progress:
             log = run.method.calibrate(student, teacher, batches, progress, resume.checkpoint)
+    with prefix_error(f"method '{run.spec.method}'"):
+        check_mean_bits(student, run.spec.bits)
     if _as_it_is(run.teacher.network) != teacher_before:
         plugin = run.method.calibrator
         raise SrqError(f"plugin '{plugin}' changes the full-precision network; a method changes the student")
@@ -199,11 +205,11 @@ def observe_distributions(
 ) -> dict[str, Distribution]:
     """The distribution of every site, by name.
 
-    Shared by all methods and bit-widths, unless a method changed tensors of the network.
+    Shared by all methods and bit-widths, unless a method changed the network.
     """
     compute = partial(observe, student, run.batches.fixed)
     with stage("observe"):
-        if changed_tensors(student, run.teacher):
+        if _is_other_network(run, student):
             return compute()
         return cache.distributions(identity.distributions(run, student), compute, fresh)
 
@@ -213,11 +219,17 @@ def observe_costs(
 ) -> OutputCosts:
     """What errors at the sites cost at the output; shared as distributions are."""
     compute = partial(output_costs, student, run.batches.fixed, seen)
-    if changed_tensors(student, run.teacher):
+    if _is_other_network(run, student):
         return compute()
     return cache.output_costs(identity.output_costs(run, student), compute, fresh)
 
 
+def _is_other_network(run: PreparedRun, student: Student) -> bool:
+    """Whether a method may have changed what the network computes: its tensors, or modules that no tensor tells of."""
+    return run.method.transforms or bool(changed_tensors(student, run.teacher))
+
+
+@settings_restored()  # a plugin's quantizers run here
 def score_student(
     run: PreparedRun, student: Student, progress: Progress, log: ScoreLog | None = None
 ) -> tuple[Scores, MostLevels | None]:
@@ -245,7 +257,7 @@ def score_student(
         return scores, levels.most()
 
 
-def _site_bits(run: PreparedRun, student: Student) -> dict[str, int]:
+def site_bits(run: PreparedRun, student: Student) -> dict[str, int]:
     """The bits of the sites that differ from those of the run."""
     return {
         name: quantizer.bits

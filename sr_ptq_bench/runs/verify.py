@@ -6,12 +6,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError
-from ..records.compare import compare
+from ..progress import TimedStages
+from ..quantization.state.network_tensors import changed_tensors
+from ..records.compare import compare, other_images
 from ..records.record import Stamp
 from . import identity
+from .count import count
 from .environment import describe
 from .restore import restore_student
-from .run import score_student
+from .run import score_references, score_student, site_bits
+from .scope import describe_scope
 
 if TYPE_CHECKING:
     from ..quantization.student import Student
@@ -21,21 +25,55 @@ if TYPE_CHECKING:
     from .prepare import PreparedRun
     from .session import Session
 
+NUMBERS_OF_SCOPE = ("short", "sites", "quantized_weights", "parameters")
+
 
 def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Comparison]:
-    """Score the student of a result again, and compare the scores with those of the record; raises SrqError.
+    """Score the student of a result again, and compare the mean scores with those of the record.
 
-    A state with other bits at a site than the record says is refused, and so is one with more levels than its bits
-    allow, unless record and quantizer say so.
+    Raises SrqError for a state with other bits at a site than the record says, or with more levels than its bits allow,
+    unless record and quantizer say so; and for a record in which anything else is wrong that the state, the network
+    and the images tell: counts, the class of the method, scores of single images and of the references.
     """
+    record = result.record
     student = restore_student(run, result)
-    check_bits(result.record, student)
+    check_bits(record, student)
+    check_counts(run, record, student)
+    references = score_references(run, session.cache, TimedStages(session.reporter), fresh=False)
     with session.reporter.stage("evaluate") as progress:
         scores, most_levels = score_student(run, student, progress)
-    if most_levels and not result.record.most_levels:
+    if most_levels and not record.most_levels:
         counted = f"{most_levels.levels} levels at {most_levels.bits} bits"
         raise SrqError(f"site {most_levels.site} has {counted}; the record does not say that levels are not bounded")
-    return compare(result.record.scores, scores)
+    if record.most_levels and not most_levels:
+        raise SrqError("the record says that levels are not bounded; every site has 2^bits at most")
+    comparisons = compare(record.scores, scores)
+    if not all(comparison.holds for comparison in comparisons):
+        return comparisons
+    pairs = {"": (record.scores, scores)}
+    pairs |= {f"{name} ": (of, getattr(references, name)) for name, of in record.references}
+    for name, (recorded, again) in pairs.items():
+        if odd := next(other_images(recorded, again), None):
+            raise SrqError(f"the record has another score: {name}{odd}")
+    return comparisons
+
+
+def check_counts(run: PreparedRun, record: Record, student: Student) -> None:
+    """Raise SrqError if the record counts otherwise than its state does, or says another class of method."""
+    scope, here = record.scope, describe_scope(student)
+    counted = {
+        "site_bits": (record.site_bits, site_bits(run, student)),
+        "complexity": (record.complexity, count(student)),
+        "calibrated_on": (record.calibrated_on, run.calibrated_on),
+        **{f"scope.{name}": (getattr(scope, name), getattr(here, name)) for name in NUMBERS_OF_SCOPE},
+    }
+    for name, (said, found) in counted.items():
+        if said != found:
+            raise SrqError(f"the record has another {name} than its state and images")
+    changed = bool(changed_tensors(student, run.teacher))
+    if record.learned and (record.learned.weights != "kept") != changed:
+        found_class = "changes weights, biases or norms" if changed else "changes bounds alone"
+        raise SrqError(f"the state {found_class}; the record says otherwise")
 
 
 def check_bits(record: Record, student: Student) -> None:

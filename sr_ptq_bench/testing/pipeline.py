@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..data.patches import Batches
+from ..hooks.checks import check_mean_bits
 from ..protocol.bits import Bits
 from ..quantization.costs import LazyCosts, output_costs
 from ..quantization.observe import observe
@@ -103,4 +104,5 @@ def calibrated(
     student = initialized(method, teacher, batches, bits)
     seed_generators(0)
     log = method.calibrate(student, teacher, batches, lambda *_: None, checkpoint or Memory())
+    check_mean_bits(student, Bits(weight=bits, activation=bits))
     return student, log, save_state(student, teacher)

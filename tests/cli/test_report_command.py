@@ -169,3 +169,19 @@ def test_a_shown_site_has_a_version_that_changes_with_it(results):
     assert one["version.txt"] != other["version.txt"]
     assert 'content="version.txt"' in one["index.html"]
     assert 'content="../version.txt"' in one["sample/swinir-light-x2.html"]
+
+
+def test_a_site_replaces_no_files_of_others(srq, results, tmp_path):
+    """Neither a person's page, nor the records, among which its leaderboard.json would be one."""
+    own = tmp_path / "mine" / "index.html"
+    own.parent.mkdir()
+    own.write_text("my page")
+    refused = srq("report", "--results", results, "-o", own.parent)
+    assert (refused.status, own.read_text()) == (2, "my page")
+    assert "has other files than a site of srq; choose another -o, or an empty folder" in refused.err
+    for inside in (results, results / "site", results / "tiny"):
+        refused = srq("report", "--results", results, "-o", inside)
+        assert refused.status == 2
+        assert "is in the folder of the records" in refused.err
+    for _ in range(2):
+        assert srq("report", "--results", results, "-o", tmp_path / "site").status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -268,3 +269,67 @@ def test_only_what_changed_since_a_commit_is_verified(measured, verify, srq, tin
     assert outcome.status == 2
     assert f"is not that of the record {old.name}" in outcome.err
     assert str(new) in outcome.out
+
+
+def one_image_up_another_down(record):
+    first, second, *_ = record["scores"]["noise"]["images"].values()
+    first["psnr"], second["psnr"] = first["psnr"] + 1, second["psnr"] - 1
+
+
+def set_to(*keys, value):
+    def change(record):
+        for key in keys[:-1]:
+            record = record[key]
+        record[keys[-1]] = value
+
+    return change
+
+
+def worse_fp(record):
+    reference = record["references"]["fp"]["noise"]
+    reference["mean"]["psnr"] -= 2
+    for image in reference["images"].values():
+        image["psnr"] -= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (one_image_up_another_down, "the record has another score: noise, "),
+        (worse_fp, "the record has another score: fp noise, "),
+        (
+            set_to("complexity", "macs", value={"1": 1000}),
+            "the record has another complexity than its state and images",
+        ),
+        (set_to("scope", "sites", value=1), "the record has another scope.sites than its state and images"),
+        (set_to("site_bits", value={"nowhere": 8}), "the record has another site_bits than its state and images"),
+        (
+            set_to("calibrated_on", value={"noise": ["a"]}),
+            "the record has another calibrated_on than its state and images",
+        ),
+        (set_to("learned", "weights", value="trained"), "the state changes bounds alone; the record says otherwise"),
+        (
+            set_to("most_levels", value={"site": "fc1.weight", "bits": 4, "levels": 99}),
+            "the record says that levels are not bounded; every site has 2^bits at most",
+        ),
+    ],
+)
+def test_what_else_a_record_says_is_checked_too(measured, verify, change, said):
+    path = measured()
+    assert verify(path).status == 0
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    outcome = verify(path)
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1].startswith(f"srq: {path}: {said}")
+
+
+def test_pipes_are_no_records(measured, verify):
+    path = measured()
+    os.mkfifo(path.with_name("pipe.json"))
+    assert verify(path.parent).status == 0
+    state = state_path(path, read_record(path))
+    state.unlink()
+    os.mkfifo(state)
+    assert "is a pipe; expected a file" in verify(path).err

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydantic import Field
 from refusals import error_of
 from tiny import Heard, measured, plugin, plugins, prepare, run
 from torch import nn
 
-from sr_ptq_bench import Bounds, PluginOptions, Quantizer
+from sr_ptq_bench import Bounds, PluginOptions, Quantizer, Training
 from sr_ptq_bench.hooks.guard import settings_restored
 from sr_ptq_bench.hooks.plugins import Plugins
 
@@ -36,6 +38,7 @@ def refused(suite, options=None, **hooks):
         (lambda student, options=None: None, "argument 'options' has a default, and would never get another value"),
         (lambda **everything: None, "**everything gets nothing; name the arguments that it uses"),
         (lambda *everything: None, "*everything gets nothing; name the arguments that it uses"),
+        (lambda *, student: None, "argument 'student' comes after a *; leave the * out"),
     ],
 )
 def test_arguments_that_would_get_nothing(hook, expected):
@@ -48,6 +51,9 @@ def test_arguments_that_would_get_nothing(hook, expected):
         ("class Mine:\n    @hookimpl\n    def srq_calibrate(self): pass\n", "srq_calibrate is in the class Mine; "),
         ("@hookimpl(optionalhook=True)\ndef srq_calibrat(): pass\n", "no hook 'srq_calibrat'; did you mean"),
         ("@hookimpl(specname='srq_calibrate')\ndef train(): pass\n", "no hook 'train'; "),
+        ("@hookimpl(wrapper=True)\ndef srq_calibrate(): return (yield)\n", "srq_calibrate is a wrapper of hooks"),
+        ("@hookimpl(hookwrapper=True)\ndef srq_calibrate(): yield\n", "srq_calibrate is a wrapper of hooks"),
+        ("def init_bounds(): pass\n", "it has no hook; decorate a function such as srq_init_bounds with @hookimpl"),
     ],
 )
 def test_hooks_that_would_not_be_called(tmp_path, text, expected):
@@ -133,6 +139,11 @@ class Hidden(Quantizer):
         return super().quantize(v)
 
 
+class WithForward(Quantizer):
+    def forward(self, v):
+        return self.quantize(v)
+
+
 class WithoutInit(Quantizer):
     def __init__(self, site, bits):
         self.site, self.bits = site, bits
@@ -149,6 +160,7 @@ class WithBuffer(Quantizer):
     [
         (InPlace, "site fc1.weight: quantize changes its input"),
         (Hidden, "site fc1.input: quantize changes its input"),
+        (WithForward, "has a forward of its own, which cannot be switched off; override quantize"),
         (WithoutInit, "its __init__ must call super().__init__(site, bits)"),
         (WithBuffer, "the quantizer's step has values that are not finite"),
     ],
@@ -157,6 +169,111 @@ def test_quantizers(tiny_suite, kind, expected):
     said = refused(tiny_suite, make_quantizer=lambda site, bits: kind(site, bits))  # noqa: PLW0108
     assert "plugin 'mine', site " in said
     assert expected in said
+
+
+class Wider(Quantizer):
+    def fit(self, distribution):
+        self.bits = 8
+
+
+def widen_all(student):
+    for quantizer in student.quantizers.values():
+        quantizer.bits = 8
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        {"make_quantizer": lambda site, bits: Quantizer(site, 8)},
+        {"make_quantizer": lambda site, bits: Wider(site, bits)},  # noqa: PLW0108
+        {"transform_model": widen_all},
+        {"calibrate": widen_all},
+    ],
+)
+def test_more_bits_than_the_run_has(tiny_suite, hooks):
+    said = refused(tiny_suite, **hooks)
+    assert said.startswith("method 'mine': its quantizers of weights have 8.000 bits in the mean; expected 4 at most")
+
+
+def test_a_training_without_a_loss_for_a_step_fails_at_the_first(tiny_suite):
+    for append in (lambda _: None, lambda losses: losses.append(0.5)):
+
+        def calibrate(student, checkpoint, append=append):
+            training = Training(student, checkpoint)
+            adam = torch.optim.Adam(student.bound_parameters())
+            for _ in training.steps(adam, torch.optim.lr_scheduler.ConstantLR(adam, 1.0), 3):
+                append(training.losses)
+
+        assert "each step of a training appends one loss, a tensor" in refused(tiny_suite, calibrate=calibrate)
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2.0])
+def test_batches_of_no_patches(tiny_suite, batch):
+    for draw in (lambda batches: next(batches.fixed(batch)), lambda batches: next(batches.random(batch, 8))):
+        expected = f"a batch of {batch!r} patches; expected an int of 1 or more"
+        assert expected in refused(tiny_suite, calibrate=lambda batches, draw=draw: draw(batches))
+
+
+@pytest.mark.parametrize("levels", [None, [1.0], torch.tensor(1.0), torch.tensor([]), torch.tensor([1j])])
+def test_levels_that_cannot_be_counted(tiny_suite, levels):
+    class Odd(Quantizer):
+        def levels_of(self, v_q):
+            return levels
+
+    said = refused(tiny_suite, make_quantizer=lambda site, bits: Odd(site, bits))  # noqa: PLW0108
+    assert "levels_of returns " in said
+    assert "expected real numbers in a tensor with an axis for channels" in said
+
+
+# What one method does to another
+
+
+def replace_activation(student):
+    student.network.relu = nn.Tanh()
+
+
+def change_by_hook(student):
+    student.network.register_forward_pre_hook(lambda _, args: (1 - args[0],))
+
+
+@pytest.mark.parametrize("change", [replace_activation, change_by_hook])
+def test_a_network_that_a_method_rebuilds_is_no_measure_for_others(tiny_suite, change):
+    """Distributions are shared between methods; those of another network must not be."""
+    home = tiny_suite.folder / "home"
+    plain = plugin("plain", init_bounds=minmax)
+    alone = measured(prepare(tiny_suite.spec("plain"), plugins(plain)), tiny_suite.folder / "other").record
+    rebuilt = plugin("mine", init_bounds=minmax, transform_model=change)
+    measured(prepare(tiny_suite.spec("mine"), plugins(rebuilt)), home)
+    after = measured(prepare(tiny_suite.spec("plain"), plugins(plain)), home).record
+    assert after.state_sha256 == alone.state_sha256
+
+
+def test_a_calibrator_in_half_precision_leaves_the_teacher_s_outputs_as_they_are(tiny_suite):
+    """Others read what the teacher makes of the patches."""
+    seen = []
+
+    def look(teacher, batches):
+        lr = next(batches.fixed(2))
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            seen.append(teacher(lr))
+        with torch.no_grad():
+            seen.append(teacher.model(lr))
+
+    run(tiny_suite, plugin("mine", init_bounds=minmax, calibrate=look), method="mine")
+    assert torch.equal(*seen)
+
+
+def test_what_a_quantizer_prints_is_no_result(tiny_suite, capsys):
+    class Talks(Quantizer):
+        def quantize(self, v):
+            print("quantized")
+            return super().quantize(v)
+
+    def talks(site, bits):
+        return Talks(site, bits)
+
+    run(tiny_suite, plugin("mine", init_bounds=minmax, make_quantizer=talks), method="mine")
+    assert "quantized" not in capsys.readouterr().out
 
 
 class Forgets(Quantizer):
@@ -304,13 +421,23 @@ class NoPart(PluginOptions):
         return {"clipping": {"widht": 0.0}}
 
 
+class Alias(PluginOptions):
+    width: float = Field(1.0, alias="w")
+
+
+class Folder(PluginOptions):
+    folder: Path = Path("here")
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (BadDefault, "option count: Input should be a valid integer"),
         (Required, "option width: Field required"),
         (Taken, "an option cannot be called later"),
-        (NoPreset, "no key 'preset'"),
+        (NoPreset, "presets() needs an option to choose one: preset: Literal["),
+        (Alias, "option width has an alias, which no -o finds; give it one name"),
+        (Folder, "option folder is a PosixPath; expected a number, text, or true and false"),
         (NoPart, "no option 'widht'; did you mean 'width'?"),
     ],
 )

@@ -40,10 +40,16 @@ def method_that_returns(bounds):
         (Bounds(torch.tensor([0.0, 2.0, 0.0]), torch.ones(3)), "a lower bound is above its upper bound"),
         (Bounds(torch.zeros(3), 1.0), "bounds of shapes (3,) and (); expected () or (C,), both the same"),
         (Bounds(torch.zeros(1, 3), torch.ones(1, 3)), "bounds of shapes (1, 3) and (1, 3); expected () or (C,), "),
-        (Bounds(torch.zeros(4), torch.ones(4)), "4 pairs of bounds; expected one pair, or one for each of 3 channels"),
-        (Bounds(torch.zeros(1), torch.ones(1)), "1 pairs of bounds; expected one pair, or one for each of 3 channels"),
+        (
+            Bounds(torch.zeros(4), torch.ones(4)),
+            "4 pairs of bounds; expected one pair of shape (), or one for each of 3 channels",
+        ),
+        (
+            Bounds(torch.zeros(1), torch.ones(1)),
+            "1 pairs of bounds; expected one pair of shape (), or one for each of 3 channels",
+        ),
         (Bounds("a", 1.0), "bounds are no numbers: "),
-        (Bounds(None, 1.0), "bounds are no numbers: "),
+        (Bounds(None, 1.0), "a bound is None; a site without channels has neither "),
         ((0.0, 1.0), "expected Bounds, got a tuple"),
         (0.5, "expected Bounds, got a float"),
     ],
@@ -56,7 +62,7 @@ def test_bad_bounds_name_the_plugin_and_the_site(bounds, expected):
 def test_bounds_per_channel_of_a_site_without_channels_are_refused():
     bounds = Bounds(torch.zeros(3), torch.ones(3))
     assert error_of(method_that_returns(bounds).init_bounds, SITE, PER_TENSOR, 4) == (
-        "plugin 'mine', site fc1.weight: 3 pairs of bounds; expected one pair: it has no channels"
+        "plugin 'mine', site fc1.weight: 3 pairs of bounds; expected one pair of shape (): it has no channels"
     )
 
 
