@@ -12,6 +12,7 @@ from ..protocol.bits import Bits
 from ..quantization.network import SRModel
 from ..quantization.products.product import module_of
 from ..quantization.quantize import quantize
+from ..quantization.randomness import generator_states, restore_generators, seed_generators
 from ..quantization.student import quantizers_off
 from .checks import blame_plugin, check_finite
 
@@ -61,9 +62,13 @@ def check_copy(model: SRModel) -> None:
     side = model.smallest(COPY_SIDE)
     lr = torch.rand(1, 3, side, 2 * side, generator=torch.Generator().manual_seed(1)).to(model.device)
     student = quantize(model, Bits(weight=8, activation=8))
-    with torch.no_grad(), quantizers_off(student):
-        expected, called = _modules_called(model, lr)
-        given, called_too = _modules_called(student.model, lr)
+    before = generator_states()
+    try:
+        with torch.no_grad(), quantizers_off(student):
+            expected, called = _modules_called(model, lr)
+            given, called_too = _modules_called(student.model, lr)
+    finally:
+        restore_generators(before)
     if not torch.equal(given, expected):
         odd = [name for name in model.input_kinds if _has_hooks(model.network.get_submodule(name))]
         why = f"; {odd[0]} has hooks or a forward of its own, which its quantized copy lacks" if odd else ""
@@ -74,8 +79,9 @@ def check_copy(model: SRModel) -> None:
 
 
 def _modules_called(model: SRModel, lr: Tensor) -> tuple[Tensor, dict[str, None]]:
-    """The output, and the names of the modules that ran."""
+    """The output, and the names of the modules that ran; a network that draws random numbers draws the same ones."""
     called: dict[str, None] = {}
+    seed_generators(0)
     with ExitStack() as hooks:
         for name, module in model.network.named_modules():
             hooks.callback(module.register_forward_pre_hook(lambda *_, name=name: called.setdefault(name)).remove)

@@ -79,6 +79,17 @@ def test_a_function_that_holds_a_module_of_the_original_is_found():
         checked(held)
 
 
+def test_a_network_that_draws_random_numbers_is_no_fault():
+    class Noisy(Upscaler):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + 0.1 * torch.rand_like(x))
+
+    model = open_network(Noisy(), "any", 2)
+    before = torch.get_rng_state()
+    check_model("mine", model, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_network_in_training_mode_is_refused():
     model = open_network(Upscaler(), "any", 2)
     model.network.train()
