@@ -113,7 +113,7 @@ def _leaves(value: object, key: str = "") -> dict[str, object]:
 
 def restore_student(run: PreparedRun, result: RunResult) -> Student:
     """The student that was scored; the method is needed only for its own classes of quantizers."""
-    with prefix_error(f"state of {run.record_name}"):
+    with prefix_error(f"state of {name_of(result.record)}"):
         return load_state(result.state, run.teacher, run.method.make_quantizer)
 
 

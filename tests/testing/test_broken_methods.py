@@ -76,6 +76,26 @@ def test_more_levels_than_bits_allow():
         suite.test_codes_are_counted(2, method)
 
 
+class Always(Quantizer):
+    """Cannot be switched off."""
+
+    def forward(self, v):
+        return self.quantize(v)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda site, bits: Quantizer(site, 8), "its quantizers of weights have 8.000 bits in the mean; expected 2"),
+        (lambda site, bits: Always(site, bits), "a forward of its own, which cannot be switched off"),  # noqa: PLW0108
+    ],
+)
+def test_quantizers_that_no_run_accepts(make, said):
+    suite, method = method_with(make_quantizer=make)
+    with pytest.raises(SrqError, match=said):
+        suite.test_codes_are_counted(2, method)
+
+
 def test_bounds_that_are_not_finite():
     suite, method = method_with(init_bounds=lambda distribution: Bounds(0.0, float("inf")))
     with pytest.raises(SrqError, match="bounds are not finite"):
