@@ -90,13 +90,21 @@ def check_bits(chosen: object, student: Student, bits: Bits) -> None:
             )
 
 
-def check_mean_bits(student: Student, bits: Bits) -> None:
-    """Raise SrqError if quantizers have more bits in the mean than the run; the first and last layer do not count."""
-    if all(of.bits <= bits.of(of.site.role) or of.site.edge for of in student.quantizers.values()):
+def check_mean_bits(student: Student, bits: Bits, chosen: Mapping[str, int]) -> None:
+    """Raise SrqError if quantizers have more bits in the mean than the run, or than `srq_choose_bits` has given them.
+
+    The first and the last layer do not count: methods may keep 8 bits there, and tables say so.
+    """
+
+    def given(site: Site) -> int:
+        return chosen.get(site.name, bits.of(site.role))
+
+    if all(of.bits <= given(of.site) or of.site.edge for of in student.quantizers.values()):
         return
+    least = mean_bits(student, lambda site: 0 if site.edge else given(site))
     inner = mean_bits(student, lambda site: 0 if site.edge else student.quantizers[site.name].bits)
     for role, mean in inner.items():
-        if mean > bits.of(role):
+        if mean > max(bits.of(role), least[role]):
             raise SrqError(
                 f"its quantizers of {role}s have {mean:.3f} bits in the mean; expected {bits.of(role)} at most, "
                 "the first and the last layer left out"

@@ -127,7 +127,7 @@ def calibrate_student(
     patches = run.batches
     batches = CountedBatches(patches.patches, patches.images, patches.seed, patches.device, counts)
     with counted_steps(counts):
-        student = build_student(run, stage, batches)
+        student, chosen_bits = build_student(run, stage, batches)
         teacher_before = _as_it_is(run.teacher.network)
         steps = [0, counts[STEPS]]
         tensors = [tensors_sha256(run.teacher.network.state_dict()), tensors_sha256(dict(network_tensors(student)))]
@@ -142,7 +142,7 @@ def calibrate_student(
         with stage("calibrate") as progress:
             log = run.method.calibrate(student, teacher, batches, progress, resume.checkpoint)
     with prefix_error(f"method '{run.spec.method}'"):
-        check_mean_bits(student, run.spec.bits)
+        check_mean_bits(student, run.spec.bits, chosen_bits)
     if _as_it_is(run.teacher.network) != teacher_before:
         plugin = run.method.calibrator
         raise SrqError(f"plugin '{plugin}' changes the full-precision network; a method changes the student")
@@ -186,8 +186,8 @@ def what_was_learned(tensors: Sequence[str], steps: Sequence[int], patches: int)
     return Learned(weights=weights, steps=steps[-1], patches=patches)
 
 
-def build_student(run: PreparedRun, stage: TimedStages, batches: Batches) -> Student:
-    """The quantized copy of the network, with the weights that the method changed, without bounds."""
+def build_student(run: PreparedRun, stage: TimedStages, batches: Batches) -> tuple[Student, dict[str, int]]:
+    """The quantized copy of the network, with the weights that the method changed, without bounds; bits it chose."""
     bits, method = run.spec.bits, run.method
     chosen: dict[str, int] = {}
     if method.chooses_bits:
@@ -197,7 +197,7 @@ def build_student(run: PreparedRun, stage: TimedStages, batches: Batches) -> Stu
     if method.transforms:
         with stage("transform"), quantizers_off(student):
             method.transform(student, batches)
-    return student
+    return student, chosen
 
 
 def observe_distributions(

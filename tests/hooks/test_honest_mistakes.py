@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from refusals import error_of
 from tiny import Heard, measured, plugin, plugins, prepare, run
 from torch import nn
 
-from sr_ptq_bench import Bounds, PluginOptions, Quantizer, Training
+from sr_ptq_bench import Bits, Bounds, PluginOptions, Quantizer, Training, open_network
+from sr_ptq_bench.hooks.checks import check_mean_bits
 from sr_ptq_bench.hooks.guard import settings_restored
 from sr_ptq_bench.hooks.plugins import Plugins
+from sr_ptq_bench.quantization.quantize import quantize
 
 
 def minmax(distribution):
@@ -487,3 +490,22 @@ def test_a_helper_that_has_changed_since_it_was_imported(tmp_path, path):
     assert error_of(Plugins, [mine]) == (
         f"plugin file {mine}: {helper} has changed since this process imported it; start Python again"
     )
+
+
+# Bits of the first and the last layer
+
+
+def test_the_first_and_last_layer_may_have_more_bits_than_a_method_chose():
+    """Bits that one plugin takes from the edges for the rest, and another gives back to the edges."""
+    model = replace(open_network(Layers(), "any", 2), first_last_layers=("0", "2"))
+    bits = Bits(weight=4, activation=4)
+    chosen = {"0.weight": 2, "2.weight": 3, "1.weight": 5}
+    student = quantize(model, bits, lambda site, width: Quantizer(site, 8 if site.edge else width), chosen)
+    check_mean_bits(student, bits, chosen)
+    student.quantizers["1.weight"].bits = 6
+    assert "its quantizers of weights have 6.000 bits in the mean" in error_of(check_mean_bits, student, bits, chosen)
+
+
+class Layers(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 12, 1), nn.PixelShuffle(2))
