@@ -92,12 +92,16 @@ class HadamardQuantizer(Quantizer):
         return torch.maximum(width / (2**self.bits - 1) + self.alpha, least), self.lower + self.beta
 
     def levels_of(self, v_q: Tensor) -> Tensor:
-        """All levels between the least and the largest that the last result had: padding is gone from `v_q`."""
-        s, z = self.step_and_offset()
+        """All levels between the least and the largest that the last result had: padding is gone from `v_q`.
+
+        In float64, because codes are huge where the bounds have met and the step is next to nothing.
+        """
+        s, z = (number.detach().double() for number in self.step_and_offset())
         first, last = self._codes
         shape = [1] * v_q.ndim
         shape[1 if self.site.channel_axis == 0 else 0] = -1  # no channel has levels of its own
-        return (z + s * torch.arange(first, last + 1, device=v_q.device)).detach().view(shape)
+        codes = float(first) + torch.arange(last - first + 1, dtype=torch.float64, device=v_q.device)
+        return (z + s * codes).view(shape)
 
     @property
     def axis(self) -> int:

@@ -54,6 +54,18 @@ def test_the_formula(bounded, alpha, beta):
     assert np.allclose(made.levels_of(found).flatten(), z + s * np.arange(k.min(), k.max() + 1), atol=1e-5)
 
 
+@pytest.mark.parametrize("width", [0.0, 1e-30, 1e-10])
+def test_bounds_that_have_met_leave_countable_levels(width):
+    """The step is next to nothing then, and the codes of one value are huge."""
+    made = quantizer(lower=0.5, upper=0.5 + width, beta=0.25)
+    with torch.no_grad():
+        found = made(torch.randn(9, 8, generator=torch.Generator().manual_seed(0)))
+    levels = made.levels_of(found)
+    assert torch.isfinite(levels).all()
+    assert float((levels - 0.5).abs().max()) < 1e-3
+    assert 1 <= levels.numel() <= 2**17
+
+
 @pytest.mark.parametrize(("role", "shape"), [("activation", (2, 3, 5, 4)), ("weight", (7, 3, 3, 3))])
 def test_a_convolution_is_transformed_along_its_inputs(role, shape):
     v = torch.randn(shape, generator=torch.Generator().manual_seed(0))
