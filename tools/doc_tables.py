@@ -6,8 +6,8 @@ What stands between one of these marks and `<!-- /table -->` is made anew.
 - `<!-- psnr: NAME -->`: PSNR of runs with seed 0, as `doc_tables.toml` describes it. Each field of `Run` has one value,
   or a list of values under `rows`, `columns` or `cell`. Fields of `rows` multiply, and so do those of `columns`; the
   values of `cell` stand beside each other. `names` are headings in place of values. `best = true` makes the best of the
-  listed methods bold. `share = true` adds which share of a method's loss against FP is left by the next one; it takes
-  the last two.
+  listed methods bold, but for those that stand `apart`. `share = true` adds which share of a method's loss against FP
+  is left by the next one; it takes the last two.
 """
 
 from __future__ import annotations
@@ -92,9 +92,10 @@ def table_of_psnr(asked: dict[str, Any]) -> str:
     """A table of PSNR in dB; `asked` is a table of `doc_tables.toml`."""
     asked = dict(asked)
     best, share, names = asked.pop("best", False), asked.pop("share", False), asked.pop("names", {})
+    apart = asked.pop("apart", [])
     lists: dict[str, dict[str, list[Any]]] = {where: asked.pop(where, {}) for where in ("rows", "columns", "cell")}
     methods = next((of["method"] for of in lists.values() if "method" in of), [])
-    rivals = [method for method in methods if method != FP] if best else []
+    rivals = [method for method in methods if method not in (FP, *apart)] if best else []
 
     def number(run: Run) -> str:
         """A printed PSNR; a dash if it is not measured."""

@@ -76,6 +76,8 @@ def test_a_cell_is_the_psnr_of_the_record_and_the_best_is_bold(tool):
     assert f"| {low} " in text
     assert f"| **{high}**" in text
     assert text.count("**") == 2
+    asked = RUN | {"best": True, "apart": ["percentile"], "rows": {"method": ["minmax", "percentile"]}}
+    assert f"| **{low}**" in tool.table_of_psnr(asked)
 
 
 def test_the_share_is_that_of_the_losses(tool):
