@@ -1,6 +1,6 @@
 """Renew the tables of README.md and docs/ from the committed tables and records: `python tools/doc_tables.py`.
 
-What stands between one of these marks and `<!-- /table -->` is made anew.
+A table stands between one of these marks and `<!-- /table -->`; this tool writes it.
 
 - `<!-- table: leaderboards/SUITE/TABLE.md, bits 2/2 -->`: the rows of these bits.
 - `<!-- psnr: NAME -->`: PSNR of runs with seed 0, as `doc_tables.toml` describes it. Each field of `Run` has one value,

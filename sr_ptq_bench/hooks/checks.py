@@ -101,10 +101,10 @@ def check_mean_bits(student: Student, bits: Bits, chosen: Mapping[str, int]) -> 
 
     if all(of.bits <= given(of.site) or of.site.edge for of in student.quantizers.values()):
         return
-    least = mean_bits(student, lambda site: 0 if site.edge else given(site))
+    allowed = mean_bits(student, lambda site: 0 if site.edge else given(site))
     inner = mean_bits(student, lambda site: 0 if site.edge else student.quantizers[site.name].bits)
     for role, mean in inner.items():
-        if mean > max(bits.of(role), least[role]):
+        if mean > max(bits.of(role), allowed[role]):
             raise SrqError(
                 f"its quantizers of {role}s have {mean:.3f} bits in the mean; expected {bits.of(role)} at most, "
                 "the first and the last layer left out"
