@@ -1,4 +1,4 @@
-"""The network that the benchmarks share: SwinIR-light with this project's weights, x2 unless another is asked for."""
+"""The networks that the benchmarks share: SwinIR-light with this project's weights, x2, unless another is asked for."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.runs.environment import keep_freed_memory
 
 
-def teacher(scale: int = 2) -> SRModel:
+def teacher(scale: int = 2, backbone: str = "swinir-light") -> SRModel:
     """The full-precision network."""
     keep_freed_memory()
     spec = find_spec("sr_ptq_bench")
     assert spec is not None and spec.origin is not None
-    weights = Path(spec.origin).parent / f"weights/swinir_light_x{scale}.safetensors"
-    return Plugins().load_model("swinir-light", scale, weights)[0]
+    weights = Path(spec.origin).parent / f"weights/{backbone.replace('-', '_')}_x{scale}.safetensors"
+    return Plugins().load_model(backbone, scale, weights)[0]
 
 
 def patches(count: int, size: int = 64) -> torch.Tensor:
