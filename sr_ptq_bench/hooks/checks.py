@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from functools import partial
 from itertools import chain
 from math import inf, isfinite, isnan
 from typing import TYPE_CHECKING, Any
@@ -14,21 +13,15 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import SrqError, plugin_errors, prefix_error, unknown
-from ..protocol.bits import Bits
 from ..quantization.quantizer import Bounds, Quantizer
-from ..quantization.state.network_tensors import same_bits
-from ..quantization.student import site_elements
 from ..quantization.training import CalibrationLog
 from ..records.fields import Figure, Text
 from .options import PluginOptions, option_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor, nn
 
     from ..quantization.distribution import Distribution
-    from ..quantization.quantizer import Role, Site
     from ..quantization.student import Student
 
 LARGEST_FIGURES = 2**22
@@ -74,56 +67,6 @@ def check_options(plugin: str, options: object) -> None:
                 raise SrqError(f"option {name} is a {type(value).__name__}; expected a number, text, or true and false")
 
 
-def check_bits(chosen: object, student: Student, bits: Bits) -> None:
-    """Raise SrqError unless `srq_choose_bits` returned 2 to 8 bits by site, with means of at most `bits`."""
-    if not isinstance(chosen, Mapping):
-        raise SrqError(f"srq_choose_bits returns a {type(chosen).__name__}; expected bits by site")
-    for name, width in chosen.items():
-        if name not in student.quantizers:
-            raise unknown("site", str(name), student.quantizers)
-        if type(width) is not int or not 2 <= width <= 8:
-            raise SrqError(f"srq_choose_bits gives site {name} {width!r} bits; expected an int from 2 to 8")
-    for role, mean in mean_bits(student, lambda site: chosen.get(site.name, bits.of(site.role))).items():
-        if mean > bits.of(role):
-            raise SrqError(
-                f"srq_choose_bits gives {role}s {mean:.3f} bits in the mean; expected {bits.of(role)} at most"
-            )
-
-
-def check_mean_bits(student: Student, bits: Bits, chosen: Mapping[str, int]) -> None:
-    """Raise SrqError if quantizers have more bits in the mean than the run, or than `srq_choose_bits` has given them.
-
-    The first and the last layer do not count: methods may keep 8 bits there, and tables say so.
-    """
-
-    def given(site: Site) -> int:
-        return chosen.get(site.name, bits.of(site.role))
-
-    if all(of.bits <= given(of.site) or of.site.edge for of in student.quantizers.values()):
-        return
-    allowed = mean_bits(student, lambda site: 0 if site.edge else given(site))
-    inner = mean_bits(student, lambda site: 0 if site.edge else student.quantizers[site.name].bits)
-    for role, mean in inner.items():
-        if mean > max(bits.of(role), allowed[role]):
-            raise SrqError(
-                f"its quantizers of {role}s have {mean:.3f} bits in the mean; expected {bits.of(role)} at most, "
-                "the first and the last layer left out"
-            )
-
-
-def mean_bits(student: Student, of: Callable[[Site], int]) -> dict[Role, float]:
-    """The mean bits of all numbers at the sites of a role; sites with 0 bits do not count."""
-    elements = site_elements(student)
-    means: dict[Role, float] = {}
-    roles: tuple[Role, ...] = ("weight", "activation")
-    for role in roles:
-        sites = [quantizer.site for quantizer in student.quantizers.values() if quantizer.site.role == role]
-        counted = {site.name: elements[site.name] for site in sites if of(site)}
-        total = sum(elements[site.name] * of(site) for site in sites)
-        means[role] = total / sum(counted.values()) if sum(counted.values()) else 0.0
-    return means
-
-
 def check_finite(network: nn.Module) -> None:
     """Raise SrqError unless all parameters are finite, and the buffers of a quantizer."""
     own = network.named_buffers() if isinstance(network, Quantizer) else ()
@@ -131,55 +74,6 @@ def check_finite(network: nn.Module) -> None:
         if not torch.isfinite(parameter).all():
             whose = "quantizer" if isinstance(network, Quantizer) else "network"
             raise SrqError(f"the {whose}'s {name} has values that are not finite")
-
-
-def check_quantizer(quantizer: object, site: Site) -> None:
-    """Raise SrqError unless `srq_make_quantizer` returned a Quantizer of this site, with bits that can be counted.
-
-    After that every result of the quantizer is checked.
-    """
-    if not isinstance(quantizer, Quantizer):
-        raise SrqError(f"srq_make_quantizer returns a {type(quantizer).__name__}; expected a Quantizer")
-    if not hasattr(quantizer, "maker"):
-        raise SrqError("the quantizer has no bounds; its __init__ must call super().__init__(site, bits)")
-    if type(quantizer).forward is not Quantizer.forward or "forward" in vars(quantizer):
-        raise SrqError("the quantizer has a forward of its own, which cannot be switched off; override quantize")
-    if quantizer.site != site:
-        raise SrqError(f"srq_make_quantizer returns the quantizer of site {quantizer.site.name}; make one for each")
-    if type(quantizer.bits) is not int or not 1 <= quantizer.bits <= 32:
-        raise SrqError(f"the quantizer has {quantizer.bits!r} bits; expected 1 to 32")
-    check_enabled(quantizer)
-
-
-def check_enabled(quantizer: Quantizer) -> None:
-    """Raise SrqError if the quantizer is off: a student is scored with all quantizers on."""
-    if not quantizer.enabled:
-        raise SrqError("the quantizer is off, and would be scored as if it were on; give it more bits instead")
-
-
-def check_outputs(quantizer: Quantizer, plugin: str) -> None:
-    """Raise SrqError from a forward pass in which the quantizer changes its input or returns no tensor like it."""
-    quantizer.register_forward_pre_hook(_note_input)
-    quantizer.register_forward_hook(partial(_check_like, plugin))
-
-
-def _note_input(quantizer: Any, inputs: tuple[Tensor, ...]) -> None:
-    v = inputs[0]  # scoring is in inference mode, in which no versions are counted
-    quantizer.input_before = v.clone() if v.is_inference() else v._version
-
-
-def _check_like(plugin: str, quantizer: Any, inputs: tuple[Tensor, ...], output: object) -> None:
-    v, before, quantizer.input_before = inputs[0], quantizer.input_before, None
-    kept = v._version == before if isinstance(before, int) else same_bits(v, before)
-    if not kept and not quantizer.inplace:
-        where = f"plugin '{plugin}', site {quantizer.site.name}"
-        raise SrqError(f"{where}: quantize changes its input, which other layers read; work on a new tensor")
-    if not isinstance(output, torch.Tensor):
-        raise SrqError(f"plugin '{plugin}', site {quantizer.site.name}: quantize returns a {type(output).__name__}")
-    found, expected = (f"{tuple(t.shape)} {t.dtype} on {t.device}" for t in (output, v))
-    if found != expected:
-        where = f"plugin '{plugin}', site {quantizer.site.name}"
-        raise SrqError(f"{where}: quantize returns {found}; expected {expected}, as its input")
 
 
 def check_nothing(hook: str, returned: object) -> None:

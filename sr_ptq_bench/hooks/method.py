@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import SrqError
+from .check_bits import check_bits
+from .check_quantizer import check_enabled, check_outputs, check_quantizer
 from .checks import (
     blame_plugin,
-    check_bits,
     check_bounds,
-    check_enabled,
     check_finite,
     check_nothing,
-    check_outputs,
-    check_quantizer,
     check_student,
     checked_log,
     weights_of,
-)  # fmt: skip
+)
 from .guard import guarded
 from .options import recorded_values
 

@@ -16,7 +16,7 @@ from ..data.patches import CountedBatches
 from ..errors import SrqError, prefix_error
 from ..evaluation.levels import counted_levels
 from ..evaluation.score import interpolations, network_upscaler, score_datasets
-from ..hooks.checks import check_mean_bits
+from ..hooks.check_bits import check_mean_bits
 from ..hooks.guard import settings_restored
 from ..progress import TimedStages
 from ..quantization.costs import LazyCosts, output_costs

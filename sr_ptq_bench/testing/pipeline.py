@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..data.patches import Batches
-from ..hooks.checks import check_mean_bits
+from ..hooks.check_bits import check_mean_bits
 from ..protocol.bits import Bits
 from ..quantization.costs import LazyCosts, output_costs
 from ..quantization.observe import observe

@@ -108,22 +108,20 @@ def _is_feature(outputs: list[object]) -> bool:
 
 
 def _not_covered(network: nn.Module, watch: Watch, layers: Mapping[str, InputKind]) -> str:
-    places: Counter[str] = Counter()
-    for name, products in watch.others.items():
+    tally, places = watch.tally, Counter[str]()
+    for name, products in tally.others.items():
         if name not in layers:
             kind = type(network.get_submodule(name)).__name__
             places[f"{kind} {re.sub('[0-9]+', '*', name)}".strip()] += products
     said = []
     if places:
-        share = sum(macs for name, macs in watch.macs_of_others.items() if name not in layers) / watch.macs
+        share = sum(macs for name, macs in tally.macs_of_others.items() if name not in layers) / tally.macs
         said.append(f"{places.total()} products with {share:.1%} of all multiply-accumulates, in {', '.join(places)}")
-    if watch.hidden_macs:
+    if tally.hidden:
+        said.append(f"code that torch does not show, with {tally.hidden / tally.macs:.1%} of all multiply-accumulates")
+    if tally.uncounted:
         said.append(
-            f"code that torch does not show, with {watch.hidden_macs / watch.macs:.1%} of all multiply-accumulates"
-        )
-    if watch.uncounted:
-        said.append(
-            f"{watch.uncounted.total()} calls of {', '.join(watch.uncounted)}, whose multiply-accumulates do not count"
+            f"{tally.uncounted.total()} calls of {', '.join(tally.uncounted)}, whose multiply-accumulates do not count"
         )
     idle = len(watch.layers.keys() - watch.inputs.keys() - watch.touched)
     if idle:

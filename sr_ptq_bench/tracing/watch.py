@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..quantization.products.functions import FUSED, FusedAttention, function_name, memory_of, operands_of, tensors_in
 from ..quantization.products.product import Product, ProductOperand
 from .follow import Follow
-from .functions import ASKS, ENDS, UNCOUNTED, VIEWS, fused_macs, made_by
+from .functions import ASKS, ENDS, VIEWS, made_by
+from .tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ class Watch(Follow):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
-        self._counter = FlopCounterMode(display=False)
+        self.tally = Tally()
         self.layers = dict(_plain_layers(network))
         self._owners: dict[int, set[str]] = defaultdict(set)
         """Layers by the identity of a parameter; several may share one."""
@@ -68,28 +68,12 @@ class Watch(Follow):
         """Parameters that are used by something else than a layer or a product of two tensors."""
         self.outputs: dict[str, list[object]] = defaultdict(list)
         self.products: dict[str, SeenProduct] = {}
-        self._seen = self._fused = 0
-        self.uncounted: Counter[str] = Counter()
-        """Calls of functions whose multiply-accumulates torch does not count."""
-        self.others: Counter[str] = Counter()
-        self.macs_of_others: Counter[str] = Counter()
-        """Calls with products that are not of two tensors, and their multiply-accumulates, by the innermost module."""
 
     def pass_of(self, lr: Tensor) -> object:
         """The output of one forward pass; some networks overwrite their input, so they get a copy."""
         image = lr.clone()
-        with torch.no_grad(), self._counter, self, self.hooks():
+        with torch.no_grad(), self.tally.counting(), self, self.hooks():
             return self.network(image)
-
-    @property
-    def macs(self) -> int:
-        """All multiply-accumulates."""
-        return self._counter.get_total_flops() // 2 + self._fused
-
-    @property
-    def hidden_macs(self) -> int:
-        """Those in code whose calls torch does not show, such as TorchScript."""
-        return self._counter.get_total_flops() // 2 - self._seen
 
     def begin(self, name: str, args: tuple[Any, ...]) -> None:
         """Note what made the input of a layer; the input of the network is the image."""
@@ -125,19 +109,12 @@ class Watch(Follow):
         input_kind = made_by(name, [self._of(v) for v in given])
         scores = frozenset[str]().union(*(self._scores.get(id(v), ()) for v in given))
         products = self._note_products(name, args, kwargs)
-        before = self._counter.get_total_flops()
-        result = func(*args, **kwargs)
-        macs = (self._counter.get_total_flops() - before) // 2
-        self._seen += macs
-        self._fused += 0 if macs else fused_macs(name, args, kwargs)
-        if name in UNCOUNTED:
-            self.uncounted[name] += 1
+        result, macs = self.tally.call(func, args, kwargs)
         made = list(tensors_in([result]))
         if not (name in VIEWS | ASKS and (not made or self._is_view(given, made))):
             self._note_uses(given, here, bool(products))
         if macs and not products:
-            self.others[here] += 1
-            self.macs_of_others[here] += macs
+            self.tally.note_other(here, macs)
         if name == "softmax":
             for product in scores:
                 self.products[product].before_softmax = True

@@ -16,7 +16,7 @@ from tiny import Heard, measured, plugin, plugins, prepare, run
 from torch import nn
 
 from sr_ptq_bench import Bits, Bounds, PluginOptions, Quantizer, Training, open_network
-from sr_ptq_bench.hooks.checks import check_mean_bits
+from sr_ptq_bench.hooks.check_bits import check_mean_bits
 from sr_ptq_bench.hooks.guard import settings_restored
 from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.quantization.quantize import quantize
