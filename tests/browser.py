@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,3 +84,17 @@ def axe() -> str:
     if not Path(path).is_file():
         pytest.skip(f"{AXE} names no axe.min.js")
     return Path(path).read_text(encoding="utf-8")
+
+
+def choose(driver: Any, name: str, text: str) -> None:
+    """Choose an entry of a select by its text."""
+    from selenium.webdriver.support.ui import Select
+
+    Select(driver.find_element("name", name)).select_by_visible_text(text)
+
+
+def until(driver: Any, holds: Callable[[], object]) -> None:
+    """Wait for what the page does a moment after a key or a click."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 60).until(lambda _: holds())

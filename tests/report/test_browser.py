@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser import WIDTHS, axe, look, quiet, running, visit
+from browser import WIDTHS, axe, choose, look, quiet, running, until, visit
 from made_records import like, record, scored
 
 pytest.importorskip("jinja2")
@@ -49,12 +49,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    with running() as made:
-        yield made
-
-
 @pytest.fixture
 def board(driver: Any, site: Path) -> Iterator[Any]:
     """The first page; afterwards no error was said, and nothing was asked for outside of the site."""
@@ -71,21 +65,8 @@ def cells(driver: Any, column: int) -> list[str]:
     return driver.execute_script(script, column)
 
 
-def choose(driver: Any, name: str, value: str) -> None:
-    from selenium.webdriver.support.ui import Select
-
-    Select(driver.find_element("name", name)).select_by_visible_text(value)
-
-
 def address(driver: Any) -> str:
     return urlsplit(driver.current_url).fragment
-
-
-def until(driver: Any, holds: Any) -> None:
-    """Wait for what the page does a moment after a key or a click."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(driver, 60).until(lambda _: holds())
 
 
 def press(driver: Any, *keys: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from browser import WIDTHS, axe, look, quiet, running, visit
+from browser import WIDTHS, axe, choose, look, quiet, running, until, visit
 from made_gallery import HEIGHT, TABLE, WIDTH, gallery, records
 
 pytest.importorskip("jinja2")
@@ -36,12 +36,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    with running() as made:
-        yield made
-
-
 @pytest.fixture
 def page(driver: Any, site: Path) -> Iterator[Any]:
     """The page of the hostile image; afterwards no error was said, and nothing was asked for outside of the site."""
@@ -54,22 +48,6 @@ def page(driver: Any, site: Path) -> Iterator[Any]:
 
 def named(page: Any, name: str) -> Any:
     return page.find_element("name", name)
-
-
-def choose(page: Any, name: str, text: str) -> None:
-    from selenium.webdriver.support.ui import Select
-
-    Select(named(page, name)).select_by_visible_text(text)
-
-
-def until(page: Any, holds: Any) -> None:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(page, 60).until(lambda _: holds())
-
-
-def keys(element: Any, *of: str) -> None:
-    element.send_keys(*of)
 
 
 def measure(page: Any, script: str) -> Any:
