@@ -179,8 +179,7 @@ def srq_calibrate(
         progress(step + 1, options.iterations)
     for parameter in trained:
         parameter.requires_grad_(False)
-    history = torch.stack(training.losses).tolist()
-    return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
+    return training.log()
 
 
 def search(student: Student, batches: Batches) -> None:

@@ -97,8 +97,7 @@ def srq_calibrate(
             progress(len(training.losses), 2 * options.iterations, role)
         for bound in scale_of:
             bound.requires_grad_(False)
-    history = torch.stack(training.losses).tolist()
-    return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
+    return training.log()
 
 
 def gradient_scales(student: Student, lr: Tensor) -> dict[str, float]:

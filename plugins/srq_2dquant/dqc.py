@@ -97,8 +97,7 @@ def srq_calibrate(
         progress(step + 1, options.iterations)
     for bound in bounds:
         bound.requires_grad_(False)
-    history = torch.stack(training.losses).tolist()
-    return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
+    return training.log()
 
 
 def learning_rate(step: int, options: Options) -> float:

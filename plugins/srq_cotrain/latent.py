@@ -138,8 +138,7 @@ def srq_calibrate(
         training.losses.append(loss.detach())
         progress(step + 1, steps)
     student.network.requires_grad_(False)
-    history = torch.stack(training.losses).tolist()
-    return {"checkpoint": "last", "loss_first": history[0], "loss_last": history[-1], "losses": history}
+    return training.log()
 
 
 def phases(options: Options, least: int) -> list[Phase]:

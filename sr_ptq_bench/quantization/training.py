@@ -149,6 +149,11 @@ class Training:
                 raise SrqError("each step of a training appends one loss, a tensor, to training.losses")
             self._checkpoint.save(partial(self._state, optimizer, schedule, names))
 
+    def log(self) -> CalibrationLog:
+        """The losses, for a record; the student is that of the last step."""
+        losses = torch.stack(self.losses).tolist()
+        return {"checkpoint": "last", "loss_first": losses[0], "loss_last": losses[-1], "losses": losses}
+
     def _tensors(self) -> dict[str, Tensor]:
         network = self._student.network.state_dict(keep_vars=True)
         return {f"student {name}": v for name, v in network.items()} | {f"own {n}": v for n, v in self._extra.items()}
