@@ -6,7 +6,7 @@ import multiprocessing
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import torch
@@ -22,7 +22,10 @@ from ..quantization.quantizer import InputKind, Quantizer, Role, Site
 from ..quantization.state.network_tensors import network_sha256
 from ..quantization.state.save_load import KINDS, load_state
 from .networks import NETWORKS, network, noise
-from .pipeline import Killed, Memory, Weighed, calibrated
+from .pipeline import Killed, Memory, Weighed, calibrated, frozen
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
 
 ALL_BITS = range(2, 9)
 DEGENERATE = {
@@ -38,6 +41,15 @@ DEGENERATE = {
 
 _LOADED: dict[type, Plugins] = {}
 """The plugins of each suite: all code is read for its hash, so once is enough."""
+
+
+def fresh_processes() -> BaseContext:
+    """Processes in which nothing has run yet; where the system can, they need not import this package again."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def state_alone(files: list[str], name: str, options: dict[str, Any], bits: int, threads: int) -> bytes:
@@ -149,7 +161,7 @@ class MethodConformance:
         given = [str(Path(file).absolute()) for file in self.files]
         values = {name: option_values(method.options[name]) for name in method.components}
         options = {f"{name}.{key}": value for name, of in values.items() for key, value in of.items()}
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, fresh_processes()) as pool:
             alone = pool.submit(state_alone, given, method.name, options, 3, torch.get_num_threads()).result()
         assert state == alone, "a run after others ends with another state; keep nothing in the module between runs"
 
@@ -188,7 +200,8 @@ class MethodConformance:
         passes = []
         for count in (6, 24, 42):
             batches = Weighed(noise(count).patches, noise().images)
-            calibrated(method, network("convolutions"), batches, 4)
+            with frozen():
+                calibrated(method, network("convolutions"), batches, 4)
             passes.append(batches.bytes_seen)
         few, more, most = passes
         # What is kept per patch grows in both steps; what the process itself allocates once does not.
