@@ -6,8 +6,8 @@ A table stands between one of these marks and `<!-- /table -->`; this tool write
 - `<!-- psnr: NAME -->`: PSNR of runs with seed 0, as `doc_tables.toml` describes it. Each field of `Run` has one value,
   or a list of values under `rows`, `columns` or `cell`. Fields of `rows` multiply, and so do those of `columns`; the
   values of `cell` stand beside each other. `names` are headings in place of values. `best = true` makes the best of the
-  listed methods bold, but for those that stand `apart`. `share = true` adds which share of a method's loss against FP
-  is left by the next one; it takes the last two.
+  listed methods bold; a run whose levels are not bounded is none. `share = true` adds which share of a method's loss
+  against FP is left by the next one; it takes the last two.
 """
 
 from __future__ import annotations
@@ -92,17 +92,18 @@ def table_of_psnr(asked: dict[str, Any]) -> str:
     """A table of PSNR in dB; `asked` is a table of `doc_tables.toml`."""
     asked = dict(asked)
     best, share, names = asked.pop("best", False), asked.pop("share", False), asked.pop("names", {})
-    apart = asked.pop("apart", [])
     lists: dict[str, dict[str, list[Any]]] = {where: asked.pop(where, {}) for where in ("rows", "columns", "cell")}
     methods = next((of["method"] for of in lists.values() if "method" in of), [])
-    rivals = [method for method in methods if method not in (FP, *apart)] if best else []
 
     def number(run: Run) -> str:
         """A printed PSNR; a dash if it is not measured."""
+        if not (record := record_of(run)):
+            return "–"
         text = f"{psnr(run):.2f}"
-        others = [f"{psnr(replace(run, method=rival)):.2f}" for rival in rivals]
-        is_best = run.method in rivals and all(float(text) >= float(other) or other == "nan" for other in others)
-        return "–" if text == "nan" else f"**{text}**" if is_best else text
+        rivals = [replace(run, method=method) for method in methods if method != FP]
+        ranked = [f"{psnr(rival):.2f}" for rival in rivals if (of := record_of(rival)) and not of.most_levels]
+        is_best = best and run in rivals and not record.most_levels and text == max(ranked, key=float)
+        return f"**{text}**" if is_best else text
 
     def cell(row: Mapping[str, Any], column: Mapping[str, Any]) -> str:
         runs = [Run(**asked, **row, **column, **each) for each in unfolded(lists["cell"])]
@@ -135,9 +136,17 @@ def loss(run: Run) -> float:
     return psnr(replace(run, method=FP)) - psnr(run)
 
 
-@cache
 def psnr(run: Run) -> float:
     """The PSNR of a run; NaN if it is not measured."""
+    record, test = record_of(run), run.test.rpartition("/")[2]
+    if record is None:
+        return math.nan
+    return (record.references.fp if run.method == FP else record.scores)[test].mean["psnr"]
+
+
+@cache
+def record_of(run: Run) -> Record | None:
+    """The last record of a run; of FP any one of its network and test set."""
     suite, _, test = run.test.rpartition("/")
     known = [
         record
@@ -145,13 +154,10 @@ def psnr(run: Run) -> float:
         if (record.spec.model, record.spec.scale, record.spec.seed) == (run.model, run.scale, 0)
         and test in record.scores
     ]
-    if run.method == FP:
-        scores = [record.references.fp for record in known]
-    else:
+    if run.method != FP:
         asked = (Bits.parse(str(run.bits)), *resolved(suite, run.method))
-        found = [record for record in known if (record.spec.bits, record.spec.method, record.spec.options) == asked]
-        scores = [record.scores for record in sorted(found, key=lambda record: record.created)]
-    return scores[-1][test].mean["psnr"] if scores else math.nan
+        known = [record for record in known if (record.spec.bits, record.spec.method, record.spec.options) == asked]
+    return max(known, key=lambda record: record.created, default=None)
 
 
 @cache

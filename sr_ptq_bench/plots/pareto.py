@@ -69,7 +69,7 @@ def _panel(panel: Axes, rows: Sequence[Row], names: Sequence[str], dataset: str,
         of = [point for point, row in zip(points, rows, strict=True) if row.label == name]
         x, y = zip(*of, strict=True)
         panel.plot(x, y, linestyle="", color=colour(index), marker=marker(index), label=name, zorder=3)
-    best = front(points)
+    best = front([point if row.is_bounded else (point[0], math.nan) for point, row in zip(points, rows, strict=True)])
     panel.plot(
         *zip(*(points[place] for place in best), strict=True), color=NEUTRAL, linewidth=1, drawstyle="steps-post",
         marker="o", markersize=10, markerfacecolor="none", label="front", zorder=2,

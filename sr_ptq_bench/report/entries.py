@@ -15,7 +15,7 @@ from ..tables.bootstrap import interval
 from ..tables.cells import called
 from ..tables.comparable import comparable_records, exclusion_notes
 from ..tables.labels import REFERENCES, labels, notes
-from ..tables.rows import DIGITS, Difference, Score, comparisons, rows_of
+from ..tables.rows import Difference, best_scores, comparisons, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -149,11 +149,10 @@ def measured_entries(table: Table) -> Iterator[Entry]:
     first = table.records[0]
     shared: dict[str, Any] = {"suite": first.spec.suite, "model": first.spec.model, "scale": first.spec.scale}
     full = _bytes(first, at=FULL_PRECISION)
-    compared = comparisons(table.rows)
+    compared, best = comparisons(table.rows), best_scores(table.rows)
     for dataset in first.scores:
         for name, references in first.references:
             yield _reference(name, references[dataset], shared | {"test_set": dataset}, full)
-        best = _best(table.rows, dataset)
         order = sorted(range(len(compared)), key=lambda at: _place(table.rows[at], dataset))
         for at in order:
             yield _measured(compared[at], table.of_row[at], dataset, shared, best)
@@ -171,7 +170,7 @@ def _reference(name: str, scores: DatasetScores, shared: dict[str, Any], full: f
 
 
 def _measured(
-    compared: Comparison, records: Sequence[Record], dataset: str, shared: dict[str, Any], best: dict[Any, float]
+    compared: Comparison, records: Sequence[Record], dataset: str, shared: dict[str, Any], best: frozenset[Any]
 ) -> Entry:
     row, first = compared.row, records[0]
     psnr, ssim = row.scores[dataset]["psnr"], row.scores[dataset]["ssim"]
@@ -179,7 +178,7 @@ def _measured(
         kind=MEASURED, test_set=dataset, method=called(row), family=family(first), scope=row.scope,
         weight_bits=row.bits.weight, activation_bits=row.bits.activation, mixed_bits=row.is_mixed,
         psnr=psnr.mean, psnr_std=psnr.std, ssim=ssim.mean, ssim_std=ssim.std,
-        psnr_best=_is_best(row, psnr, "psnr", best), ssim_best=_is_best(row, ssim, "ssim", best),
+        psnr_best=(row, dataset, "psnr") in best, ssim_best=(row, dataset, "ssim") in best,
         less_fp=less_fp(row, first, dataset), against=called(compared.other) if compared.other else "",
         less_other=compared.differences.get(dataset), weight_bytes=_bytes(first),
         compression=row.compression, speedup=row.speedup,
@@ -243,20 +242,6 @@ def _bytes(record: Record, at: int | None = None) -> float:
 def _mean(values: Iterable[float]) -> float:
     known = list(values)
     return sum(known) / len(known)
-
-
-def _best(rows: Iterable[Row], dataset: str) -> dict[Any, float]:
-    """The best score of each bit-width and metric, as it is printed."""
-    best: dict[Any, float] = {}
-    for row in rows:
-        for metric in DIGITS:
-            shown = row.scores[dataset][metric].shown(metric)
-            best[row.bits, metric] = max(best.get((row.bits, metric), -math.inf), shown)
-    return best
-
-
-def _is_best(row: Row, score: Score, metric: str, best: dict[Any, float]) -> bool:
-    return score.shown(metric) == best[row.bits, metric]
 
 
 def _place(row: Row, dataset: str) -> tuple[Any, ...]:

@@ -137,8 +137,9 @@ def _parts(records: Mapping[str, Record]) -> Sheet:
 def _scores(records: Mapping[str, Record], dataset: str, metric: str) -> list[Cell]:
     """A score of each record, the best bold, judged by the printed digits."""
     texts = [number(record.scores[dataset].mean.get(metric, math.nan), metric) for record in records.values()]
-    best = max((text for text in texts if text != NONE), key=float, default=None)
-    return [Bold(text) if text == best else text for text in texts]
+    ranked = [not record.most_levels and text != NONE for record, text in zip(records.values(), texts, strict=True)]
+    best = max((float(text) for text, counts in zip(texts, ranked, strict=True) if counts), default=None)
+    return [Bold(text) if counts and float(text) == best else text for text, counts in zip(texts, ranked, strict=True)]
 
 
 def _published(name: Name, records: Mapping[str, Record]) -> list[Cell]:

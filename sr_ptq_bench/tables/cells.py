@@ -9,10 +9,10 @@ from .formats import NONE, Bold, Column
 from .rows import DIGITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Container, Mapping
 
     from .formats import Cell
-    from .rows import Difference, Row, Score
+    from .rows import Difference, Row
 
 HEAD = [Column("Method"), Column("W/A bits", "center"), Column("Scope")]
 """The columns that say what a row is."""
@@ -49,13 +49,13 @@ def numbers(values: Mapping[str, float], sign: str = "") -> str:
     return " / ".join(number(value, metric, sign) for metric, value in known.items())
 
 
-def scores(row: Row, dataset: str, is_best: Callable[[str, Score], bool]) -> Cell:
+def scores(row: Row, dataset: str, best: Container[tuple[Row, str, str]]) -> Cell:
     """PSNR / SSIM of a row with their spread over seeds, the best bold."""
     parts: list[str] = []
     for metric, score in row.scores[dataset].items():
         text = number(score.mean, metric)
         spread = "" if math.isnan(score.std) else f" ± {number(score.std, metric)}"
-        parts += [" / " if parts else "", Bold(text) if is_best(metric, score) else text, spread]
+        parts += [" / " if parts else "", Bold(text) if (row, dataset, metric) in best else text, spread]
     return tuple(parts)
 
 

@@ -115,6 +115,8 @@ def _format_options(record: Record, options: Iterable[Option]) -> str:
 def notes(ordered: Sequence[Record], labels: Mapping[str, str], *, variants: bool = True) -> Iterator[str]:
     """Notes that a reader needs to compare the rows with other tables; `variants`: also the options of each method."""
     yield "PSNR in dB and SSIM, each the mean over the images; per bit-width and column the best is in bold."
+    if any(record.most_levels for record in ordered):
+        yield f"A row with {NOT_BOUNDED} is no result of its bits: it is not in bold, and no row is compared with it."
     if len({record.spec.seed for record in ordered}) > 1:
         yield "Of several seeds: the mean ± the sample standard deviation. The seed is 0 where none is named."
     yield from scopes(ordered)

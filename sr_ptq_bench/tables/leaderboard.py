@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from . import cells
@@ -10,15 +9,14 @@ from .bootstrap import LEVEL, RESAMPLES, SEED
 from .comparable import comparable_records, exclusion_notes
 from .formats import NONE, Column, Page, Sheet
 from .labels import REFERENCES, labels, notes
-from .rows import DIGITS, comparisons, rows_of
+from .rows import DIGITS, best_scores, comparisons, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ..protocol.bits import Bits
     from ..records.record import Record
     from .formats import Cell
-    from .rows import Comparison, Row, Score
+    from .rows import Comparison, Row
 
 MARK = "<!-- Made by `srq table"
 """How every generated table begins."""
@@ -69,15 +67,8 @@ def table_identity(record: Record) -> dict[str, Any]:
 
 
 def _scores(first: Record, rows: Sequence[Row]) -> Sheet:
-    """References, then rows; the best of a bit-width is bold, judged by the printed digits."""
-    best: dict[tuple[Bits, str, str], float] = {}
-    for row, dataset, metric, score in _all_scores(rows):
-        key = (row.bits, dataset, metric)
-        best[key] = max(best.get(key, -math.inf), score.shown(metric))
-
-    def measured(row: Row, dataset: str) -> Cell:
-        return cells.scores(row, dataset, lambda metric, of: of.shown(metric) == best[row.bits, dataset, metric])
-
+    """References, then rows; the best of a bit-width is bold."""
+    best = best_scores(rows)
     kinds = [Column("Class")] if any(row.kind for row in rows) else []
     lines: list[list[Cell]] = []
     for name, references in first.references:
@@ -86,16 +77,9 @@ def _scores(first: Record, rows: Sequence[Row]) -> Sheet:
         lines.append([*start, *(cells.numbers(of.mean) for of in references.values())])
     for row in rows:
         what = [*cells.start(row), *(row.kind for _ in kinds), cells.ratio(row.compression), cells.ratio(row.speedup)]
-        lines.append([*what, *(measured(row, dataset) for dataset in first.scores)])
+        lines.append([*what, *(cells.scores(row, dataset, best) for dataset in first.scores)])
     theoretical = [Column(f"{what} (theoretical)", "right") for what in ("Compression", "Speedup")]
     return Sheet([*cells.HEAD, *kinds, *theoretical, *_columns("{} PSNR / SSIM", first.scores)], lines)
-
-
-def _all_scores(rows: Iterable[Row]) -> Iterator[tuple[Row, str, str, Score]]:
-    for row in rows:
-        for dataset, scores in row.scores.items():
-            for metric, score in scores.items():
-                yield row, dataset, metric, score
 
 
 def _differences(compared: Sequence[Comparison]) -> Sheet:

@@ -55,6 +55,8 @@ class Difference:
 class Row:
     """A method at one bit-width and scope; `is_mixed` says that some sites have other bits.
 
+    A row that is not `is_bounded` has more than 2^bits levels at a site, so it is no result of these bits: it is never
+    the best, and no other row compares with it.
     `kind` is the class of the method: what it changed, and whether it trained; empty if no record of a table says it.
     `bytes` are those of the parameters; bit-operations are per LR pixel.
     `scores` and `psnr`, the latter per image and as the mean over the seeds, are by test set.
@@ -69,6 +71,7 @@ class Row:
     compression: float
     speedup: float
     is_mixed: bool
+    is_bounded: bool
     scores: Mapping[str, Mapping[str, Score]]
     psnr: Mapping[str, np.ndarray]
     kind: str = ""
@@ -121,7 +124,8 @@ def comparisons(rows: Sequence[Row]) -> list[Comparison]:
     best_of: dict[tuple[Bits, str, frozenset[str]], Row] = {}
     for row in rows:
         known = best_of.get(row.comparison_key)
-        if not math.isnan(_first_psnr(row)) and (known is None or _first_psnr(row) > _first_psnr(known)):
+        is_ranked = row.is_bounded and not math.isnan(_first_psnr(row))
+        if is_ranked and (known is None or _first_psnr(row) > _first_psnr(known)):
             best_of[row.comparison_key] = row
     place = {id(row): index for index, row in enumerate(rows)}
     best_first = sorted(best_of.values(), key=lambda row: (-_first_psnr(row), place[id(row)]))
@@ -133,6 +137,22 @@ def comparisons(rows: Sequence[Row]) -> list[Comparison]:
 
     with np.errstate(invalid="ignore", over="ignore"):  # of two infinite scores, and of huge ones
         return [compared(row) for row in rows]
+
+
+def best_scores(rows: Sequence[Row]) -> frozenset[tuple[Row, str, str]]:
+    """The rows, test sets and metrics whose score is the best of its bits, judged by the printed digits."""
+    shown = {
+        (row, dataset, metric): score.shown(metric)
+        for row in rows
+        if row.is_bounded
+        for dataset, scores in row.scores.items()
+        for metric, score in scores.items()
+    }
+    best: dict[tuple[Bits, str, str], float] = {}
+    for (row, dataset, metric), value in shown.items():
+        key = row.bits, dataset, metric
+        best[key] = max(best.get(key, -math.inf), value)
+    return frozenset(of for of, value in shown.items() if value == best[of[0].bits, of[1], of[2]])
 
 
 def _difference(row: Row, other: Row, dataset: str) -> Difference:
@@ -152,6 +172,7 @@ def _row(label: str, bits: Bits, seeds: Sequence[Record]) -> Row:
         compression=first.complexity.compression,
         speedup=first.complexity.speedup,
         is_mixed=any(record.site_bits for record in seeds),
+        is_bounded=not any(record.most_levels for record in seeds),
         scores={name: _scores([record.scores[name] for record in seeds]) for name in first.scores},
         psnr={name: _psnr([record.scores[name] for record in seeds]) for name in first.scores},
         kind=first.known_learned.kind if first.known_learned else NONE,

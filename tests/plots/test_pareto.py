@@ -11,6 +11,7 @@ from made_records import record
 
 from sr_ptq_bench.plots.pareto import draw, front
 from sr_ptq_bench.records.complexity import Complexity
+from sr_ptq_bench.records.record import MostLevels
 from sr_ptq_bench.tables.labels import labels
 from sr_ptq_bench.tables.rows import rows_of
 
@@ -76,3 +77,12 @@ def test_the_figure_says_where_bits_are_mixed():
     rows = rows_of(known, labels(known))
     panel = draw(rows, known[0].references, "title").axes[0]
     assert {text.get_text() for text in panel.texts} == {"4/4 mixed"}
+
+
+def test_what_has_more_levels_than_its_bits_is_drawn_but_no_part_of_the_front():
+    most = MostLevels(site="fc2.input", bits=2, levels=37)
+    known = [record("dobi", 34.0, "4"), record("loose", 35.0, "2").model_copy(update={"most_levels": most})]
+    rows = rows_of(known, labels(known))
+    panel = draw(rows, known[0].references, "title").axes[0]
+    assert "loose (levels not bounded)" in {line.get_label() for line in panel.get_lines()}
+    assert {text.get_text() for text in panel.texts} == {"4/4"}

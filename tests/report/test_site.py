@@ -23,6 +23,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("itables")
 pytest.importorskip("matplotlib")
 
+from sr_ptq_bench.records.record import MostLevels
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.report import assets
 from sr_ptq_bench.report.entries import measured_entries, published_entries, table_of
@@ -62,6 +63,16 @@ def test_the_best_is_bold_and_the_other_is_not():
     text = build(two_methods(), [], "srq report")["index.html"]
     assert "<b>33.17</b>" in text
     assert "<b>32.17</b>" not in text
+
+
+def test_a_row_whose_levels_are_not_bounded_is_never_the_best():
+    most = MostLevels(site="fc2.input", bits=4, levels=37)
+    minmax, dobi = two_methods()
+    table = table_of("a/b", [minmax, dobi.model_copy(update={"most_levels": most})])
+    entries = {entry.method.split()[0]: entry for entry in measured_entries(table)}
+    assert entries["dobi"].psnr > entries["minmax"].psnr
+    assert (entries["dobi"].psnr_best, entries["minmax"].psnr_best) == (False, True)
+    assert (entries["dobi"].against, entries["minmax"].against) == ("minmax", "")
 
 
 def test_the_gap_to_fp_has_the_paired_interval():

@@ -11,7 +11,7 @@ from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.records.complexity import Complexity
 from sr_ptq_bench.records.fields import SCHEMA_VERSION
-from sr_ptq_bench.records.record import Environment, Record, Scope
+from sr_ptq_bench.records.record import Environment, MostLevels, Record, Scope
 from sr_ptq_bench.records.resolved import Hashes, Patches, ResolvedSpec
 from sr_ptq_bench.records.scores import DatasetScores, References
 from sr_ptq_bench.tables.ablation import PUBLISHED, STAGES, VALUES, page, settings, without_parts
@@ -96,6 +96,13 @@ def test_a_value_has_a_column():
     assert "# swinir-light x2, 4/4 bits, suite mine: DQC's learning rate\n" in text
     assert "no measure for scores on other weights" in text
     assert "- Seed: 7.\n" in text
+
+
+def test_a_value_whose_levels_are_not_bounded_is_never_the_best():
+    most = MostLevels(site="fc2.input", bits=4, levels=37)
+    loose = record(33.0).model_copy(update={"most_levels": most})
+    (_, psnr, _, *_) = cells(markdown(page("lr", {"1e-1": record(31.0), "1e-2": record(30.0), "1e-3": loose})))
+    assert psnr[1:] == ["**31.00**", "30.00", "33.00"]
 
 
 def test_the_stages_have_check_marks():

@@ -281,6 +281,21 @@ def test_levels_that_are_not_bounded_are_marked_and_noted() -> None:
     assert "mine: " not in text
 
 
+def test_a_row_whose_levels_are_not_bounded_is_never_the_best() -> None:
+    most = MostLevels(site="fc2.input", bits=2, levels=37)
+    of = [record("mine", 33.0, "2", most_levels=most), record("dobi", 31.0, "2"), record("minmax", 30.0, "2")]
+    text = render(of)
+    scores = {row[0]: row[5] for row in rows(text)}
+    assert scores["mine (levels not bounded)"].startswith("33.00")
+    assert scores["dobi"].startswith("**31.00**")
+    against = {row[0]: row[3:] for row in rows(text, "## Differences")}
+    assert against["dobi"][0] == "minmax"
+    assert against["minmax"][0] == "dobi"
+    assert against["mine (levels not bounded)"][0] == "dobi"
+    assert "- A row with levels not bounded is no result of its bits" in text
+    assert "is no result of its bits" not in render(of[1:])
+
+
 def test_the_class_of_a_method_is_a_column_once_a_record_says_it() -> None:
     trained = Learned(weights="trained", steps=20000, patches=100)
     known = [
