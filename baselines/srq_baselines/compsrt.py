@@ -98,10 +98,8 @@ class HadamardQuantizer(Quantizer):
         """
         s, z = (number.detach().double() for number in self.step_and_offset())
         first, last = self._codes
-        shape = [1] * v_q.ndim
-        shape[1 if self.site.channel_axis == 0 else 0] = -1  # no channel has levels of its own
         codes = float(first) + torch.arange(last - first + 1, dtype=torch.float64, device=v_q.device)
-        return (z + s * codes).view(shape)
+        return z + s * codes
 
     @property
     def axis(self) -> int:

@@ -1,6 +1,7 @@
 """Counts the distinct levels of every site while a student runs: b bits have 2^b.
 
-Values that share bounds share levels: those of a tensor, or of a channel if the quantizer has numbers per channel.
+Values that share bounds share levels: those of a tensor, or of a channel if the quantizer has bounds per channel, or
+says that it has other numbers per channel.
 Levels are counted over all passes, in 2^12 bins over the values so far; their width is a power of two, so that wider
 bins are mergers of narrow ones. Rounding spreads a level over two bins at most, so two neighbours count as one level.
 Memory is bounded, and levels closer than 2^-11 of the range count as one.
@@ -70,7 +71,8 @@ class Levels:
             if quantizer.levels_bounded and count > 2**quantizer.bits:
                 raise SrqError(
                     f"site {name} has {count} distinct levels; {quantizer.bits} bits have {2**quantizer.bits} at most. "
-                    "A quantizer with levels_bounded = False may have more, and tables say so"
+                    "With levels_per_channel = True they count by channel; with levels_bounded = False a quantizer may "
+                    "have more, and tables say so"
                 )
 
     def most(self) -> MostLevels | None:
@@ -106,7 +108,7 @@ class Grid:
         counts = torch.zeros(len(rows) * width, dtype=torch.int64, device=rows.device)
         for piece in rows.split(max(1, _PIECE // len(rows)), dim=1):
             places = (piece * scale_of).floor_().add_(offset).int()
-            counts += torch.bincount(places.view(-1), minlength=len(counts))
+            counts += torch.bincount(places.flatten(), minlength=len(counts))
         group, place = counts.view(-1, width).nonzero(as_tuple=True)
         found = torch.cat([self._bins, group * _APART + place + first.long()[group]]).unique()
         if len(found) > len(self._bins):
@@ -145,9 +147,8 @@ def _group_of(bins: Tensor) -> Tensor:
 def grouped(quantizer: Quantizer, v: Tensor) -> Tensor:
     """The values of a site, a row for each group with levels of its own: one row, or one for each channel."""
     axis = quantizer.site.channel_axis
-    channels = 1 if axis is None else v.shape[axis]
-    own = any(tensor.numel() == channels for tensor in quantizer.state_dict().values())
-    return v.reshape(1, -1) if axis is None or not own else v.movedim(axis, 0).reshape(channels, -1)
+    own = quantizer.levels_per_channel or quantizer.lower.ndim > 0
+    return v.reshape(1, -1) if axis is None or not own else v.movedim(axis, 0).flatten(1)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LogSqrt2Quantizer(Quantizer):
-    """Levels u 2^(-k/2), k = 0..2^b - 2, and `lower` as the last, for values in [0, u]; two numbers as bounds.
+    """Levels u 2^(-k/2), k = 0..2^b - 2, and `lower` as the last, for values in [0, u].
 
     RepQ-ViT (Li et al., ICCV 2023) has k = 0..2^b - 1: `lower` = u 2^(-(2^b - 1)/2). Its released code has zero as a
     further level: `lower` = 0 gives it the last code. A value goes to the nearest exponent. Round's gradient is 1.
@@ -26,18 +26,19 @@ class LogSqrt2Quantizer(Quantizer):
     def quantize(self, v: Tensor) -> Tensor:
         """Fake-quantize `v`; values above u become u."""
         last = 2**self.bits - 1
+        lower, upper = self.against(v, self.lower, self.upper)
         with torch.no_grad():
             tiny = torch.finfo(v.dtype).tiny
-            k = (-2 * (v.clamp_min(tiny) / self.upper.clamp_min(tiny)).log2()).round_().clamp_(0, last)
-            inside = v <= self.upper
-        v_q = torch.where(k == last, self.lower.to(v.dtype), self.upper * torch.exp2(-k / 2))
+            k = (-2 * (v.clamp_min(tiny) / upper.clamp_min(tiny)).log2()).round_().clamp_(0, last)
+            inside = v <= upper
+        v_q = torch.where(k == last, lower.to(v.dtype), upper * torch.exp2(-k / 2))
         if not torch.is_grad_enabled():
             return v_q
         return v_q + (v - v.detach()) * inside
 
 
 class TwinUniformQuantizer(Quantizer):
-    """Two uniform ranges, [l, m] and [m, u], with 2^(b-1) levels each, for which b >= 2; two numbers as bounds.
+    """Two uniform ranges, [l, m] and [m, u], with 2^(b-1) levels each, for which b >= 2.
 
     They share the level m, so there are 2^b - 1 levels. PTQ4ViT (Yuan et al., ECCV 2022) has m = 0 after GELU, and a
     small m after softmax. `middle` is 0, or the nearest number in [l, u], until a method sets it.
@@ -56,7 +57,7 @@ class TwinUniformQuantizer(Quantizer):
 
     def quantize(self, v: Tensor) -> Tensor:
         """Fake-quantize `v`; a value at the middle belongs to either range."""
-        middle = self.middle.clamp(self.lower, self.upper)
-        low = fake_quantize(v, self.lower, middle, self.bits - 1)
-        high = fake_quantize(v, middle, self.upper, self.bits - 1)
+        lower, middle, upper = self.against(v, self.lower, self.middle.clamp(self.lower, self.upper), self.upper)
+        low = fake_quantize(v, lower, middle, self.bits - 1)
+        high = fake_quantize(v, middle, upper, self.bits - 1)
         return torch.where(v < middle, low, high)

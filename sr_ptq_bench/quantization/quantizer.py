@@ -13,7 +13,6 @@ from ..errors import SrqError, plugin_errors
 from .fake_quantize import fake_quantize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from .distribution import Distribution
@@ -92,6 +91,9 @@ class Quantizer(nn.Module):
     levels_bounded = True
     """False announces more than 2^bits levels: they are not refused then, and tables mark the row."""
 
+    levels_per_channel = False
+    """True announces other numbers per channel than the bounds: each channel then has 2^bits levels of its own."""
+
     def __init__(self, site: Site, bits: int) -> None:
         super().__init__()
         self.site = site
@@ -107,8 +109,7 @@ class Quantizer(nn.Module):
     def set_bounds(self, bounds: Bounds) -> None:
         """Replace the bounds; raises SrqError if they do not fit the site."""
         lower, upper = bounds.tensors()
-        if lower.ndim and self.site.channel_axis is None:
-            raise SrqError(f"site {self.site.name} has no channels; its bounds must be two numbers")
+        check_channels(self.site, lower)
         device = self.lower.device
         self.lower = nn.Parameter(lower.clone().to(device), requires_grad=False)
         self.upper = nn.Parameter(upper.clone().to(device), requires_grad=False)
@@ -127,12 +128,12 @@ class Quantizer(nn.Module):
 
     def quantize(self, v: Tensor) -> Tensor:
         """Fake-quantize `v` between the bounds."""
-        lower: Tensor = self.lower
-        upper: Tensor = self.upper
-        if lower.ndim:
-            shape: Sequence[int] = channel_shape(v, self.site, lower.numel())
-            lower, upper = lower.view(shape), upper.view(shape)
+        lower, upper = self.against(v, self.lower, self.upper)
         return fake_quantize(v, lower, upper, self.bits, self.inplace)
+
+    def against(self, v: Tensor, *numbers: Tensor) -> list[Tensor]:
+        """Numbers of the tensor, of shape (), or of its channels, (C,), in shapes that broadcast against `v`."""
+        return [each.view(channel_shape(v, self.site, each.numel())) if each.ndim else each for each in numbers]
 
     def levels_of(self, v_q: Tensor) -> Tensor:
         """The tensor whose distinct values are the levels of a result `v_q`: itself, or its transform.
@@ -163,6 +164,12 @@ class Quantizer(nn.Module):
         if self.maker is None:
             return nullcontext()
         return plugin_errors(f"plugin '{self.maker.plugin}' fails in {what}, site {self.site.name}")
+
+
+def check_channels(site: Site, bounds: Tensor) -> None:
+    """Raise SrqError if these are bounds per channel and the site has no channels."""
+    if bounds.ndim and site.channel_axis is None:
+        raise SrqError(f"site {site.name} has no channels; its bounds must be two numbers")
 
 
 def channel_shape(v: Tensor, site: Site, channels: int) -> list[int]:

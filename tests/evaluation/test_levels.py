@@ -122,6 +122,8 @@ def test_a_channel_with_bounds_of_its_own_has_levels_of_its_own():
 class Stepped(Quantizer):
     """A step for each channel beside bounds for the whole tensor."""
 
+    levels_per_channel = True
+
     def __init__(self, site, bits):
         super().__init__(site, bits)
         self.step = nn.Parameter(torch.tensor([0.3, 0.7]), requires_grad=False)
@@ -130,11 +132,38 @@ class Stepped(Quantizer):
         return (v / self.step[:, None]).round().clamp(0, 3) * self.step[:, None]
 
 
-def test_any_numbers_per_channel_make_groups():
+def test_numbers_per_channel_that_are_announced_make_groups():
     quantizer = Stepped(WEIGHT, 2)
     rows = grouped(quantizer, quantizer(torch.linspace(-1, 5, 60).repeat(2, 1)))
     assert rows.shape == (2, 60)
     assert counted(rows) == 4
+
+
+class Codebook(Quantizer):
+    """The levels themselves as a tensor: of 4 for 2 bits, in a site of 4 channels."""
+
+    def __init__(self, site, bits):
+        super().__init__(site, bits)
+        self.register_buffer("codes", torch.linspace(0, 1, 2**bits))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_codebook_as_long_as_there_are_channels_is_of_the_whole_tensor(channels):
+    assert grouped(Codebook(WEIGHT, 2), torch.rand(channels, 5)).shape == (1, 5 * channels)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((2, 5, 3), -1), ((1, 3, 4, 5), 1), ((3, 7), 0), ((6, 3), 1)])
+@pytest.mark.parametrize("kind", [Quantizer, LogSqrt2Quantizer])
+def test_channels_on_any_axis_of_a_small_tensor(shape, axis, kind):
+    """A channel's values lie apart in memory; each channel has its own range."""
+    channels_last = torch.rand(1000, 3, generator=torch.Generator().manual_seed(2)) + 10.0 * torch.arange(3)
+    v = channels_last[: np.prod(shape) // 3].view(*np.delete(shape, axis), 3).movedim(-1, axis)
+    rows = v.movedim(axis, 0).flatten(1)
+    site = Site("fc1.input", "activation", "linear", axis, layer="linear")
+    quantizer = with_bounds(kind(site, 2), rows.amin(1), rows.amax(1))
+    v_q = quantizer(v)
+    expected = max(len(set(channel.flatten().tolist())) for channel in v_q.unbind(axis))
+    assert counted(grouped(quantizer, v_q)) == expected <= 4
 
 
 # A student
@@ -196,6 +225,17 @@ def test_a_site_with_more_levels_than_its_bits_is_refused():
     with pytest.raises(SrqError) as caught:
         levels.check()
     assert str(caught.value).startswith(f"site fc1.input has {count} distinct levels; 2 bits have 4 at most. ")
+
+
+def test_bounds_per_channel_of_every_input():
+    made = student()
+    for name, quantizer in made.quantizers.items():
+        if name in ("fc1.input", "fc2.input"):
+            channels = made.weights[name.replace("input", "weight")].shape[1]
+            quantizer.set_bounds(Bounds(torch.zeros(channels), torch.linspace(0.1, 1, channels)))
+    levels = levels_of(made)
+    levels.check()
+    assert levels.counts()["fc1.input"] > 1
 
 
 def test_a_weight_with_more_levels_is_refused_before_any_image():

@@ -99,3 +99,14 @@ def test_a_state_restores_them_without_a_method():
     with torch.no_grad():
         assert torch.equal(again(images(1, 16)), student(images(1, 16)))
     assert save_state(again, teacher) == state
+
+
+@pytest.mark.parametrize("kind", [LogSqrt2Quantizer, TwinUniformQuantizer])
+@pytest.mark.parametrize(("shape", "axis"), [((3, 40), 0), ((2, 20, 3), -1), ((2, 3, 4, 5), 1)])
+def test_bounds_per_channel_quantize_each_channel_as_its_own_tensor(kind, shape, axis):
+    v = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    lower, upper = torch.tensor([-1.0, 0.0, -0.3]), torch.tensor([0.5, 1.0, 3.0])
+    made = kind(Site("fc2.input", "activation", "gelu", axis, layer="linear"), 3)
+    made.set_bounds(Bounds(lower, upper))
+    each = zip(v.unbind(axis), lower.tolist(), upper.tolist(), strict=True)
+    assert torch.equal(made(v), torch.stack([quantizer(kind, 3, low, high)(of) for of, low, high in each], axis))

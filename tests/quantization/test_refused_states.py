@@ -94,6 +94,12 @@ def edited(state: bytes, change) -> bytes:
             "site mark: bounds of shapes (2,) and (); expected () or (C,), both the same",
         ),
         (
+            lambda _, tensors: tensors.update(
+                {"quantizer|mark|lower": torch.zeros(2), "quantizer|mark|upper": torch.ones(2)}
+            ),
+            "site mark has no channels; its bounds must be two numbers",
+        ),
+        (
             lambda _, tensors: tensors.update({"quantizer|mark|lower": torch.tensor(float("nan"))}),
             "site mark: bounds are not finite",
         ),

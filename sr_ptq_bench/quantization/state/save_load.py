@@ -14,7 +14,7 @@ from ...errors import SrqError, prefix_error
 from ...protocol.bits import Bits
 from ..kinds import LogSqrt2Quantizer, TwinUniformQuantizer
 from ..quantize import quantize
-from ..quantizer import Maker, Quantizer
+from ..quantizer import Maker, Quantizer, check_channels
 from .header import METADATA, SiteHeader, StateHeader, read_header
 from .network_tensors import changed_tensors, check_alike, network_sha256, network_tensors
 
@@ -79,6 +79,7 @@ def load_state(
     for site, quantizer in student.quantizers.items():
         with prefix_error(f"site {site}"):
             _fill(quantizer, of_sites[site])
+        check_channels(quantizer.site, quantizer.lower)
     places = dict(network_tensors(student))
     for name, value in of_network.items():
         if name not in places:
