@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 
 LONGEST = 1000
+PLAIN = {
+    "missing": "is missing",
+    "path_type": "Input should be a path",
+    "tuple_type": "Input should be a list",
+}
+"""Words for complaints of pydantic, by their types, that speak of Python."""
 DEBUG = "SRQ_DEBUG"
 """With this environment variable the traceback of every error is printed before its line."""
 
@@ -118,7 +124,10 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         *parents, key = first["loc"]
         return str(unknown("key", str(key), _keys(model, parents))).replace(str(key), where, 1)
-    message = "Input should be a path" if first["type"] == "path_type" else first["msg"].removeprefix("Value error, ")
+    message = PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
     given = first["input"]
-    shown = f", got {given!r}" if isinstance(given, str | int | float | bool) else ""
-    return f"{where}: {message}{shown}" if where else message
+    is_said = f"'{given}'" in message or not isinstance(given, str | int | float | bool)
+    shown = "" if is_said else f", got {given!r}"
+    if not where:
+        return message
+    return f"{where} {message}" if first["type"] == "missing" else f"{where}: {message}{shown}"

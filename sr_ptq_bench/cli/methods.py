@@ -28,7 +28,8 @@ def methods(plugin_files: tuple[Path, ...], as_json: bool) -> None:
     srq methods
     srq methods --plugin mine.py
 
-    Any initializer joins any calibrator: `--method percentile+dqc`.
+    Any initializer joins any calibrator: `--method percentile+dqc`. A suite may have other defaults: `sample` makes
+    trainings short. A record says which values were used.
     """
     from ..hooks.plugins import Plugins
 
@@ -38,6 +39,7 @@ def methods(plugin_files: tuple[Path, ...], as_json: bool) -> None:
         return
     for name in plugins.method_names():
         click.echo("\n".join(_describe(plugins, plugins.plugins[name])))
+    click.echo("A suite may have other defaults; `sample` makes trainings short.")
 
 
 def _table(plugins: Plugins, plugin: Plugin) -> dict[str, Any]:

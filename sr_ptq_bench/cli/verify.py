@@ -95,7 +95,7 @@ def _compare(
     path: Path, suite: str | None, tests: tuple[str, ...], stamp: bool, session: Session
 ) -> tuple[bool, list[Comparison]]:
     """Score one record again: whether it holds, and each comparison; raises SrqError that names the record."""
-    from ..errors import prefix_error
+    from ..errors import SrqError, prefix_error
     from ..protocol.request import with_tests
     from ..protocol.suite import Suite
     from ..records.files import read_result, write_record
@@ -105,7 +105,13 @@ def _compare(
 
     result = read_result(path)
     with prefix_error(str(path)):
-        protocol = with_tests(Suite.load(suite or suite_of(result.record)), tests)
+        known = suite_of(result.record)
+        protocol = with_tests(Suite.load(suite or known), tests)
+        missing = sorted(result.record.scores.keys() - protocol.test.keys())
+        if missing and protocol.name == known:
+            raise SrqError(
+                f"the record has the test set '{missing[0]}'; give --test {missing[0]}=HR_DIR, as to the run"
+            )
         run = prepare_recorded(result.record, protocol, session)
         comparisons = compare(run, result, session)
     holds = all(comparison.holds for comparison in comparisons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,5 +21,7 @@ def check_writable(out: Path) -> None:
         raise SrqError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
     if not folder.is_dir():
         raise SrqError(f"cannot write to {out}: {folder} is not a folder; choose another --out")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise SrqError(f"cannot write to {out}: no permission in {folder}; choose another --out")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise SrqError(f"cannot write to {out}: {error.strerror} in {folder}; choose another --out") from error

@@ -47,6 +47,11 @@ def check_model(plugin: str, model: object, scale: int) -> None:
         if next(model.network.parameters(), None) is None:
             raise SrqError("the model's network has no parameters")
         check_finite(model.network)
+        for name in model.input_kinds:
+            if not all(tensor.numel() for tensor in modules[name].parameters(recurse=False)):
+                raise SrqError(
+                    f"the model's layer '{name}' has a weight without numbers; give the network more channels"
+                )
         if model.network.training:
             raise SrqError("the model's network is in training mode; call its eval()")
         with plugin_errors(f"plugin '{plugin}': the network fails on a small image of noise"):

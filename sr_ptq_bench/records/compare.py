@@ -74,7 +74,7 @@ def other_images(recorded: Scores, again: Scores) -> Iterator[str]:
             for metric, value in metrics.items():
                 here = again[dataset].images[image][metric]
                 if not Comparison(dataset, metric, value, here).holds_for_an_image:
-                    yield f"{dataset}, {image}: {metric.upper()} {value:.6g}, again {here:.6g}"
+                    yield f"{dataset}, image '{image}': {metric.upper()} {value:.6g} in the record, {here:.6g} again"
 
 
 def differences(there: Record, here: Record) -> list[str]:

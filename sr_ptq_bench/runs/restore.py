@@ -9,6 +9,7 @@ from ..hooks.method import RecordedMethod
 from ..hooks.resolve import resolve_method
 from ..progress import TimedStages
 from ..protocol.run_spec import RunSpec
+from ..protocol.suite import suite_names
 from ..quantization.state.save_load import load_state
 from ..records.files import name_of, read_record, read_result, state_path
 from . import identity
@@ -30,10 +31,15 @@ if TYPE_CHECKING:
 
 
 def spec_of(record: Record, suite: Suite) -> RunSpec:
-    """The run of a record under the suite that it names; raises SrqError for another suite."""
+    """The run of a record under the suite that it names; raises SrqError for another suite.
+
+    Test sets of `--test` may be missing: whoever does not score needs none.
+    """
     spec = record.spec
     if spec.tiles and not suite.tiles:
         suite = suite.with_tiles(spec.tiles)
+    if suite.name == f"{suite_of(record)}{_suffix_of_tiles(record)}":
+        suite = suite.model_copy(update={"name": spec.suite})
     if suite.name != spec.suite:
         raise SrqError(f"the record is of suite '{spec.suite}', not of '{suite.name}'")
     options = {
@@ -79,9 +85,14 @@ def _recorded_method(record: Record, plugins: Plugins) -> RecordedMethod | None:
 
 
 def suite_of(record: Record) -> str:
-    """The name of the suite without the suffix of tiles."""
+    """The name of the suite without what `--tile` and `--test` add."""
+    name = record.spec.suite.removesuffix(_suffix_of_tiles(record))
+    return name if name in suite_names() else name.removesuffix(f"-{'-'.join(sorted(record.scores))}")
+
+
+def _suffix_of_tiles(record: Record) -> str:
     tiles = record.spec.tiles
-    return record.spec.suite.removesuffix(f"-tile{tiles.size}-{tiles.overlap}") if tiles else record.spec.suite
+    return f"-tile{tiles.size}-{tiles.overlap}" if tiles else ""
 
 
 def check_same(run: PreparedRun, record: Record) -> None:

@@ -51,10 +51,10 @@ def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Compar
     if not all(comparison.holds for comparison in comparisons):
         return comparisons
     pairs = {"": (record.scores, scores)}
-    pairs |= {f"{name} ": (of, getattr(references, name)) for name, of in record.references}
+    pairs |= {f"{name} on ": (of, getattr(references, name)) for name, of in record.references}
     for name, (recorded, again) in pairs.items():
         if odd := next(other_images(recorded, again), None):
-            raise SrqError(f"the record has another score: {name}{odd}")
+            raise SrqError(f"a score differs: {name}{odd}")
     return comparisons
 
 

@@ -46,7 +46,9 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except OSError as error:
         raise SrqError(f"cannot read {kind} {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:  # no text, no TOML, a number of 5,000 digits, deep nesting
+    except UnicodeDecodeError as error:
+        raise SrqError(f"cannot read {kind} {path}: it is no UTF-8 text; expected a TOML file") from error
+    except (ValueError, RecursionError) as error:  # no TOML, a number of 5,000 digits, deep nesting
         raise SrqError(f"cannot read {kind} {path}: {error}; expected a TOML file") from error
 
 

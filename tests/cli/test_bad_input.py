@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from tiny import FILE
@@ -70,7 +71,12 @@ def test_an_output_folder_that_is_a_file(bench, tmp_path, inside):
 def test_an_output_folder_without_permission_is_refused(bench, tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o500)
-    bench.refuses("cannot write to", f"no permission in {folder}; choose another --out", out=folder / "out")
+    bench.refuses("cannot write to", f"Permission denied in {folder}; choose another --out", out=folder / "out")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc here")
+def test_a_folder_in_which_nobody_can_write_is_refused(bench):
+    bench.refuses("cannot write to", "in /proc; choose another --out", out="/proc/out")
 
 
 def test_an_output_folder_whose_name_is_too_long_is_refused(bench):

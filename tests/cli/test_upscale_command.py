@@ -60,6 +60,15 @@ def test_the_network_of_a_record_is_that_of_its_method(upscale, srq, tiny_suite,
     assert not np.array_equal(pixels[0], pixels[2])
 
 
+def test_a_record_of_one_s_own_photos_has_a_network_too(upscale, srq, tiny_suite, tmp_path):
+    photo = write_images(tmp_path / "photos", a=(20, 24)) / "a.png"
+    words = "-m", "minmax", "-b", 2, "-s", 2, "--test", f"mine={tmp_path / 'photos'}", "--out", tmp_path / "out"
+    srq("run", "--suite", tiny_suite.path, "--plugin", FILE, *words)
+    (record,) = (tmp_path / "out").rglob("*.json")
+    outcome = upscale(photo, by=("--record", record))
+    assert outcome.status == 0, outcome.err
+
+
 def test_what_cannot_be_done_is_one_line_before_any_work(upscale, tmp_path):
     photos = write_images(tmp_path / "photos", a=(20, 24))
     photo = photos / "a.png"

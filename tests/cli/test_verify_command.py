@@ -179,6 +179,14 @@ def test_one_s_own_photos_are_verified_with_the_same_argument(measured, srq, tin
     assert outcome.status == 0, outcome.err
 
 
+def test_a_record_of_one_s_own_photos_says_which_argument_is_missing(measured, verify, tmp_path):
+    write_images(tmp_path / "mine", a=(20, 24))
+    path = measured("--test", f"mine={tmp_path / 'mine'}")
+    outcome = verify(path)
+    assert outcome.status == 2
+    assert outcome.err == f"srq: {path}: the record has the test set 'mine'; give --test mine=HR_DIR, as to the run\n"
+
+
 def test_a_folder_stands_for_its_records(measured, verify, tmp_path):
     paths = sorted(measured(bits=bits) for bits in (2, 4))
     for folder in (paths[0].parent, tmp_path / "out/results"):
@@ -295,8 +303,8 @@ def worse_fp(record):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (one_image_up_another_down, "the record has another score: noise, "),
-        (worse_fp, "the record has another score: fp noise, "),
+        (one_image_up_another_down, "a score differs: noise, image '"),
+        (worse_fp, "a score differs: fp on noise, image '"),
         (
             set_to("complexity", "macs", value={"1": 1000}),
             "the record has another complexity than its state and images",

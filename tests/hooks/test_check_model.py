@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -95,6 +96,14 @@ def test_a_network_in_training_mode_is_refused():
     model.network.train()
     with pytest.raises(SrqError, match=r"plugin 'mine': the model's network is in training mode; call its eval\(\)"):
         check_model("mine", model, 2)
+
+
+def test_a_layer_without_numbers_is_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch on zero-element tensors
+        network = nn.Sequential(nn.Conv2d(3, 0, 1), nn.Conv2d(0, 12, 1), nn.PixelShuffle(2))
+    with pytest.raises(SrqError, match="plugin 'mine': the model's layer '0' has a weight without numbers"):
+        check_model("mine", SRModel("any", 2, network.eval(), {"0": "image", "1": "conv"}, ()), 2)
 
 
 def test_an_error_of_the_network_is_one_line():

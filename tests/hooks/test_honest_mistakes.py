@@ -436,7 +436,7 @@ class Folder(PluginOptions):
     ("options", "expected"),
     [
         (BadDefault, "option count: Input should be a valid integer"),
-        (Required, "option width: Field required"),
+        (Required, "option width is missing"),
         (Taken, "an option cannot be called later"),
         (NoPreset, "presets() needs an option to choose one: preset: Literal["),
         (Alias, "option width has an alias, which no -o finds; give it one name"),

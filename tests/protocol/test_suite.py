@@ -220,7 +220,7 @@ def test_a_broken_suite_file_is_named(tmp_path, content):
             "no key 'calibration.source.folder'; there is: datasets, hr, lr, photos",
         ),
         ({"test": {"mine": {"HR": "x"}}}, "no key 'test.mine.HR'; did you mean 'hr'?"),
-        ({"model": None}, "model: Field required"),
+        ({"model": None}, "model is missing"),
         ({"test": {}}, "test: Dictionary should have at least 1 item"),
         ({"test": {"mine": {}}}, "test.mine: name photos, datasets or an hr folder, and only one of them"),
         ({"test": {"mine": {"datasets": ["Set5"], "hr": "x"}}}, "test.mine: name photos, datasets or an hr folder"),

@@ -137,7 +137,7 @@ def edited(state: bytes, change) -> bytes:
         ),
         (
             lambda header, _: header.pop("teacher_sha256"),
-            "not a state that this srq reads: teacher_sha256: Field required",
+            "not a state that this srq reads: teacher_sha256 is missing",
         ),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from made_records import record as made
+from made_records import scored
 from tiny import plugin, plugins, prepare, session
 
 from sr_ptq_bench import Bounds, PluginOptions, Quantizer, SrqError
@@ -11,7 +13,7 @@ from sr_ptq_bench.evaluation.score import network_upscaler
 from sr_ptq_bench.protocol.suite import Suite
 from sr_ptq_bench.quantization.state.save_load import save_state
 from sr_ptq_bench.records.files import read_result, state_path
-from sr_ptq_bench.runs.restore import load_or_calibrate, prepare_recorded, restore_student, spec_of
+from sr_ptq_bench.runs.restore import load_or_calibrate, prepare_recorded, restore_student, spec_of, suite_of
 from sr_ptq_bench.runs.run import measure, score_student
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
@@ -139,6 +141,21 @@ def test_the_spec_of_a_record_is_that_of_its_run(tiny_suite):
         prepare(spec).record_name
         == ready(tiny_suite, method="percentile", bits="w3a5", seed=7, scope="all", p="0.01").record_name
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "tests", "expected"),
+    [
+        ("sample", ["photos"], "sample"),
+        ("sample-sp", ["sp"], "sample"),
+        ("sample-b-a", ["a", "b"], "sample-b-a"),
+        ("sample-a-b", ["b", "a"], "sample"),
+        ("set5-set14", ["Set5", "Set14"], "set5-set14"),
+        ("mine", ["mine"], "mine"),
+    ],
+)
+def test_the_suite_of_a_record_is_without_the_photos_of_its_user(name, tests, expected):
+    assert suite_of(made(suite=name, scores=scored(30.0, names=tuple(tests)))) == expected
 
 
 def test_a_record_of_another_suite_is_refused(tiny_suite):

@@ -34,7 +34,7 @@ def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding):
 def test_what_is_no_text_is_said(tmp_path):
     path = tmp_path / "x.toml"
     path.write_bytes('name = "é"'.encode("latin-1"))
-    assert error_of(read_toml, path, "suite").startswith(f"cannot read suite {path}: 'utf-8' codec can't decode")
+    assert error_of(read_toml, path, "suite").startswith(f"cannot read suite {path}: it is no UTF-8 text; expected")
     with pytest.raises(UnicodeDecodeError):
         read_text(path, 100)
     path.write_bytes(b" " * 2**19)
