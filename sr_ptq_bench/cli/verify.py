@@ -107,11 +107,9 @@ def _compare(
     with prefix_error(str(path)):
         known = suite_of(result.record)
         protocol = with_tests(Suite.load(suite or known), tests)
-        missing = sorted(result.record.scores.keys() - protocol.test.keys())
-        if missing and protocol.name == known:
-            raise SrqError(
-                f"the record has the test set '{missing[0]}'; give --test {missing[0]}=HR_DIR, as to the run"
-            )
+        for name in sorted(result.record.scores.keys() - protocol.test.keys()):
+            if protocol.name == known:
+                raise SrqError(f"the record has the test set '{name}'; give --test {name}=HR_DIR, as to the run")
         run = prepare_recorded(result.record, protocol, session)
         comparisons = compare(run, result, session)
     holds = all(comparison.holds for comparison in comparisons)
