@@ -192,7 +192,7 @@ def posed(student: Student, teacher: Student, batches: Batches, names: Sequence[
     inputs: dict[str, list[Tensor]] = {}
 
     def keep(site: str, x: Tensor, _: Tensor) -> None:
-        inputs.setdefault(site, []).append(x)
+        inputs.setdefault(site, []).append(x.clone())  # the network may add to it in place
 
     def add(site: str, _: Tensor, x_q: Tensor) -> None:
         name, layer = layers[site]

@@ -48,12 +48,17 @@ class Pair:
 def pairs(student: Student, lr: Tensor) -> list[Pair]:
     """Every LayerNorm whose output only quantized Linear layers with a bias read, found by running the student.
 
-    The layers are those that run between a norm and the next. Whether nobody else reads the norm is tried: with factors
-    that are powers of two the output of the network must stay the same to the last bit. The quantizers must be off.
+    The layers are those that run between a norm and the next, each once however often it runs. Whether nobody else
+    reads the norm is tried: with factors that are powers of two the output of the network must stay the same to the
+    last bit. The quantizers must be off.
     """
     output = student(lr)
     found = []
+    read_by: dict[nn.LayerNorm, dict[str, None]] = {}
     for norm, names in _in_order(student, lr):
+        read_by.setdefault(norm, {}).update(dict.fromkeys(names))
+    for norm, of in read_by.items():
+        names = list(of)
         layers = [student.network.get_submodule(f"{name}.layer") for name in names]
         alike = [one for one in layers if isinstance(one, nn.Linear) and one.bias is not None]
         if layers and len(alike) == len(layers) and norm.bias is not None:

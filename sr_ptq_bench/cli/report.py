@@ -154,12 +154,14 @@ class _Galleries:
         """The gallery of every table that has a usable state, by the table's path; records without are named."""
         from ..errors import SrqError
         from ..gallery.gallery import gallery
+        from ..tables.comparable import comparable_records
         from ..tables.leaderboard import groups
         from .leaderboards.records import say_left_out
 
         found: dict[str, Gallery] = {}
-        for path, of in groups(records).items():
+        for path, known in groups(records).items():
             try:
+                of = comparable_records(known)
                 suite = self._suite_of(of[0])
             except SrqError as error:
                 say_left_out(f"images of {path}: {error}")
@@ -170,6 +172,6 @@ class _Galleries:
 
     def _suite_of(self, record: Record) -> Suite:
         from ..protocol.suite import Suite
-        from ..runs.restore import suite_of
+        from ..records.suite_name import suite_of
 
         return Suite.load(self._suite if self._suite and self._suite.endswith(".toml") else suite_of(record))

@@ -162,7 +162,8 @@ def _recorded(record: Path, suite: str, session: Session) -> SRModel:
     """The network of a record, from the state beside it."""
     from ..protocol.suite import Suite
     from ..records.files import read_result
-    from ..runs.restore import restore_recorded, suite_of
+    from ..records.suite_name import suite_of
+    from ..runs.restore import restore_recorded
 
     result = read_result(record)
     known = suite_of(result.record)

@@ -99,7 +99,8 @@ def _compare(
     from ..protocol.request import with_tests
     from ..protocol.suite import Suite
     from ..records.files import read_result, write_record
-    from ..runs.restore import prepare_recorded, suite_of
+    from ..records.suite_name import suite_of
+    from ..runs.restore import prepare_recorded
     from ..runs.verify import stamped
     from ..runs.verify import verify as compare
 

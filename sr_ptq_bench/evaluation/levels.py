@@ -56,7 +56,7 @@ class Levels:
             if not isinstance(levels, Tensor) or not levels.is_floating_point() or not (levels.ndim and levels.numel()):
                 said = f"{tuple(levels.shape)} {levels.dtype}" if isinstance(levels, Tensor) else type(levels).__name__
                 raise SrqError(f"{where} returns {said}; expected real numbers in a tensor with an axis for channels")
-        rows = grouped(quantizer, levels)
+            rows = grouped(quantizer, levels)
         step = max(1, rows.numel() // sample) | 1 if sample else 1  # odd, to meet all channels
         self._grids.setdefault(name, Grid()).add(rows[:, ::step])
 

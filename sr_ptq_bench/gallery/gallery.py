@@ -118,9 +118,11 @@ class _Maker:
             BICUBIC: interpolations(run.spec.scale)["bicubic"],
             FP: network_upscaler(run.teacher, run.tiles, FP_SEED),
         }
+        spec = run.resolved
+        made_with = f"{run.hashes.weights} {spec.padding} {spec.tiles}"
         for dataset in run.tests.values():
             for index in range(len(dataset)):
-                folder = ImageFolder(dataset, index, self.below)
+                folder = ImageFolder(dataset, index, self.below, made_with)
                 folder.make_hr()
                 for name, upscaler in upscalers.items():
                     folder.make(name, upscaler)

@@ -25,18 +25,22 @@ SIDE = 64
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """The folder of one image's pictures; a picture that is there is not made again."""
+    """The folder of one image's pictures; a picture that is there is not made again.
+
+    `made_with` is all that decides a picture beside the image and the state of a student.
+    """
 
     dataset: Dataset
     index: int
     below: Path
+    made_with: str
 
     @property
     def name(self) -> str:
-        """A name for a file and an address, whatever the image is called; other pixels give another name."""
+        """A name for a file and an address, whatever the image is called; other pixels or weights give another."""
         image = self.dataset.names[self.index]
         words = re.sub(r"[^a-z0-9]+", "-", f"{self.dataset.name}-{image}".lower()).strip("-")[:40]
-        told = f"{self.dataset.sha256}\n{self.dataset.name}\n{image}"
+        told = f"{self.dataset.sha256}\n{self.made_with}\n{self.dataset.name}\n{image}"
         return f"{words}-{hashlib.sha256(told.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
     def path(self, picture: str) -> Path:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..progress import Say
     from .resolved import Hashes, ResolvedSpec
 
+SENSITIVITY = ".sensitivity"
+"""The suffix of a file beside a record, which holds what `srq analyze --keep` has found of its state."""
 LARGEST_FILE = 2**24
 LARGEST_STATE = 2**31
 
@@ -51,6 +53,8 @@ class RunResult:
         """
         path = folder / name_of(self.record)
         make_room(path, say)
+        if path.is_file() and read_record(path).state_sha256 != self.record.state_sha256:
+            path.with_suffix(SENSITIVITY).unlink(missing_ok=True)  # of another state
         write_atomically(state_path(path, self.record), self.state)
         write_record(self.record, folder)
         _remove_old_states(path, self.record)

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import SrqError
 from ..storage.files import read_whole, write_atomically
+from .files import SENSITIVITY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ _FILE = TypeAdapter(Sensitivities)
 
 def sensitivity_path(record: Path) -> Path:
     """Where the sensitivities of the sites of a record are."""
-    return record.with_suffix(".sensitivity")
+    return record.with_suffix(SENSITIVITY)
 
 
 def write_sensitivity(found: Sensitivities, record: Path) -> Path:

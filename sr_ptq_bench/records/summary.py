@@ -15,7 +15,7 @@ def score_table(record: Record) -> tuple[str, list[str], list[list[str]]]:
     """Title, heads of the columns after the first, and rows: an upscaler each, or with many test sets a score each."""
     spec = record.spec
     sets = list(record.scores)
-    metrics = list(next(iter(record.scores.values())).mean)
+    metrics = list(dict.fromkeys(metric for of in record.scores.values() for metric in of.mean))
     references = record.references
     rows = {
         "bicubic": references.bicubic,
@@ -44,4 +44,4 @@ def lost(record: Record) -> Iterator[str]:
 
 
 def _number(scores: DatasetScores, metric: str) -> str:
-    return f"{scores.mean[metric]:.{2 if metric == 'psnr' else 4}f}"
+    return f"{scores.mean[metric]:.{2 if metric == 'psnr' else 4}f}" if metric in scores.mean else "–"

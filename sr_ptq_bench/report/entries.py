@@ -180,7 +180,7 @@ def _measured(
         psnr=psnr.mean, psnr_std=psnr.std, ssim=ssim.mean, ssim_std=ssim.std,
         psnr_best=(row, dataset, "psnr") in best, ssim_best=(row, dataset, "ssim") in best,
         less_fp=less_fp(row, first, dataset), against=called(compared.other) if compared.other else "",
-        less_other=compared.differences.get(dataset), weight_bytes=_bytes(first),
+        less_other=compared.differences.get(dataset), weight_bytes=row.bytes,
         compression=row.compression, speedup=row.speedup,
         calibration_seconds=_mean(calibration_seconds(record) for record in records),
         total_seconds=_mean(record.timings["total"] for record in records),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from ..records.suite_name import given_tests, suite_of
 from .entries import place_of, record_id
 
 if TYPE_CHECKING:
@@ -79,12 +80,13 @@ def common(sections: Sequence[Section]) -> dict[str, str]:
 
 
 def command(record: Record) -> str:
-    """The command that repeats the run; a suite or a plugin from a file must be given as that file."""
+    """The command that repeats the run; a suite or plugin from a file must be given as that file, HR_DIR a folder."""
     spec = record.spec
-    suite = spec.suite.removesuffix(f"-tile{spec.tiles.size}-{spec.tiles.overlap}") if spec.tiles else spec.suite
-    words = ["srq", "run", "--suite", suite, "--model", spec.model, "--method", spec.method, "--bits", str(spec.bits)]
-    words += ["--scale", str(spec.scale), "--scope", spec.scope]
+    words = ["srq", "run", "--suite", suite_of(record), "--model", spec.model, "--method", spec.method]
+    words += ["--bits", str(spec.bits), "--scale", str(spec.scale), "--scope", spec.scope]
     words += ["--seed", str(spec.seed)] if spec.seed else []
+    for name in given_tests(record):
+        words += ["--test", f"{name}=HR_DIR"]
     if spec.tiles:
         words += ["--tile", str(spec.tiles.size), "--tile-overlap", str(spec.tiles.overlap)]
     for part, values in spec.options.items():

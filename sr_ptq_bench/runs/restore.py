@@ -9,9 +9,9 @@ from ..hooks.method import RecordedMethod
 from ..hooks.resolve import resolve_method
 from ..progress import TimedStages
 from ..protocol.run_spec import RunSpec
-from ..protocol.suite import suite_names
 from ..quantization.state.save_load import load_state
 from ..records.files import name_of, read_record, read_result, state_path
+from ..records.suite_name import suffix_of_tiles, suite_of
 from . import identity
 from .prepare import load_network, prepare
 from .run import calibrate_student
@@ -38,7 +38,7 @@ def spec_of(record: Record, suite: Suite) -> RunSpec:
     spec = record.spec
     if spec.tiles and not suite.tiles:
         suite = suite.with_tiles(spec.tiles)
-    if suite.name == f"{suite_of(record)}{_suffix_of_tiles(record)}":
+    if suite.name == f"{suite_of(record)}{suffix_of_tiles(record)}":
         suite = suite.model_copy(update={"name": spec.suite})
     if suite.name != spec.suite:
         raise SrqError(f"the record is of suite '{spec.suite}', not of '{suite.name}'")
@@ -82,17 +82,6 @@ def _recorded_method(record: Record, plugins: Plugins) -> RecordedMethod | None:
     }
     options = {part: plugins.options(part, values) for part, values in given.items()}
     return RecordedMethod(spec.method, spec.parts, plugins, options, values=spec.options)
-
-
-def suite_of(record: Record) -> str:
-    """The name of the suite without what `--tile` and `--test` add."""
-    name = record.spec.suite.removesuffix(_suffix_of_tiles(record))
-    return name if name in suite_names() else name.removesuffix(f"-{'-'.join(sorted(record.scores))}")
-
-
-def _suffix_of_tiles(record: Record) -> str:
-    tiles = record.spec.tiles
-    return f"-tile{tiles.size}-{tiles.overlap}" if tiles else ""
 
 
 def check_same(run: PreparedRun, record: Record) -> None:

@@ -92,6 +92,9 @@ class Entry:
     means: Mapping[str, float]
     label: str
     """The name on this side: ours with options and seeds, or the words of the source."""
+    source: str = ""
+    is_bounded: bool = True
+    """False for more than 2^bits levels at a site: no result of these bits, so it has no rank."""
 
     @property
     def has_bits(self) -> bool:
@@ -132,13 +135,14 @@ def _measured(first: Record, rows: Iterable[Row], dataset: str) -> Iterator[Entr
         yield Entry(label, FULL, "", references[dataset].mean, label)
     for row in rows:
         means = {metric: score.mean for metric, score in row.scores[dataset].items()}
-        yield Entry(row.method, (row.bits.weight, row.bits.activation), row.scope, means, cells.called(row))
+        bits = row.bits.weight, row.bits.activation
+        yield Entry(row.method, bits, row.scope, means, cells.called(row), is_bounded=row.is_bounded)
 
 
 def _printed(published: Iterable[Published]) -> Iterator[Entry]:
     for of in published:
         means = {metric: value for metric in DIGITS if (value := getattr(of, metric)) is not None}
-        yield Entry(of.row, (of.bits, of.bits), of.scope, means, f"{of.method}, {of.source}")
+        yield Entry(of.row, (of.bits, of.bits), of.scope, means, f"{of.method}, {of.source}", of.source)
 
 
 def _pairs(measured: Sequence[Entry], published: Sequence[Entry]) -> Iterator[Pair]:
@@ -157,7 +161,7 @@ def _ranked(pairs: Iterable[Pair]) -> list[order.RankedMethod]:
     return [
         order.RankedMethod(pair.measured.label, (pair.measured.bits, pair.measured.scope), *pair.scores("psnr"))
         for pair in pairs
-        if pair.measured and pair.published and pair.measured.bits != FULL
+        if pair.measured and pair.published and pair.measured.bits != FULL and pair.measured.is_bounded
     ]
 
 
@@ -165,7 +169,8 @@ def _ranked(pairs: Iterable[Pair]) -> list[order.RankedMethod]:
 
 
 def _sheet(dataset: str, pairs: Sequence[Pair], weights: str) -> Sheet:
-    fp = next(pair.scores("psnr") for pair in pairs if pair.either.name == REFERENCES["fp"])
+    full = [pair for pair in pairs if pair.either.name == REFERENCES["fp"]]
+    of_source = {pair.published.source: pair.scores("psnr") for pair in full if pair.published}
     numbers = [
         f"Measured, {weights}",
         f"Published, {OFFICIAL}",
@@ -173,7 +178,11 @@ def _sheet(dataset: str, pairs: Sequence[Pair], weights: str) -> Sheet:
         *(f"PSNR less FP, {side}" for side in ("measured", "published")),
     ]
     head = [*cells.HEAD, *(Column(name, "right") for name in numbers), Column("Published as")]
-    return Sheet(head, [_line(pair, fp) for pair in pairs], f"{dataset}, PSNR / SSIM")
+    lines = [
+        _line(pair, of_source.get(pair.published.source if pair.published else "", full[0].scores("psnr")))
+        for pair in pairs
+    ]
+    return Sheet(head, lines, f"{dataset}, PSNR / SSIM")
 
 
 def _line(pair: Pair, fp: tuple[float, float]) -> list[Cell]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Row:
     A row that is not `is_bounded` has more than 2^bits levels at a site, so it is no result of these bits: it is never
     the best, and no other row compares with it.
     `kind` is the class of the method: what it changed, and whether it trained; empty if no record of a table says it.
-    `bytes` are those of the parameters; bit-operations are per LR pixel.
+    `bytes` are those of the parameters; bit-operations are per LR pixel; costs are the mean over the seeds.
     `scores` and `psnr`, the latter per image and as the mean over the seeds, are by test set.
     """
 
@@ -169,15 +170,15 @@ def _row(label: str, bits: Bits, seeds: Sequence[Record]) -> Row:
         parts=frozenset(first.spec.parts),
         method=first.spec.method,
         seeds=tuple(record.spec.seed for record in seeds),
-        compression=first.complexity.compression,
-        speedup=first.complexity.speedup,
+        compression=fmean(record.complexity.compression for record in seeds),
+        speedup=fmean(record.complexity.speedup for record in seeds),
         is_mixed=any(record.site_bits for record in seeds),
         is_bounded=not any(record.most_levels for record in seeds),
         scores={name: _scores([record.scores[name] for record in seeds]) for name in first.scores},
         psnr={name: _psnr([record.scores[name] for record in seeds]) for name in first.scores},
         kind=first.known_learned.kind if first.known_learned else NONE,
-        bytes=first.complexity.bytes,
-        bit_operations=first.complexity.bit_operations,
+        bytes=fmean(record.complexity.bytes for record in seeds),
+        bit_operations=fmean(record.complexity.bit_operations for record in seeds),
     )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from sr_ptq_bench import Bits, Bounds, LogSqrt2Quantizer, Quantizer, Site, SRModel, SrqError, TwinUniformQuantizer
 from sr_ptq_bench.evaluation.levels import BINS, Grid, counted_levels, grouped
 from sr_ptq_bench.quantization.quantize import quantize
+from sr_ptq_bench.quantization.quantizer import Maker
 
 WEIGHT = Site("fc1.weight", "weight", "parameter", 0, layer="linear")
 
@@ -225,6 +226,19 @@ def test_a_site_with_more_levels_than_its_bits_is_refused():
     with pytest.raises(SrqError) as caught:
         levels.check()
     assert str(caught.value).startswith(f"site fc1.input has {count} distinct levels; 2 bits have 4 at most. ")
+
+
+def test_levels_without_an_axis_for_channels_name_the_plugin():
+    class Flat(Quantizer):
+        levels_per_channel = True
+
+        def levels_of(self, v_q):
+            return v_q.unique()
+
+    made = student(Flat)
+    made.quantizers["fc1.input"].maker = Maker("mine", "1.0")
+    with pytest.raises(SrqError, match=r"plugin 'mine' fails in levels_of, site fc1\.input"):
+        levels_of(made)
 
 
 def test_bounds_per_channel_of_every_input():

@@ -196,7 +196,8 @@ def test_a_damaged_file_of_sensitivities_is_named(shown):
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_a_folder_has_a_safe_name_whatever_the_image_is_called(dataset, image):
     of = type("Dataset", (), {"name": dataset, "names": (image, image + "x"), "sha256": "0" * 64})
-    one, other = (ImageFolder(of(), index, Path("x")).name for index in range(2))
+    one, other = (ImageFolder(of(), index, Path("x"), "these weights").name for index in range(2))
+    assert one != ImageFolder(of(), 0, Path("x"), "other weights").name
     assert set(one) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert 9 <= len(one) <= 49
     assert one != other

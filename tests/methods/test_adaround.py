@@ -102,6 +102,31 @@ def test_the_error_is_that_of_the_layers_output():
     assert float(problem.relative(w_q)) == pytest.approx(float(expected.mean() / size), rel=1e-4)
 
 
+class AddsInPlace(nn.Module):
+    """A sum that overwrites the input of its layer, or does not."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.one, self.two, self.in_place = nn.Linear(3, 3), nn.Linear(3, 3), in_place
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.one(x.permute(0, 2, 3, 1))
+        r = self.two(y)
+        y = y.add_(r) if self.in_place else y + r
+        return y.permute(0, 3, 1, 2)
+
+
+def test_a_network_that_adds_in_place_poses_the_same_problems():
+    found = []
+    for in_place in (False, True):
+        teacher = SRModel("sum", 1, AddsInPlace(in_place).requires_grad_(False), {"one": "image", "two": "linear"}, ())
+        student = bounded(teacher, "3", next(supply().fixed()))
+        found.append(posed(student, quantize(teacher, Bits.parse("3")), supply(), list(student.weights))["two.weight"])
+    for one, other in zip(vars(found[0]).values(), vars(found[1]).values(), strict=True):
+        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
+
+
 def test_the_best_of_all_roundings():
     """Each row of weights has 2^3 roundings; what is learned takes nearly all that the best of them can take."""
     noise = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)

@@ -112,6 +112,26 @@ def test_the_error_of_a_weight_is_that_of_the_output(one_layer, batches):
         assert found[index] == pytest.approx(float((error[..., 0, 0] * power).sum()), rel=0.1)
 
 
+class Twice(nn.Module):
+    """y = W x - W 0.9 x: the two uses of the weight cancel for the most part."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.shuffle = layer, nn.PixelShuffle(2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.shuffle(self.layer(x) - self.layer(0.9 * x))
+
+
+def test_a_weight_that_is_read_twice_has_the_error_of_both_uses(one_layer, batches):
+    """W x - W 0.9 x = W 0.1 x, so its squared errors are a hundredth of those of W x."""
+    twice = SRModel("twice", 2, Twice(one_layer.network[0]).eval(), {"layer": "image"}, ())
+    asked = Options(patches=2, patch=8, vectors=400)
+    once = output_errors(quantize(one_layer, Bits.parse("4")), batches, asked)["0.weight"]
+    both = output_errors(quantize(twice, Bits.parse("4")), batches, asked)["layer.weight"]
+    assert both == pytest.approx([error / 100 for error in once], rel=0.05)
+
+
 class Attention(nn.Module):
     """One attention over the pixels, fused or written out."""
 

@@ -96,6 +96,29 @@ def test_a_norm_with_another_reader_is_left_alone():
         assert pairs(student, images(1, 8)) == []
 
 
+class Recursive(nn.Module):
+    """A norm and a layer that run twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm, self.fc = nn.LayerNorm(3), nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x.permute(0, 2, 3, 1)
+        for _ in range(2):
+            y = y + self.fc(self.norm(y))
+        return y.permute(0, 3, 1, 2)
+
+
+def test_a_norm_and_a_layer_that_run_twice_are_one_pair():
+    model = SRModel("recursive", 1, Recursive().requires_grad_(False), {"fc": "layernorm"}, ())
+    student = quantize(model, Bits.parse("4"))
+    with torch.no_grad(), quantizers_off(student):
+        (pair,) = pairs(student, images(1, 8))
+    assert pair.names == ["fc"]
+
+
 class TwoNorms(nn.Module):
     """A norm that a Linear layer alone reads, then one that a sum reads too."""
 

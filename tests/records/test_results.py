@@ -37,6 +37,16 @@ def test_a_damaged_record_is_set_aside_before_its_name_is_used(tmp_path: Path, r
     assert said[0].endswith(f"; it is now {path.name}.bad")
 
 
+def test_sensitivities_of_another_state_go_with_it(tmp_path: Path, record: Record) -> None:
+    path = RunResult(record, STATE).write(tmp_path, pytest.fail)
+    path.with_suffix(".sensitivity").write_text("of this state")
+    RunResult(record, STATE).write(tmp_path, pytest.fail)
+    assert path.with_suffix(".sensitivity").exists()
+    other = record.model_copy(update={"state_sha256": hashlib.sha256(b"other").hexdigest()})
+    RunResult(other, b"other").write(tmp_path, pytest.fail)
+    assert not path.with_suffix(".sensitivity").exists()
+
+
 def test_a_whole_record_makes_room_for_its_successor(tmp_path: Path, record: Record) -> None:
     said: list[str] = []
     for _ in range(2):

@@ -245,6 +245,13 @@ def test_the_command_gives_back_the_recorded_run():
         assert {part: recorded_values(method.options[part]) for part in method.components} == spec.options
 
 
+def test_the_command_names_photos_and_not_the_suite_that_they_make():
+    made = command(record("minmax", suite="sample-holiday", scores=scored(30.0, names=("holiday",))))
+    assert "--suite sample --model" in made
+    assert "--test holiday=HR_DIR" in made
+    assert "--test" not in command(record("minmax"))
+
+
 def test_a_value_with_spaces_is_one_word():
     made = command(record("minmax", options={"minmax": {"word": "a b; rm -rf"}}))
     assert shlex.split(made)[-1] == "minmax.word=a b; rm -rf"

@@ -13,7 +13,8 @@ from sr_ptq_bench.evaluation.score import network_upscaler
 from sr_ptq_bench.protocol.suite import Suite
 from sr_ptq_bench.quantization.state.save_load import save_state
 from sr_ptq_bench.records.files import read_result, state_path
-from sr_ptq_bench.runs.restore import load_or_calibrate, prepare_recorded, restore_student, spec_of, suite_of
+from sr_ptq_bench.records.suite_name import suite_of
+from sr_ptq_bench.runs.restore import load_or_calibrate, prepare_recorded, restore_student, spec_of
 from sr_ptq_bench.runs.run import measure, score_student
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}

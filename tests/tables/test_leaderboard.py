@@ -18,7 +18,9 @@ from sr_ptq_bench.records.record import Learned, MostLevels, Record
 from sr_ptq_bench.records.resolved import Patches
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.tables.formats import markdown
+from sr_ptq_bench.tables.labels import labels
 from sr_ptq_bench.tables.leaderboard import MARK, groups, page
+from sr_ptq_bench.tables.rows import rows_of
 
 
 def render(records: list[Record]) -> str:
@@ -294,6 +296,13 @@ def test_a_row_whose_levels_are_not_bounded_is_never_the_best() -> None:
     assert against["mine (levels not bounded)"][0] == "dobi"
     assert "- A row with levels not bounded is no result of its bits" in text
     assert "is no result of its bits" not in render(of[1:])
+
+
+def test_costs_are_the_mean_over_the_seeds() -> None:
+    costs = [Complexity(parameters={bits: 910152}, macs={bits: 100}, lr_pixels=1) for bits in (4, 2)]
+    known = [record(seed=seed, complexity=cost) for seed, cost in enumerate(costs)]
+    (row,) = rows_of(known, labels(known))
+    assert (row.compression, row.bytes) == ((8 + 16) / 2, 910152 * (4 + 2) / 2 / 8)
 
 
 def test_the_class_of_a_method_is_a_column_once_a_record_says_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 from made_records import record, rows, scored
 
 from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.records.record import Record
+from sr_ptq_bench.records.record import MostLevels, Record
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.tables.formats import markdown
 from sr_ptq_bench.tables.published import page
@@ -128,6 +128,20 @@ def test_several_sources_of_a_row_stand_beside_each_other() -> None:
         ("30.00 / 0.9000", "MINMAX, A paper"),
         ("30.00 / 0.9000", "MINMAX, Another"),
     ]
+
+
+def test_each_source_is_compared_with_its_own_full_precision() -> None:
+    fp = [score("FP", 33.0, 32), score("FP", 32.0, 32, source="Another")]
+    found = body([record()], *fp, score("minmax", 25.0, source="Another"), score("minmax", 26.0))
+    assert [row[7] for row in found if row[0] == "minmax"] == ["-7.00", "-7.00"]
+
+
+def test_a_row_whose_levels_are_not_bounded_has_no_rank() -> None:
+    most = MostLevels(site="fc2.input", bits=4, levels=37)
+    printed = score("minmax", 34.0), score("dobi", 36.0)
+    assert "1 of 1 pairs of methods" in text_of([record("minmax", 30.0), record("dobi", 31.0)], *printed)
+    loose = record("dobi", 31.0, most_levels=most)
+    assert "pairs of methods" not in text_of([record("minmax", 30.0), loose], *printed)
 
 
 def test_seeds_are_one_row() -> None:
