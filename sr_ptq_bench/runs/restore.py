@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def spec_of(record: Record, suite: Suite) -> RunSpec:
     """The run of a record under the suite that it names; raises SrqError for another suite.
 
-    Test sets of `--test` may be missing: whoever does not score needs none.
+    The suite may lack the test sets of `--test`: only a new scoring needs them.
     """
     spec = record.spec
     if spec.tiles and not suite.tiles:
