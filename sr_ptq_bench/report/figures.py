@@ -114,16 +114,19 @@ def _title(table: Table) -> str:
 
 
 def _series(table: Table) -> Series:
-    """Rows by what their line is called: those at most bit-widths first, then the best on average."""
+    """Rows by what their line is called: those at most bit-widths first, then the best on average.
+
+    Rows whose levels are not bounded come last, so that they take no place from results of these bits.
+    """
     several = len({row.scope for row in table.rows}) > 1
     found: Series = {}
     for row, records in zip(table.rows, table.of_row, strict=True):
         if not math.isnan(_psnr(row)):
             found.setdefault(f"{row.label}, {row.scope}" if several else row.label, []).append((row, records))
 
-    def rank(name: str) -> tuple[int, float, str]:
+    def rank(name: str) -> tuple[bool, int, float, str]:
         of = found[name]
-        return -len({row.bits for row, _ in of}), -_average(of), name
+        return not all(row.is_bounded for row, _ in of), -len({row.bits for row, _ in of}), -_average(of), name
 
     return {name: found[name] for name in sorted(found, key=rank)}
 

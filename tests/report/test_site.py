@@ -27,6 +27,7 @@ from sr_ptq_bench.records.record import MostLevels
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.report import assets
 from sr_ptq_bench.report.entries import measured_entries, published_entries, table_of
+from sr_ptq_bench.report.figures import MOST
 from sr_ptq_bench.report.provenance import command
 from sr_ptq_bench.report.site import build, write
 from sr_ptq_bench.tables.bootstrap import interval
@@ -73,6 +74,15 @@ def test_a_row_whose_levels_are_not_bounded_is_never_the_best():
     assert entries["dobi"].psnr > entries["minmax"].psnr
     assert (entries["dobi"].psnr_best, entries["minmax"].psnr_best) == (False, True)
     assert (entries["dobi"].against, entries["minmax"].against) == ("minmax", "")
+
+
+def test_a_row_whose_levels_are_not_bounded_takes_no_place_in_a_figure():
+    most = MostLevels(site="fc2.input", bits=4, levels=37)
+    bounded = [record(f"method{index}", 30.0) for index in range(MOST)]
+    text = build([*bounded, record("loose", 35.0, most_levels=most)], [], "srq report")["sample/swinir-light-x2.html"]
+    (numbers, *_) = re.findall(r"<details.*?</details>", text, re.DOTALL)
+    assert "method7" in numbers
+    assert "loose" not in numbers
 
 
 def test_the_gap_to_fp_has_the_paired_interval():
