@@ -14,7 +14,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PIECE = 2**18  # elements; a few float32 buffers of this size stay in the processor's cache
+_PIECE = 2**20  # elements of a forward pass, which touches two buffers; its results do not depend on the size
+_BACKWARD_PIECE = 2**18  # five buffers; gradients of bounds are sums of pieces, so this size fixes their last bits
 
 
 def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int, inplace: bool = False) -> Tensor:
@@ -37,7 +38,7 @@ def _round_to_levels(v: Tensor, out: Tensor, lower: Tensor, upper: Tensor, level
     """Write the quantized `v` to `out`, which may be `v` itself; both contiguous."""
     size = upper - lower
     to_level, to_value = _above_zero(size).reciprocal() * levels, size / levels
-    for x, q in _pieces(lower, v, out):
+    for x, q in _pieces(_PIECE, lower, v, out):
         torch.sub(x, lower, out=q).mul_(to_level).round_().clamp_(0, levels).mul_(to_value).add_(lower)
     return out
 
@@ -68,7 +69,7 @@ class _FakeQuantize(torch.autograd.Function):
         grad_v = torch.empty_like(v)
         outside, signed, error = (torch.zeros_like(lower) for _ in range(3))
         buffer: Tensor | None = None
-        for x, q, g, g_v in _pieces(lower, v, v_q, grad, grad_v):
+        for x, q, g, g_v in _pieces(_BACKWARD_PIECE, lower, v, v_q, grad, grad_v):
             if buffer is None or buffer.shape != x.shape:
                 buffer = torch.empty_like(x)
             clipped = torch.minimum(torch.maximum(x, lower, out=buffer), upper, out=buffer)
@@ -83,11 +84,11 @@ class _FakeQuantize(torch.autograd.Function):
         return grad_v, (outside - signed) / 2 + slope, (outside + signed) / 2 - slope, None
 
 
-def _pieces(bound: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors cut into cache-sized pieces; whole if small, for bounds per channel and on an accelerator."""
-    if tensors[0].numel() <= _PIECE or bound.ndim or bound.device.type != "cpu":
+def _pieces(size: int, bound: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors cut into pieces of this size; whole if small, for bounds per channel and on an accelerator."""
+    if tensors[0].numel() <= size or bound.ndim or bound.device.type != "cpu":
         return iter([tensors])
-    return zip(*(tensor.view(-1).split(_PIECE) for tensor in tensors), strict=True)
+    return zip(*(tensor.view(-1).split(size) for tensor in tensors), strict=True)
 
 
 def _total(x: Tensor, bound: Tensor) -> Tensor:
