@@ -161,22 +161,14 @@ def srq_calibrate(
     search(student, batches)
     training = Training(student, checkpoint)
     trained = [p for quantizer in student.quantizers.values() for p in quantizer.parameters()]
-    for parameter in trained:
-        parameter.requires_grad_()
     adam = torch.optim.Adam(trained, options.lr, (0.9, 0.99), foreach=True)
     constant = torch.optim.lr_scheduler.ConstantLR(adam, 1.0)
     patches = batches.random(options.batch, options.patch, skip=len(training.losses))
-    for step in training.steps(adam, constant, options.iterations):
-        loss = distillation_loss(student, teacher, next(patches), options.feature_weight)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        constant.step()
-        student.fix_crossed_bounds()
-        training.losses.append(loss.detach())
-        progress(step + 1, options.iterations)
-    for parameter in trained:
-        parameter.requires_grad_(False)
+
+    def loss() -> Tensor:
+        return distillation_loss(student, teacher, next(patches), options.feature_weight)
+
+    training.minimize(loss, adam, constant, options.iterations, progress)
     return training.log()
 
 

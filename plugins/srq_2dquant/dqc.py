@@ -80,23 +80,14 @@ def srq_calibrate(
 ) -> CalibrationLog:
     """Train all bounds and keep the last ones."""
     training = Training(student, checkpoint)
-    bounds = student.bound_parameters()
-    for bound in bounds:
-        bound.requires_grad_()
-    adam = torch.optim.Adam(bounds, options.lr, (options.beta1, options.beta2), foreach=True)
+    adam = torch.optim.Adam(student.bound_parameters(), options.lr, (options.beta1, options.beta2), foreach=True)
     decay = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: learning_rate(step, options))
     patches = batches.random(options.batch, options.patch, skip=len(training.losses))
-    for step in training.steps(adam, decay, options.iterations):
-        loss = loss_of(student, teacher, next(patches), options)
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        decay.step()
-        student.fix_crossed_bounds()
-        training.losses.append(loss.detach())
-        progress(step + 1, options.iterations)
-    for bound in bounds:
-        bound.requires_grad_(False)
+
+    def loss() -> Tensor:
+        return loss_of(student, teacher, next(patches), options)
+
+    training.minimize(loss, adam, decay, options.iterations, progress)
     return training.log()
 
 

@@ -119,25 +119,16 @@ def srq_calibrate(
 ) -> CalibrationLog:
     """Train everything that is stored and keep the last values."""
     training = Training(student, checkpoint)
-    groups = trained(student, options)
-    for group in groups:
-        for parameter in group["params"]:
-            parameter.requires_grad_()
     plan = phases(options, max(student.model.smallest(), student.model.count_side))
     steps = sum(phase.steps for phase in plan)
-    optimizer = AdamAndMuon(groups)
+    optimizer = AdamAndMuon(trained(student, options))
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
     patches = supply(batches, plan, len(training.losses))
-    for step in training.steps(optimizer, decay, steps):
-        loss = distillation_loss(student, teacher, next(patches), options.feature_weight, root_mean_square=True)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        decay.step()
-        student.fix_crossed_bounds()
-        training.losses.append(loss.detach())
-        progress(step + 1, steps)
-    student.network.requires_grad_(False)
+
+    def loss() -> Tensor:
+        return distillation_loss(student, teacher, next(patches), options.feature_weight, root_mean_square=True)
+
+    training.minimize(loss, optimizer, decay, steps, progress)
     return training.log()
 
 

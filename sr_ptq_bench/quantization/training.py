@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
+    from ..progress import Progress
     from .network import Teacher
     from .randomness import Generator
     from .student import Student
@@ -148,6 +149,33 @@ class Training:
             if len(self.losses) != before + 1 or not isinstance(self.losses[-1], Tensor):
                 raise SrqError("each step of a training appends one loss, a tensor, to training.losses")
             self._checkpoint.save(partial(self._state, optimizer, schedule, names))
+
+    def minimize(
+        self,
+        loss: Callable[[], Tensor],
+        optimizer: Optimizer,
+        schedule: LRScheduler,
+        count: int,
+        progress: Progress,
+    ) -> None:
+        """A phase of `count` steps of the usual kind on the optimizer's tensors, which need gradients only meanwhile.
+
+        `loss()` is that of the next patches. After each step bounds that it crossed are fixed.
+        """
+        trained = _trained(optimizer)
+        for tensor in trained:
+            tensor.requires_grad_()
+        for step in self.steps(optimizer, schedule, count):
+            now = loss()
+            optimizer.zero_grad()
+            now.backward()
+            optimizer.step()
+            schedule.step()
+            self._student.fix_crossed_bounds()
+            self.losses.append(now.detach())
+            progress(step + 1, count)
+        for tensor in trained:
+            tensor.requires_grad_(False)
 
     def log(self) -> CalibrationLog:
         """The losses, for a record; the student is that of the last step."""
