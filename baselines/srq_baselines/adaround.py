@@ -38,7 +38,7 @@ from sr_ptq_bench import (
     quantizers_off,
 )
 
-from .layers import input_rows, layer_of
+from .layers import input_rows, layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,8 +60,8 @@ class Options(PluginOptions):
     iterations: int = Field(10_000, ge=1, description="Adam steps a layer")
     lr: float = Field(1e-3, gt=0, description="Adam's learning rate")
     reg: float = Field(0.01, ge=0, description="lambda")
-    beta_first: float = Field(20, gt=0, description="beta after the first fifth")
-    beta_last: float = Field(2, gt=0, description="beta at the end")
+    beta_first: float = Field(20, ge=1, description="beta after the first fifth")
+    beta_last: float = Field(2, ge=1, description="beta at the end")
     layers: int = Field(1, ge=1, description="layers that share a pass over the patches")
 
     @classmethod
@@ -78,9 +78,7 @@ def srq_calibrate(
     student: Student, batches: Batches, options: Options, progress: Progress, checkpoint: Checkpoint
 ) -> CalibrationLog:
     """Round all layers; the log has the mean relative error of their outputs, rounded to nearest and as learned."""
-    names = [
-        name for name in student.weights if type(student.quantizers[name]) is Quantizer and layer_of(student, name)
-    ]
+    names = [name for name in layers(student) if type(student.quantizers[name]) is Quantizer]
     teacher = copy.deepcopy(student)
     roundings = {name: Rounding.of(student.weights[name], student.quantizers[name]) for name in names}
     training = Training(student, checkpoint, {f"V {name}": rounding.v for name, rounding in roundings.items()})
@@ -183,7 +181,7 @@ class Problem:
 
 def posed(student: Student, teacher: Student, batches: Batches, names: Sequence[str]) -> dict[str, Problem]:
     """The problems of these layers, by the names of their weights, from one pass of both networks."""
-    layers = {name.removesuffix("weight") + "input": (name, layer_of(student, name)) for name in names}
+    sites = {at.site: at for name, of in layers(student).items() if name in names for at in of}
     weights = {name: teacher.weights[name].detach().flatten(1).double() for name in names}
     problems = {}
     for name, w in weights.items():
@@ -195,15 +193,14 @@ def posed(student: Student, teacher: Student, batches: Batches, names: Sequence[
         inputs.setdefault(site, []).append(x.clone())  # the network may add to it in place
 
     def add(site: str, _: Tensor, x_q: Tensor) -> None:
-        name, layer = layers[site]
-        assert layer is not None
-        problems[name].add(input_rows(inputs[site].pop(0), layer), input_rows(x_q, layer))
+        at = sites[site]
+        problems[at.weight].add(input_rows(inputs[site].pop(0), at.layer), input_rows(x_q, at.layer))
 
     with torch.no_grad():
         for lr in batches.fixed():
-            with quantizers_off(teacher), capture(teacher, layers, keep):
+            with quantizers_off(teacher), capture(teacher, sites, keep):
                 teacher(lr)
-            with capture(student, layers, add):
+            with capture(student, sites, add):
                 student(lr)
     return problems
 

@@ -16,14 +16,15 @@ import torch
 
 from sr_ptq_bench import Batches, Student, hookimpl
 
-from .norms import pairs, watch
+from .norms import pairs, shiftable, watch
 
 
 @hookimpl
 def srq_transform_model(student: Student, batches: Batches) -> None:
     """Move the means of all channels into the biases of the layers."""
+    lr = next(iter(batches.fixed(1)))
     with torch.no_grad():
-        found = {pair.names[0]: pair for pair in pairs(student, next(iter(batches.fixed(1))))}
+        found = {pair.names[0]: pair for pair in shiftable(student, lr, pairs(student, lr))}
     sums = {name: torch.zeros(pair.norm.bias.shape, dtype=torch.float64) for name, pair in found.items()}
     rows = dict.fromkeys(found, 0)
 

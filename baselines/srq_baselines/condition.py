@@ -6,9 +6,9 @@ A layer with inputs X (R, I) and weights M = Wᵀ (I, O) repeats, from M_0, with
     s_i <- (1 - t) s_i + t mean(s),  0 <= t <= 1             s the singular values of M
 
 The second line is the proximal step of 1/2 sum (s_i - mean(s))^2, with t = tau/(1 + tau). t is the largest of
-2^(-i/4), i = 0..64, with ||X (M - M_0)|| <= `limit` ||X M_0||. C is summed in one pass; a convolution is the matrix
-that its unfolded patches meet. Layers with only zeros as inputs stay. `correct=true` then corrects weights and biases
-for quantized inputs (see `correction`).
+2^(-i/4), i = 0..64, with ||X (M - M_0)|| <= `limit` ||X M_0||, found by bisection: outputs move more with larger t, but
+for a few very small layers. C is summed in one pass; a convolution is the matrix that its unfolded patches meet. Layers
+with only zeros as inputs stay. `correct=true` then corrects weights and biases for quantized inputs (see `correction`).
 
 CondiQuant (Liu et al., 2025) gives neither step sizes, strength, number of iterations nor the exact measure of the
 spread, and no code: all of these are ours.

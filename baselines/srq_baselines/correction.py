@@ -10,7 +10,8 @@ ridge lets it:
 D is the identity with 0 for the bias: a bias is free to move. H and C are summed in one pass.
 
 ERQ corrects layer after layer, each on the quantized outputs of those before it, and rounds weights in the same step.
-Here all layers see inputs of one FP pass, and X_q is X between DOBI's two-sided bounds, before any are chosen.
+Here all layers see inputs of one FP pass, and X_q is X between DOBI's two-sided bounds, before any are chosen. Weights
+that several layers read stay.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch.nn.functional as F
 
 from sr_ptq_bench import capture, fake_quantize, quantizers_off
 
-from .layers import input_rows, layer_of, run
+from .layers import input_rows, own_layers, run
 from .ranges import distributions, dobi_bounds
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
 
 def correct_layers(student: Student, batches: Batches, ridge: float) -> None:
-    """Change weights and biases of all layers in place."""
+    """Change weights and biases of all layers in place, but for weights that several layers read."""
+    own = own_layers(student)
     for name, (h, c) in quantized_grams(student, batches).items():
-        weight, bias = student.weights[name], getattr(layer_of(student, name), "bias", None)
+        weight, bias = student.weights[name], own[name].layer.bias
         rows = [weight.detach().flatten(1).T] + ([] if bias is None else [bias.detach()[None]])
         m = corrected(torch.cat(rows).double(), h, c, ridge, bias is not None)
         weight.data.copy_(m[: len(rows[0])].T.reshape(weight.shape))
@@ -55,14 +57,13 @@ def corrected(m: Tensor, h: Tensor, c: Tensor, ridge: float, with_bias: bool) ->
 
 def quantized_grams(student: Student, batches: Batches) -> dict[str, tuple[Tensor, Tensor]]:
     """H and C of every layer, by the name of its weight; with a row and a column of the ones if it has a bias."""
-    layers = {name: layer for name in student.weights if (layer := layer_of(student, name))}
-    sites = {name.removesuffix("weight") + "input": (name, layer) for name, layer in layers.items()}
+    sites = {at.site: at for at in own_layers(student).values()}
     seen = distributions(student, batches, sites, lambda _, v: v)
     bounds = {site: dobi_bounds(of, student.quantizers[site].bits) for site, of in seen.items()}
     grams: dict[str, tuple[Tensor, Tensor]] = {}
 
     def see(site: str, x: Tensor, _: Tensor) -> None:
-        name, layer = sites[site]
+        layer, name = sites[site].layer, sites[site].weight
         lower, upper = (x.new_tensor(end) for end in bounds[site])
         x_q = fake_quantize(x, lower, upper, student.quantizers[site].bits)
         rows, rows_q = (_with_ones(input_rows(v, layer).double(), layer.bias is not None) for v in (x, x_q))

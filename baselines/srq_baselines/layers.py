@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,15 +23,31 @@ def run(student: Student, batches: Batches) -> None:
         student(lr)
 
 
-def layer_of(student: Student, name: str) -> nn.Linear | nn.Conv2d | None:
-    """The layer that a weight belongs to; None for an operand of a product, and for a grouped convolution."""
-    module = dict(student.network.named_modules()).get(name.removesuffix(".weight"))
-    layer = getattr(module, "layer", None)
-    if name.removesuffix("weight") + "input" not in student.quantizers:
-        return None
-    if isinstance(layer, nn.Conv2d):
-        return layer if layer.groups == 1 and not isinstance(layer.padding, str) else None
-    return layer if isinstance(layer, nn.Linear) else None
+@dataclass(frozen=True, eq=False)
+class LayerAt:
+    """A layer, the name of its weight, which other layers may share, and the name of the site of its input."""
+
+    layer: nn.Linear | nn.Conv2d
+    weight: str
+    site: str
+
+
+def layers(student: Student) -> dict[str, list[LayerAt]]:
+    """The layers that read each weight, by its name; without operands of products and grouped convolutions."""
+    names = {id(weight): name for name, weight in student.weights.items()}
+    modules = dict(student.network.named_modules())
+    found: dict[str, list[LayerAt]] = {}
+    for site in student.quantizers:
+        layer = getattr(modules.get(site.removesuffix(".input")), "layer", None)
+        if site.endswith(".input") and isinstance(layer, nn.Linear | nn.Conv2d) and getattr(layer, "groups", 1) == 1:
+            name = names[id(layer.weight)]
+            found.setdefault(name, []).append(LayerAt(layer, name, site))
+    return {name: found[name] for name in student.weights if name in found}
+
+
+def own_layers(student: Student) -> dict[str, LayerAt]:
+    """The layers whose weight no other layer reads, by its name."""
+    return {name: of[0] for name, of in layers(student).items() if len(of) == 1}
 
 
 def input_rows(x: Tensor, layer: nn.Linear | nn.Conv2d) -> Tensor:
@@ -49,16 +66,15 @@ def output_rows(y: Tensor, layer: nn.Linear | nn.Conv2d) -> Tensor:
 
 
 def input_grams(student: Student, batches: Batches, inputs: str) -> dict[str, Tensor]:
-    """XᵀX (I, I) in float64 of every layer, by the name of its weight, from one pass over the patches."""
-    layers = {name: layer_of(student, name) for name in student.weights}
-    sites = {name.removesuffix("weight") + "input": (name, layer) for name, layer in layers.items() if layer}
+    """XᵀX (I, I) in float64 by weight, of all inputs of the layers that read it, from one pass over the patches."""
+    sites = {at.site: at for of in layers(student).values() for at in of}
     grams: dict[str, Tensor] = {}
 
     def see(site: str, x: Tensor, x_q: Tensor) -> None:
-        name, layer = sites[site]
-        rows = input_rows(x if inputs == "fp" else x_q, layer).double()
+        at = sites[site]
+        rows = input_rows(x if inputs == "fp" else x_q, at.layer).double()
         gram = rows.T @ rows
-        grams[name] = grams[name] + gram if name in grams else gram
+        grams[at.weight] = grams[at.weight] + gram if at.weight in grams else gram
 
     with torch.no_grad(), capture(student, sites, see):
         if inputs == "fp":

@@ -11,7 +11,8 @@ squared error, which takes the place of the paper's classification loss.
 
 Further differences: levels are asymmetric, with real zero points; the two ranges share a level, so 2^b - 1 are used;
 2048 rows of inputs stand for all; u after softmax is the largest value seen, the paper's is 1. An operand of a product
-is searched once by its own error and gradient; the paper looks at the product.
+is searched once by its own error and gradient; the paper looks at the product. A weight that several layers read is
+searched by its own error.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from sr_ptq_bench import (
     quantizers_off,
 )
 
-from .layers import input_rows, layer_of, output_rows
+from .layers import input_rows, output_rows, own_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,11 +81,11 @@ def srq_init_bounds(site: Site, distribution: Distribution) -> Bounds:
 @hookimpl
 def srq_calibrate(student: Student, batches: Batches, options: Options, progress: Progress) -> CalibrationLog:
     """Search all bounds; the log has the mean relative error before and after."""
-    seen = observe(student, batches, options)
+    seen, own = observe(student, batches, options), own_layers(student)
     before = after = 0.0
     for done, (name, (x, squared_gradient)) in enumerate(seen.items()):
         progress(done, len(seen), name)
-        searched = _layer if name in student.weights and layer_of(student, name) else _alone
+        searched = _layer if name in own else _alone
         with torch.no_grad():
             start, end = searched(student, name, x, squared_gradient, options)
         before, after = before + start, after + end
@@ -100,37 +101,37 @@ def observe(student: Student, batches: Batches, options: Options) -> dict[str, t
     numbers of an operand (R, 1), and their g^2. g is 1 for what does not depend on the image, and for weights without a
     layer of their own.
     """
-    layers = {name: layer for name in student.weights if (layer := layer_of(student, name))}
-    modules = {name.removesuffix(".weight"): name for name in layers}
-    inputs = {f"{module}.input" for module in modules}
+    own = own_layers(student)
+    layers = {at.site.removesuffix(".input"): at for at in own.values()}
+    inputs = {at.site for at in own.values()}
     operands = [name for name in student.quantizers if name not in inputs and name not in student.weights]
     kept: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
     generator = torch.Generator().manual_seed(options.seed)
     share = -(-options.rows // max(1, sum(1 for _ in batches.fixed(1))))
 
     def see(name: str, x: Tensor, y: Tensor) -> None:
-        layer = layers[modules[name]] if name in modules else None
+        layer = layers[name].layer if name in layers else None
         rows = input_rows(x.detach(), layer) if layer else x.detach().reshape(-1, 1)
         drawn = torch.randint(len(rows), (share if layer else share * VALUES,), generator=generator).to(x.device)
         rows = rows[drawn]
 
         def keep(gradient: Tensor) -> None:
             g = output_rows(gradient, layer) if layer else gradient.reshape(-1, 1)
-            kept[modules.get(name, name)].append((rows, g[drawn].square()))
+            kept[layers[name].weight if layer else name].append((rows, g[drawn].square()))
 
         if y.requires_grad:
             y.register_hook(keep)
         else:
             keep(torch.ones_like(y))
 
-    with quantizers_off(student), torch.enable_grad(), capture(student, [*modules, *operands], see):
+    with quantizers_off(student), torch.enable_grad(), capture(student, [*layers, *operands], see):
         for patch in batches.fixed(1):
             lr = patch[..., : options.patch, : options.patch].clone().requires_grad_()
             output = student(lr)
             v = torch.randint(0, 2, output.shape, generator=generator).mul(2).sub(1).to(output)
             torch.autograd.grad(output, lr, v)
     seen = {name: (torch.cat([x for x, _ in of]), torch.cat([g for _, g in of])) for name, of in kept.items()}
-    others = {name: w.detach().reshape(-1, 1) for name, w in student.weights.items() if name not in layers}
+    others = {name: w.detach().reshape(-1, 1) for name, w in student.weights.items() if name not in own}
     return seen | {name: (w, torch.ones_like(w)) for name, w in others.items()}
 
 

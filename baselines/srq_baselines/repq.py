@@ -33,7 +33,7 @@ from sr_ptq_bench import (
     hookimpl,
 )
 
-from .norms import pairs, watch
+from .norms import pairs, shiftable, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +61,9 @@ def srq_make_quantizer(site: Site, bits: int) -> Quantizer | None:
 @hookimpl
 def srq_transform_model(student: Student, batches: Batches) -> None:
     """Give every channel of a norm the same bounds."""
+    lr = next(iter(batches.fixed(1)))
     with torch.no_grad():
-        found = {pair.names[0]: pair for pair in pairs(student, next(iter(batches.fixed(1))))}
+        found = {pair.names[0]: pair for pair in shiftable(student, lr, pairs(student, lr))}
     share = -(-KEPT // max(1, sum(1 for _ in batches.fixed())))
     kept: dict[str, list[Tensor]] = {name: [] for name in found}
 

@@ -183,11 +183,11 @@ def weights(student: Student) -> Iterator[Sized]:
 
 def shifts(student: Student) -> Iterator[Sized]:
     """Biases of quantized layers, by the RMS that an input as large as its bounds gives; all LayerNorms."""
-    for name, weight in student.weights.items():
-        layer = getattr(student.network.get_submodule(name.rpartition(".")[0]), "layer", None)
-        if layer is not None and layer.bias is not None:
-            source = student.quantizers[name.removesuffix("weight") + "input"]
-            size = rms(weight) * math.sqrt(weight[0].numel()) * width(source)
+    modules = dict(student.network.named_modules())
+    for name, source in student.quantizers.items():
+        layer = getattr(modules.get(name.removesuffix(".input")), "layer", None)
+        if name.endswith(".input") and layer is not None and layer.bias is not None:
+            size = rms(layer.weight) * math.sqrt(layer.weight[0].numel()) * width(source)
             yield Sized(layer.bias, size * coarseness(source))
     inputs = [coarseness(of) for of in student.quantizers.values() if of.site.role == "activation"]
     for module in student.network.modules():

@@ -28,9 +28,10 @@ def capture(model: HasNetwork, names: Iterable[str], see: Callable[[str, Tensor,
 
     A site of a student shows the tensor before and after its quantizer, of any shape that the network makes; a module
     shows its first argument and its output. Nothing is kept, so memory grows only with what `see` keeps. With gradients
-    on, both tensors carry them. `see` must not change the tensors. A module that overwrites its input shows the result
-    twice; a quantizer does not overwrite while it is watched. Raises SrqError for an unknown name, and once it runs for
-    a module that does not map a tensor to a tensor.
+    on, both tensors carry them; that of a site's `y` is what an error of its quantizer alone meets, also where the
+    quantizer is off and others read `x`. `see` must not change the tensors. A module that overwrites its input shows
+    the result twice; a quantizer does not overwrite while it is watched. Raises SrqError for an unknown name, and once
+    it runs for a module that does not map a tensor to a tensor.
     """
     sites: Mapping[str, Quantizer] = getattr(model, "quantizers", {})
     modules = dict(model.network.named_modules(remove_duplicate=False))
@@ -48,15 +49,22 @@ def capture(model: HasNetwork, names: Iterable[str], see: Callable[[str, Tensor,
         yield
 
 
+def apart(v: Tensor) -> Tensor:
+    """The same numbers as a tensor of its own: its gradient leaves out what others who read `v` do with it."""
+    return v.view_as(v)
+
+
 def _look(_module: nn.Module, _args: object) -> None:
     pass
 
 
-def _hook(name: str, see: Callable[[str, Tensor, Tensor], object]) -> Callable[..., None]:
-    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], y: object) -> None:
+def _hook(name: str, see: Callable[[str, Tensor, Tensor], object]) -> Callable[..., Tensor | None]:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], y: object) -> Tensor | None:
         x = next(iter([*args, *kwargs.values()]), None)
         if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
             raise SrqError(f"module {name} does not map a tensor to a tensor")
-        see(name, x, y)
+        alone = apart(y) if isinstance(module, Quantizer) and y is x and y.requires_grad else None
+        see(name, x, y if alone is None else alone)
+        return alone
 
     return hook

@@ -3,6 +3,8 @@
 To second order an error e of a tensor moves the squared error of the output by sum_i c_i e_i^2, with c the diagonal of
 JᵀJ and J the Jacobian of the output. With a random z of signs, ((Jᵀz)_i)^2 has the mean c_i (Hutchinson, 1989), and
 Jᵀz is the gradient of <z, output>. Gradients of the squared error itself are zero where student and teacher agree.
+
+J is that of what the site's reader gets: a residual sum that reads the same tensor reads no error of the quantizer.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from .capture import capture
+from .capture import apart
 from .distribution import bin_of
 from .student import quantizers_off
 
@@ -40,16 +42,18 @@ def output_costs(
 ) -> OutputCosts:
     """The costs of the first sites of the distributions, in full precision, one patch at a time.
 
-    Sites that read one tensor are quantized alike, so the gradient of that tensor is theirs. `batches` yields the LR
+    Sites that read one tensor are quantized alike, so an error of it reaches all of them. `batches` yields the LR
     batches of the distributions, (N, 3, H, W) in [0, 1]; `seed` is that of the signs.
     """
-    sums = _Sums({name: distributions[name] for name in first_sites(distributions).values()})
+    first = first_sites(distributions)
+    sums = _Sums({name: distributions[name] for name in first.values()})
     generator = torch.Generator().manual_seed(seed)
-    activations = [name for name in sums.of if name not in student.weights]
     weights = {name: student.weights[name] for name in sums.of if name in student.weights}
     with ExitStack() as stack:
         stack.enter_context(quantizers_off(student))
-        stack.enter_context(capture(student, activations, lambda name, x, _: sums.follow(name, x)))
+        for name, quantizer in student.quantizers.items():
+            if name not in student.weights:
+                stack.callback(quantizer.register_forward_hook(sums.hook(first[name])).remove)
         stack.enter_context(torch.enable_grad())
         for weight in weights.values():
             stack.callback(weight.requires_grad_, weight.requires_grad)
@@ -86,11 +90,28 @@ class _Sums:
     def __init__(self, distributions: Mapping[str, Distribution]) -> None:
         self._distributions = distributions
         self.of = {name: torch.zeros(2, len(d.bin_counts), dtype=torch.float64) for name, d in distributions.items()}
+        self._last: tuple[str, Tensor, int, Tensor] | None = None
 
-    def follow(self, name: str, v: Tensor) -> None:
-        """Add the gradient of a tensor of the network, once there is one."""
-        if v.requires_grad:
-            v.register_hook(partial(self.add, name, self.bins(name, v)))
+    def hook(self, name: str) -> Callable[[object, object, Tensor], Tensor]:
+        """A hook of quantizers that are off: gradients of what their readers get will be added."""
+
+        def hook(_quantizer: object, _inputs: object, v: Tensor) -> Tensor:
+            return self._followed(name, v)
+
+        return hook
+
+    def _followed(self, name: str, v: Tensor) -> Tensor:
+        """The tensor for the reader of a site; sites of one distribution that read one tensor get the same."""
+        if not v.requires_grad:
+            return v
+        if self._last is not None:
+            of, tensor, version, given = self._last
+            if of == name and tensor is v and version == v._version:
+                return given
+        given = apart(v)
+        given.register_hook(partial(self.add, name, self.bins(name, v)))
+        self._last = name, v, v._version, given
+        return given
 
     def bins(self, name: str, v: Tensor) -> Tensor:
         """The bins of the elements now; a network may overwrite the tensor later."""

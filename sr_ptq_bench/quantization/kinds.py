@@ -20,7 +20,10 @@ class LogSqrt2Quantizer(Quantizer):
     """Levels u 2^(-k/2), k = 0..2^b - 2, and `lower` as the last, for values in [0, u].
 
     RepQ-ViT (Li et al., ICCV 2023) has k = 0..2^b - 1: `lower` = u 2^(-(2^b - 1)/2). Its released code has zero as a
-    further level: `lower` = 0 gives it the last code. A value goes to the nearest exponent. Round's gradient is 1.
+    further level: `lower` = 0 gives it the last code. A value goes to the nearest exponent.
+
+    Round's gradient is 1. Without it u 2^(-k/2) is v whatever u is, so between the bounds dv_q/dv = v_q/v and
+    dv_q/du = 0; dv_q/du = 1 above u, and dv_q/dl = 1 at the last code.
     """
 
     def quantize(self, v: Tensor) -> Tensor:
@@ -30,11 +33,11 @@ class LogSqrt2Quantizer(Quantizer):
         with torch.no_grad():
             tiny = torch.finfo(v.dtype).tiny
             k = (-2 * (v.clamp_min(tiny) / upper.clamp_min(tiny)).log2()).round_().clamp_(0, last)
-            inside = v <= upper
-        v_q = torch.where(k == last, lower.to(v.dtype), upper * torch.exp2(-k / 2))
-        if not torch.is_grad_enabled():
-            return v_q
-        return v_q + (v - v.detach()) * inside
+            v_q = upper * torch.exp2(-k / 2)
+            slope = v_q / v.clamp_min(tiny)
+        if torch.is_grad_enabled():
+            v_q = torch.where(v > upper, upper, v_q + slope * (v - v.detach()))
+        return torch.where(k == last, lower.to(v.dtype), v_q)
 
 
 class TwinUniformQuantizer(Quantizer):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from srq_baselines.condition import Options, srq_transform_model
 from srq_baselines.correction import correct_layers, corrected, quantized_grams
-from srq_baselines.layers import input_rows, layer_of
+from srq_baselines.layers import input_rows, own_layers
 from srq_baselines.ranges import distributions, dobi_bounds
 from training import convolutional_teacher, supply, teacher_and_student, with_student
 
@@ -70,8 +70,8 @@ def test_inputs_of_zeros_leave_the_layer():
 
 def output_errors(student, before) -> dict[str, float]:
     """||X M - X_q M'||^2 of every layer on the calibration patches, M as in `before`, from the tensors themselves."""
-    layers = {name.removesuffix("weight") + "input": layer_of(student, name) for name in student.weights}
-    names = [site for site, layer in layers.items() if layer]
+    layers = {at.site: at.layer for at in own_layers(student).values()}
+    names = list(layers)
     seen = distributions(student, supply(), names, lambda _, v: v)
     found = dict.fromkeys(names, 0.0)
 
@@ -91,9 +91,8 @@ def output_errors(student, before) -> dict[str, float]:
 
 def tensors_of(student):
     return {
-        name.removesuffix("weight") + "input": (weight.detach().double(), layer_of(student, name).bias.double().clone())
-        for name, weight in student.weights.items()
-        if layer_of(student, name)
+        at.site: (at.layer.weight.detach().double(), at.layer.bias.double().clone())
+        for at in own_layers(student).values()
     }
 
 
@@ -113,8 +112,8 @@ def test_the_first_layer_comes_nearer_to_its_output(make):
 def test_grams_are_those_of_all_rows_at_once(make):
     """The sum over patches is the product of the whole matrices."""
     _, student = make()
-    name = next(name for name in student.weights if layer_of(student, name))
-    site, layer = name.removesuffix("weight") + "input", layer_of(student, name)
+    name, at = next(iter(own_layers(student).items()))
+    site, layer = at.site, at.layer
     rows = []
     with torch.no_grad(), capture(student, [site], lambda _, x, __: rows.append(x)), quantizers_off(student):
         for lr in supply().fixed():

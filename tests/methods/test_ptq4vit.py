@@ -21,7 +21,7 @@ from srq_baselines.ptq4vit import (
 from torch import nn
 from training import convolutional_teacher, quiet, supply, teacher_and_student, with_student
 
-from sr_ptq_bench import Bits, Bounds, Distribution, Quantizer, Site, SRModel, TwinUniformQuantizer
+from sr_ptq_bench import Bits, Bounds, Distribution, Operand, Quantizer, Site, SRModel, TwinUniformQuantizer
 from sr_ptq_bench.quantization.quantize import quantize
 
 QUICK = Options(points=7, rounds=1, rows=64, patch=8)
@@ -139,3 +139,23 @@ def test_the_error_goes_down_and_equal_runs_are_equal(make):
         runs.append((log, [bound.tolist() for bound in student.bound_parameters()]))
     assert runs[0] == runs[1]
     assert runs[0][0]["error_end"] < runs[0][0]["error_start"]
+
+
+class ReadTwice(nn.Module):
+    """The product reads x through its quantizer, the sum without: an error of the site never meets the sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k = Operand("query"), Operand("key")
+        self.m = nn.Parameter(torch.diag(torch.tensor([0.5, 1.0, 2.0])))
+
+    def forward(self, x):
+        rows = x.movedim(1, -1)
+        return (self.q(rows) @ self.k(self.m) + 10 * rows).movedim(-1, 1)
+
+
+def test_the_gradient_of_an_operand_is_that_of_its_product():
+    """M_ii^2, and not (M_ii + 10)^2."""
+    student = quantize(SRModel("twice", 1, ReadTwice().requires_grad_(False), {}, ()), Bits.parse("4"))
+    _, squared = observe(student, supply(), QUICK)["q"]
+    assert sorted(squared.unique().tolist()) == pytest.approx([0.25, 1.0, 4.0], rel=1e-5)

@@ -7,9 +7,11 @@ import weakref
 
 import pytest
 import torch
+from torch import nn
 from training import convolutional_teacher, supply, teacher_and_student, with_student
 
-from sr_ptq_bench import SRModel, SrqError, capture, quantizers_off
+from sr_ptq_bench import Bits, Operand, SRModel, SrqError, capture, quantizers_off
+from sr_ptq_bench.quantization.quantize import quantize
 
 
 def patch() -> torch.Tensor:
@@ -70,6 +72,37 @@ def test_gradients_flow_through_what_is_seen():
         teacher(lr)
     (grad,) = torch.autograd.grad(seen[teacher.features[0]].square().sum(), lr)
     assert float(grad.abs().sum()) > 0
+
+
+class TwoReaders(nn.Module):
+    """y = q(x) * 3 + x * 10: only the first reader has a quantizer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q = Operand("other")
+        self.layer = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return self.q(x) * 3 + x * 10
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_the_gradient_of_what_a_site_gives_is_that_of_its_reader_alone(inference):
+    made = quantize(SRModel("two", 1, TwoReaders().requires_grad_(False), {}, ()), Bits.parse("4"))
+    gradients = []
+    lr = patch().requires_grad_(not inference)
+
+    def see(_name, x, y):
+        if y.requires_grad:
+            y.register_hook(gradients.append)
+        assert y.data_ptr() == x.data_ptr(), "nothing is copied"
+
+    with quantizers_off(made), capture(made, ["q"], see):
+        sr = made(lr)
+    assert torch.equal(sr, lr * 3 + lr * 10)
+    if not inference:
+        (of_lr,) = torch.autograd.grad(sr.sum(), lr)
+        assert [float(g.unique()) for g in (*gradients, of_lr)] == [3, 13]
 
 
 def test_nothing_is_kept():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sr_ptq_bench import Bits, SRModel
+from sr_ptq_bench import Bits, SRModel, quantizers_off
 from sr_ptq_bench.quantization.costs import LazyCosts, first_sites, output_costs
 from sr_ptq_bench.quantization.observe import observe
 from sr_ptq_bench.quantization.quantize import quantize
@@ -95,6 +95,36 @@ def test_sites_that_read_one_tensor_share_their_cost():
     assert first["layers.1.input"] == "layers.0.input"
     assert costs.keys() == {"layers.0.weight", "layers.0.input", "layers.1.weight"}
     assert at(seen["layers.0.input"], costs["layers.0.input"], 0.0) == pytest.approx(16.0, rel=1e-6)
+
+
+class Residual(nn.Module):
+    """y = x + W x of one pixel: the sum reads what the layer reads, but not what its quantizer makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3, bias=False)
+        self.layer.weight.data.copy_(torch.diag(torch.tensor([-0.9, 0.1, 2.0])))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x.movedim(1, -1)
+        return (rows + self.layer(rows)).movedim(-1, 1)
+
+
+def test_what_others_read_costs_nothing():
+    """An error of the layer's input costs W_ii^2; with the sum it would cost (1 + W_ii)^2."""
+    made = quantize(SRModel("residual", 1, Residual().requires_grad_(False), {"layer": "image"}, ()), Bits.parse("4"))
+    patch = image(0.0, 0.5, 1.0)
+    seen, costs = costs_of(made, patch)
+    values = [at(seen["layer.input"], costs["layer.input"], value) for value in (0.0, 0.5, 1.0)]
+    assert values == pytest.approx([0.81, 0.01, 4.0], rel=1e-5)
+    with quantizers_off(made):
+        for channel, expected in enumerate((0.81, 0.01, 4.0)):
+            error = torch.zeros(3)
+            error[channel] = 0.01
+            handle = made.quantizers["layer.input"].register_forward_hook(lambda _m, _x, v, error=error: v + error)
+            wrong = made(patch)
+            handle.remove()
+            assert float((wrong - made(patch)).square().sum() / 1e-4) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_student_is_as_before():

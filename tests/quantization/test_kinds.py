@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import images, quantized, tiny_teacher
 
-from sr_ptq_bench import Bits, Bounds, LogSqrt2Quantizer, Site, TwinUniformQuantizer
+from sr_ptq_bench import Bits, Bounds, LogSqrt2Quantizer, Quantizer, Site, TwinUniformQuantizer
 from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.state.header import read_header
 from sr_ptq_bench.quantization.state.save_load import load_state, save_state
@@ -50,10 +50,29 @@ def test_log_sqrt2_learns():
     made = quantizer(LogSqrt2Quantizer, 2, 0.125, 1.0)
     made.lower.requires_grad_()
     made.upper.requires_grad_()
-    v = torch.tensor([2.0, 0.5, 0.01], requires_grad=True)
+    v = torch.tensor([2.0, 0.5, 0.6, 0.01, -1.0], requires_grad=True)
     made(v).sum().backward()
-    assert v.grad.tolist() == [0, 1, 1]  # round's gradient is 1; what is clipped has none
-    assert (float(made.upper.grad), float(made.lower.grad)) == (1.5, 1)  # levels 1 and 1/2 are shares of u
+    assert v.grad.tolist() == pytest.approx([0, 1, 0.5**0.5 / 0.6, 0, 0])  # v_q / v; what is clipped has none
+    assert (float(made.upper.grad), float(made.lower.grad)) == (1, 2)  # of the clipped values alone
+
+
+@pytest.mark.parametrize("bits", [3, 4, 8])
+@pytest.mark.parametrize("kind", [Quantizer, LogSqrt2Quantizer])
+def test_the_gradient_of_the_upper_bound_is_the_mean_slope_of_a_loss(kind, bits):
+    """Roundings are spread over 10 % of u; what is left is what the gradient stands for. Uniform: eq. 18."""
+    v = torch.rand(100_000, generator=torch.Generator().manual_seed(0)).double() ** 3 * 1.2
+    weights = torch.cos(5 * v)
+
+    def loss(upper):
+        return float((quantizer(kind, bits, 0.0, upper)(v) * weights).sum())
+
+    made = quantizer(kind, bits, 0.0, 1.0)
+    made.upper.requires_grad_()
+    (made(v) * weights).sum().backward()
+    widths = torch.linspace(0.02, 0.1, 30).tolist()
+    with torch.no_grad():
+        slope = sum((loss(1 + width) - loss(1 - width)) / (2 * width) for width in widths) / len(widths)
+    assert float(made.upper.grad) == pytest.approx(slope, rel=0.2)
 
 
 def test_twin_uniform_by_hand():
