@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -88,10 +88,10 @@ class ResumeState:
                 with suppress(OSError):  # another process removes them too, or the folder is read-only
                     path.unlink()
 
-    def scores(self, state: bytes, tests: Mapping[str, str]) -> ScoreLog:
-        """The scores that the student of this state has had so far, image by image, on test sets with these hashes."""
-        key = hashlib.sha256(json.dumps([state_sha256(state), dict(tests)]).encode()).hexdigest()
-        return ScoreLog(self.folder / f"scores-{key[:16]}.txt")
+    def scores(self, state: bytes, key: Mapping[str, Any]) -> ScoreLog:
+        """The scores that the student of this state has so far, by image; `key` is all else that they depend on."""
+        whole = hashlib.sha256(json.dumps([state_sha256(state), dict(key)], sort_keys=True).encode()).hexdigest()
+        return ScoreLog(self.folder / f"scores-{whole[:16]}.txt")
 
 
 class PeriodicCheckpoint:

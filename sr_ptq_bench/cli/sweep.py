@@ -160,7 +160,7 @@ def _cells_of_options(grid: dict[str, Any]) -> list[Cell]:
     words["scales"] = [_number(word) for word in _words(grid["scales"])]
     suite = grid["suite"]
     if suite and suite.endswith(".toml"):
-        suite = str(Path(suite).absolute())
+        suite = str(Path(suite).expanduser().absolute())
     rest = {key: grid[key] for key in ("scope", "seed", "seeds")}
     fields = GridFields.parse({**words, **rest, "suite": suite, "options": parse_options(grid["options"])})
     return unfold([fields.with_defaults(GridFields())])

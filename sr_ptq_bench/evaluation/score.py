@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
+from ..data.images.pixels import size_of
 from ..data.patches import to_image, to_tensor
 from ..data.resize import bilinear_upscale, upscale
-from ..errors import SrqError
+from ..errors import SrqError, plugin_errors
 from ..quantization.randomness import seed_generators
 from ..records.scores import DatasetScores
 from .tiles import along
@@ -60,7 +61,8 @@ def network_upscaler(
 
     def whole(lr: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            sr = model(to_tensor(lr[None]).to(model.device))
+            with plugin_errors(f"the network fails on an LR image of {size_of(lr)}"):
+                sr = model(to_tensor(lr[None]).to(model.device))
             expected = (1, 3, scale * lr.shape[0], scale * lr.shape[1])
             if tuple(sr.shape) != expected:
                 raise SrqError(f"the network's output is of shape {tuple(sr.shape)}, expected {expected}")

@@ -17,6 +17,8 @@ from ..quantization.student import quantizers_off
 from .checks import blame_plugin, check_finite
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
 COPY_SIDE = 8
@@ -52,8 +54,9 @@ def check_model(plugin: str, model: object, scale: int) -> None:
                 raise SrqError(
                     f"the model's layer '{name}' has a weight without numbers; give the network more channels"
                 )
-        if model.network.training:
-            raise SrqError("the model's network is in training mode; call its eval()")
+        if training := [name for name, module in modules.items() if module.training]:
+            part = f", in {training[0]}" if training[0] else ""
+            raise SrqError(f"the model's network is in training mode{part}; call its eval()")
         with plugin_errors(f"plugin '{plugin}': the network fails on a small image of noise"):
             check_copy(model)
 
@@ -70,8 +73,9 @@ def check_copy(model: SRModel) -> None:
     before = generator_states()
     try:
         with torch.no_grad(), quantizers_off(student):
-            expected, called = _modules_called(model, lr)
-            given, called_too = _modules_called(student.model, lr)
+            names = [name for name, _ in model.network.named_modules()]
+            expected, called = _modules_called(model, lr, names)
+            given, called_too = _modules_called(student.model, lr, names)
     finally:
         restore_generators(before)
     if not torch.equal(given, expected):
@@ -83,13 +87,19 @@ def check_copy(model: SRModel) -> None:
         raise SrqError(f"a copy of the network does not call its own {missing[0]}; does a function hold the module?")
 
 
-def _modules_called(model: SRModel, lr: Tensor) -> tuple[Tensor, dict[str, None]]:
-    """The output, and the names of the modules that ran; a network that draws random numbers draws the same ones."""
+def _modules_called(model: SRModel, lr: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, None]]:
+    """The output, and which of the modules ran; a network that draws random numbers draws the same ones.
+
+    The quantizers of products are in no network and not watched: one that is makes two products of a fused attention.
+    """
     called: dict[str, None] = {}
     seed_generators(0)
+    modules = dict(model.network.named_modules())
     with ExitStack() as hooks:
-        for name, module in model.network.named_modules():
-            hooks.callback(module.register_forward_pre_hook(lambda *_, name=name: called.setdefault(name)).remove)
+        for name in names:
+            if name in modules:
+                hook = modules[name].register_forward_pre_hook(lambda *_, name=name: called.setdefault(name))
+                hooks.callback(hook.remove)
         return model(lr), called
 
 

@@ -149,7 +149,8 @@ def _imported_names(source: bytes, package: str) -> Iterator[str]:
         waiting: list[ast.AST] = [ast.parse(source)]
         while waiting:
             node = waiting.pop()
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+                waiting += node.orelse
                 continue
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
@@ -171,7 +172,12 @@ def _file_of(name: str) -> Path | None:
     spec = None
     with suppress(ImportError, ValueError, AttributeError):  # a name that is no module
         spec = importlib.util.find_spec(name.partition(".")[0])
-    if spec is None or not spec.origin or not spec.has_location:
+    if spec is None:
+        return None
+    if spec.origin is None:  # a folder without an __init__.py
+        files = (_module_file(Path(place).resolve().parent, name) for place in spec.submodule_search_locations or ())
+        return next(filter(None, files), None)
+    if not spec.has_location:
         return None
     file = Path(spec.origin).resolve()
     return _module_file(file.parents[1] if file.name == "__init__.py" else file.parent, name)

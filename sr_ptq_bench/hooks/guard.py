@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..errors import plugin_errors
+from ..quantization.randomness import generator_states, restore_generators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,12 +43,19 @@ def settings_restored() -> Iterator[None]:
 
 @contextmanager
 def fresh_settings() -> Iterator[None]:
-    """Compute as a new process does, in whatever mode the caller is: no autocast, gradients, numbers of float32."""
-    with settings_restored(), torch.inference_mode(False):
-        for get, put, value in _SETTINGS:
-            if value is not None and get() != value:
-                put(value)
-        yield
+    """Compute as a new process does, in whatever mode the caller is: no autocast, gradients, numbers of float32.
+
+    The caller's random generators are as before at the end.
+    """
+    generators = generator_states()
+    try:
+        with settings_restored(), torch.inference_mode(False):
+            for get, put, value in _SETTINGS:
+                if value is not None and get() != value:
+                    put(value)
+            yield
+    finally:
+        restore_generators(generators)
 
 
 def _deterministic() -> tuple[bool, bool]:

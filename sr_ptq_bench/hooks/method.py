@@ -95,13 +95,16 @@ class Method:
 
     def choose_bits(self, student: Student, batches: Batches, bits: Bits) -> dict[str, int]:
         """The bits of sites that the method chooses; empty for a method without that hook."""
+        answers: dict[str, dict[str, int]] = {}
         for plugin in self._with_hook("srq_choose_bits"):
             chosen = self._call(plugin, "srq_choose_bits", student=student, batches=batches, bits=bits)
             if chosen is not None:
                 with blame_plugin(plugin):
                     check_bits(chosen, student, bits)
-                return dict(chosen)
-        return {}
+                answers[plugin] = dict(chosen)
+        if len(answers) > 1:
+            raise SrqError(f"method '{self.name}': {' and '.join(answers)} both choose bits; keep one")
+        return next(iter(answers.values()), {})
 
     def make_quantizer(self, site: Site, bits: int) -> Quantizer | None:
         """The method's own quantizer of a site, or None for the default."""

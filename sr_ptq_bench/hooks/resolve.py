@@ -60,6 +60,7 @@ def _resolve(
         component: {key.partition(".")[2]: v for key, v in defaults.items() if key.partition(".")[0] == component}
         for component in components
     }
+    by_name: dict[tuple[str, str], str] = {}
     for key, value in options.items():
         component, dot, name = key.partition(".")
         owners = [component] if dot else [owner for owner in components if key in known[owner]]
@@ -68,6 +69,9 @@ def _resolve(
         if not owners or (dot and name not in known[component]):
             raise unknown("option", key, _qualified(known) if dot else {k for keys in known.values() for k in keys})
         for owner in owners:
+            given = by_name.setdefault((owner, name if dot else key), key)
+            if given != key:
+                raise SrqError(f"option '{given}' is given twice, as '{key}' too; keep one")
             values[owner][name if dot else key] = value
     return {component: plugins.options(component, values[component]) for component in components}
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from ..errors import SrqError
+from .plain import from_plain_bytes, plain_bytes
 from .randomness import generator_states, restore_generators
 from .state.network_tensors import same_bits
 
@@ -142,7 +143,7 @@ class Training:
         done = min(max(len(self.losses) - self._before, 0), count)
         self._before += count
         if done and self._kept is not None and len(self.losses) <= self._before:
-            self._restore(optimizer, schedule, names, done)
+            self._restore(optimizer, schedule, names)
         for step in range(done, count):
             before = len(self.losses)
             yield step
@@ -201,13 +202,18 @@ class Training:
         now = {name: tensor.detach() for name, tensor in self._tensors().items()}
         kept |= {name: tensor for name, tensor in now.items() if not same_bits(tensor, self._start[name])}
         kept |= {f"generators {name}": state for name, state in generator_states(self._generators).items()}
-        kept["rates"] = torch.tensor([group["lr"] for group in optimizer.param_groups], dtype=torch.float64)
+        groups = [{key: v for key, v in group.items() if key != "params"} for group in optimizer.param_groups]
+        kept["settings"] = plain_bytes({"groups": groups, "schedule": schedule.state_dict()})
         for name, tensor in zip(names, _trained(optimizer), strict=True):
             state = optimizer.state.get(tensor, {})  # none before the first gradient
-            kept |= {f"optimizer|{key}|{name}": torch.as_tensor(value) for key, value in state.items()}
+            try:
+                kept |= {f"optimizer|{key}|{name}": torch.as_tensor(value) for key, value in state.items()}
+            except (TypeError, ValueError, RuntimeError) as error:
+                kind = type(optimizer).__name__
+                raise SrqError(f"a training cannot keep the state of {kind}, which is not one tensor a name") from error
         return kept
 
-    def _restore(self, optimizer: Optimizer, schedule: LRScheduler, names: Sequence[str], done: int) -> None:
+    def _restore(self, optimizer: Optimizer, schedule: LRScheduler, names: Sequence[str]) -> None:
         kept = self._kept
         assert kept is not None
         moments: dict[str, dict[str, Tensor]] = {}
@@ -220,12 +226,11 @@ class Training:
         for name, tensor in zip(names, _trained(optimizer), strict=True):
             state = moments.get(name)
             if state:  # step numbers stay on the CPU, as the optimizers of torch keep them
-                optimizer.state[tensor] = {k: v.to(tensor.device) if v.ndim else v for k, v in state.items()}
-        rates = kept["rates"].tolist()
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        place = {"last_epoch": done, "_step_count": done + 1, "_last_lr": rates}
-        schedule.load_state_dict(schedule.state_dict() | place)
+                optimizer.state[tensor] = {k: v if k == "step" else v.to(tensor.device) for k, v in state.items()}
+        settings = from_plain_bytes(kept["settings"])
+        for group, known in zip(optimizer.param_groups, settings["groups"], strict=True):
+            group.update(known)
+        schedule.load_state_dict(schedule.state_dict() | settings["schedule"])
         prefix = "generators "
         states = {name.removeprefix(prefix): state for name, state in kept.items() if name.startswith(prefix)}
         restore_generators(states, self._generators)

@@ -31,8 +31,12 @@ def changed_records(folder: Path, since: str) -> set[Path]:
 
 def _git(folder: Path, *arguments: str) -> list[str]:
     """The paths that a command of git prints, relative to `folder`."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    if not folder.is_dir():
+        raise SrqError(f"no folder {folder}")
+    try:  # a name of any bytes
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, check=True, capture_output=True, text=True, errors="surrogateescape"
+        )
     except FileNotFoundError as error:
         raise SrqError("git is not installed") from error
     except subprocess.CalledProcessError as error:

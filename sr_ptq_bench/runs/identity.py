@@ -36,6 +36,11 @@ def fp_scores(run: PreparedRun) -> Key:
     return interpolation_scores(run, "fp") | {"network": _network(run), "tiles": tiles}
 
 
+def student_scores(run: PreparedRun) -> Key:
+    """The scores of a student on the test sets, beside its state."""
+    return fp_scores(run) | {"upscaler": "student", "seed": run.spec.seed}
+
+
 def distributions(run: PreparedRun, student: Student) -> Key:
     """The distributions of all sites of the FP network on the calibration patches."""
     return {

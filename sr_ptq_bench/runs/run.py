@@ -77,7 +77,8 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
     with prefix_error(f"method '{run.spec.method}'"):
         student = load_state(calibrated.state, run.teacher, run.method.make_quantizer)
     with stage("evaluate") as progress:
-        scores, most_levels = score_student(run, student, progress, resume.scores(calibrated.state, run.hashes.test))
+        log = resume.scores(calibrated.state, identity.student_scores(run))
+        scores, most_levels = score_student(run, student, progress, log)
     seconds_before = calibrated.seconds if earlier else resume.checkpoint.seconds_before
     record = _record(
         schema_version=SCHEMA_VERSION,
@@ -239,6 +240,7 @@ def score_student(
     Raises SrqError for a site with more levels than its bits allow, unless its quantizer announces them.
     """
     upscaler = network_upscaler(student.model, run.tiles, run.spec.seed)
+    seed_generators(run.spec.seed)  # a quantizer of weights may draw random numbers
     if not all(type(quantizer) in KINDS.values() for quantizer in student.quantizers.values()):
         log = None
     with (

@@ -53,6 +53,10 @@ def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Compar
     pairs = {"": (record.scores, scores)}
     pairs |= {f"{name} on ": (of, getattr(references, name)) for name, of in record.references}
     for name, (recorded, again) in pairs.items():
+        for of in compare(recorded, again):
+            if not of.holds:
+                said = f"{of.metric.upper()} {of.recorded:.6g} in the record, {of.again:.6g} again"
+                raise SrqError(f"a score differs: {name}{of.dataset}: {said}")
         if odd := next(other_images(recorded, again), None):
             raise SrqError(f"a score differs: {name}{odd}")
     return comparisons

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import time
 from contextlib import suppress
@@ -21,6 +22,7 @@ ABANDONED = 3600.0
 SEALED = 8 * 2**30
 """Bytes of the largest sealed file that is read."""
 _DIGITS = 64
+_TEMPORARY = re.compile(r"\.srq-[0-9a-f]{16}\.tmp")
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -50,7 +52,7 @@ def _remove_abandoned(folder: Path) -> None:
     """Remove files that processes left when they were killed while writing."""
     for temporary in folder.glob(".srq-*.tmp"):
         with suppress(OSError):
-            if time.time() - temporary.stat().st_mtime > ABANDONED:
+            if _TEMPORARY.fullmatch(temporary.name) and time.time() - temporary.stat().st_mtime > ABANDONED:
                 temporary.unlink()
 
 

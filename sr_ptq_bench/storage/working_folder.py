@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from contextlib import contextmanager, suppress
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PREFIX = ".srq-"
 _LOCK = ".lock"
+_LOCK_NAME = re.compile(r"\.srq-[0-9a-f]{16}\.lock")
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def working_folder(parent: Path) -> Iterator[Path]:
     A process holds the lock of its folder as long as it lives. Raises OSError.
     """
     remove_abandoned(parent)
-    folder = parent / f"{PREFIX}{secrets.token_hex(8)}"
+    folder = parent / f".srq-{secrets.token_hex(8)}"
     lock = folder.with_name(folder.name + _LOCK)
     with try_lock(lock):
         try:
@@ -35,20 +36,14 @@ def working_folder(parent: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove working folders in `parent` that no living process holds."""
-    places = {path.with_name(path.name.removesuffix(_LOCK)) for path in parent.glob(f"{PREFIX}*") if _is_ours(path)}
-    for folder in places:
-        lock = folder.with_name(folder.name + _LOCK)
+    """Remove working folders in `parent` that no living process holds; a folder without a lock is somebody else's."""
+    for lock in [path for path in parent.glob(f".srq-*{_LOCK}") if _LOCK_NAME.fullmatch(path.name)]:
         with suppress(OSError), try_lock(lock) as held:
             if held:
-                _remove(folder, lock)
+                _remove(lock.with_name(lock.name.removesuffix(_LOCK)), lock)
 
 
 def _remove(folder: Path, lock: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
         lock.unlink()
-
-
-def _is_ours(path: Path) -> bool:
-    return path.name.endswith(_LOCK) or path.is_dir()

@@ -35,6 +35,10 @@ def comparable_records(records: Iterable[Record]) -> list[Record]:
     return ordered
 
 
+LIBRARIES = ("sr_ptq_bench", "basicsr", "torch", "numpy", "opencv")
+"""What tables name if their records had several versions of it."""
+
+
 def exclusion_notes(ordered: Sequence[Record], known: Sequence[Record]) -> Iterator[str]:
     """What the rows do not show: test sets without a column, records without a row, several versions of metrics."""
     if ordered[0].not_scored:
@@ -50,10 +54,13 @@ def exclusion_notes(ordered: Sequence[Record], known: Sequence[Record]) -> Itera
     changed = [name for name in names if len({record.current_code.get(name) for record in ordered} - {None}) > 1]
     if changed:
         yield f"Made with several versions of the code of {', '.join(changed)}; compare them with `srq verify --stamp`."
-    for library in ("sr_ptq_bench", "basicsr"):  # both take part in every score; the references agree all the same
+    for library in LIBRARIES:  # all take part in every score; the references agree all the same
         versions = sorted({record.environment.versions.get(library, "unknown") for record in ordered})
         if len(versions) > 1:
             yield f"Made with several versions of {library}: {', '.join(versions)}."
+    devices = sorted({record.environment.device for record in ordered})
+    if len(devices) > 1:
+        yield f"Made on several devices: {', '.join(devices)}."
 
 
 def _check_fit(first: Record, ground: Mapping[str, object], second: Record) -> None:

@@ -178,11 +178,19 @@ def _sheet(dataset: str, pairs: Sequence[Pair], weights: str) -> Sheet:
         *(f"PSNR less FP, {side}" for side in ("measured", "published")),
     ]
     head = [*cells.HEAD, *(Column(name, "right") for name in numbers), Column("Published as")]
-    lines = [
-        _line(pair, of_source.get(pair.published.source if pair.published else "", full[0].scores("psnr")))
-        for pair in pairs
-    ]
+    of_paper = {_paper(source): scores for source, scores in of_source.items()}
+    none = full[0].scores("psnr")[0], math.nan  # one network is measured; another paper's FP score gives no loss
+
+    def fp_of(source: str) -> tuple[float, float]:
+        return of_source.get(source, of_paper.get(_paper(source), none))
+
+    lines = [_line(pair, fp_of(pair.published.source if pair.published else "")) for pair in pairs]
     return Sheet(head, lines, f"{dataset}, PSNR / SSIM")
+
+
+def _paper(source: str) -> str:
+    """The paper that a table or figure is of: `arXiv 2406.06649` for `arXiv 2406.06649 Table 3`."""
+    return source.partition(" Table ")[0]
 
 
 def _line(pair: Pair, fp: tuple[float, float]) -> list[Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -269,6 +270,26 @@ def test_a_run_that_ends_while_scoring_goes_on_with_the_next_image(tiny_suite, t
     assert heard.lines == []
 
 
+@pytest.mark.parametrize("change", ["tiles", "metric"])
+def test_scores_of_other_tiles_or_metrics_are_not_continued(tiny_suite, tmp_path, change):
+    """The killed run has scored one image of two; another way to score begins anew."""
+
+    def metric(value):
+        made = plugin("deadly", evaluate=lambda: {"mine": value})
+        return replace(made, code=hashlib.sha256(str(value).encode()).hexdigest())
+
+    with pytest.raises(Killed):
+        once(tiny_suite, tmp_path / "b", Deadly(8).plugin())
+    if change == "tiles":
+        tiny_suite.change(tiles={"size": 8, "overlap": 0})
+        rest = Deadly()
+        once(tiny_suite, tmp_path / "b", rest.plugin())
+        assert rest.scored >= 2, "both images of the student"
+    else:
+        found = once(tiny_suite, tmp_path / "b", metric(2.0))
+        assert [image["mine"] for image in found.record.scores["noise"].images.values()] == [2.0, 2.0]
+
+
 def test_references_that_end_half_way_go_on_with_the_next_image(tiny_suite, tmp_path):
     with pytest.raises(Killed):
         once(tiny_suite, tmp_path / "b", Deadly(2).plugin())
@@ -396,7 +417,7 @@ def test_a_checkpoint_file_holds_the_state_of_the_training(tiny_suite, tmp_path,
     moments = {f"optimizer|{key}|{name}" for key in ("step", "exp_avg", "exp_avg_sq") for name in of_student}
     generators = {"generators torch", "generators python and numpy"}
     generators |= {name for name in kept if name.startswith("generators cuda ")}
-    others = {"losses", "rates", "|seconds", "|count steps", "|count patches 2 of 8"}
+    others = {"losses", "settings", "|seconds", "|count steps", "|count patches 2 of 8"}
     assert set(kept) >= others | generators | moments
     assert all(name.startswith("optimizer|") for name in set(kept) - others - generators - of_student)
     assert 1 <= len(kept["losses"]) <= 4

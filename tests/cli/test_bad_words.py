@@ -72,6 +72,11 @@ def test_an_option_given_twice_is_refused(bench):
     bench.refuses("srq: option 'p' is given twice", method="percentile", more=("-o", "p=0.1", "-o", "p=0.2"))
 
 
+def test_an_option_given_in_two_spellings_is_refused(bench):
+    more = ("-o", "p=0.1", "-o", "percentile.p=0.2")
+    bench.refuses("srq: option 'p' is given twice, as 'percentile.p' too; keep one", method="percentile", more=more)
+
+
 def test_a_test_set_given_twice_is_refused(bench):
     same = ("--test", f"a={bench.test}", "--test", f"a={bench.test}")
     bench.refuses("srq: test set 'a' is given twice", more=same)

@@ -300,11 +300,32 @@ def worse_fp(record):
         image["psnr"] -= 2
 
 
+def slightly_better_fp(record):
+    reference = record["references"]["fp"]["noise"]
+    reference["mean"]["psnr"] += 0.04
+    for image in reference["images"].values():
+        image["psnr"] += 0.04
+
+
+def no_metrics(record):
+    for reference in record["references"].values():
+        reference["noise"] = {"images": {name: {} for name in reference["noise"]["images"]}, "mean": {}}
+
+
+def one_metric_more(record):
+    reference = record["references"]["bicubic"]["noise"]
+    for scores in (reference["mean"], *reference["images"].values()):
+        scores["lpips"] = 0.5
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (one_image_up_another_down, "a score differs: noise, image '"),
-        (worse_fp, "a score differs: fp on noise, image '"),
+        (worse_fp, "a score differs: fp on noise: PSNR "),
+        (slightly_better_fp, "a score differs: fp on noise: PSNR "),
+        (no_metrics, "the scores are of other test sets or metrics"),
+        (one_metric_more, "the scores are of other test sets or metrics"),
         (
             set_to("complexity", "macs", value={"1": 1000}),
             "the record has another complexity than its state and images",

@@ -133,3 +133,14 @@ def test_scores_that_no_record_can_hold_are_refused(datasets, evaluate, expected
 def test_a_network_s_failure_names_the_image(datasets):
     with pytest.raises(SrqError, match=r"^dataset 'one', image 'a': the network's output is not finite$"):
         score_datasets(upscaler(float("nan")), datasets, 2, metric(lambda: {"x": 1}), ignore)
+
+
+def test_an_error_of_the_network_names_the_image_and_its_size(datasets):
+    def fail(_lr):
+        raise RuntimeError("shape '[1, 8]' is invalid")
+
+    network = Network(1.0)
+    network.__class__ = type("Failing", (Network,), {"__call__": lambda _self, lr: fail(lr)})
+    said = r"^dataset 'one', image 'a': the network fails on an LR image of \d+x\d+: RuntimeError: shape '\[1, 8\]' is"
+    with pytest.raises(SrqError, match=said):
+        score_datasets(network_upscaler(network, None, 0), datasets, 2, metric(lambda: {"x": 1}), ignore)

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sr_ptq_bench import SRModel
+from sr_ptq_bench import Bits, SRModel
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.hooks.check_model import check_model
+from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.tracing.open_network import open_network
 
 
@@ -96,6 +97,35 @@ def test_a_network_in_training_mode_is_refused():
     model.network.train()
     with pytest.raises(SrqError, match=r"plugin 'mine': the model's network is in training mode; call its eval\(\)"):
         check_model("mine", model, 2)
+
+
+def test_a_part_in_training_mode_is_named():
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)).eval().requires_grad_(False)
+    network[1].train()
+    model = SRModel("part", 1, network, {"0": "image"}, ())
+    with pytest.raises(SrqError, match="plugin 'mine': the model's network is in training mode, in 1; call its eval"):
+        check_model("mine", model, 1)
+
+
+class Attention(nn.Module):
+    """A fused attention of heads over tokens, large enough that torch rounds it otherwise than two products."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.qkv = nn.Linear(3, 48)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x.flatten(2).mT).unflatten(-1, (3, 2, 8)).permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        return x + mixed.transpose(1, 2).flatten(2)[..., :3].mT.view(x.shape)
+
+
+def test_a_fused_attention_is_no_fault():
+    network = Attention().eval().requires_grad_(False)
+    model = open_network(network, "attention", 1)
+    assert {"matmul0.a", "matmul1.b"} <= set(quantize(model, Bits.parse("4")).quantizers)
+    check_model("mine", model, 1)
 
 
 def test_a_layer_without_numbers_is_refused():

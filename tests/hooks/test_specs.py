@@ -190,12 +190,12 @@ def test_srq_choose_bits_may_leave_all_as_they_are(tiny_suite, chosen):
     assert record.scores == run(tiny_suite, bits="3").scores
 
 
-def test_srq_choose_bits_is_answered_by_the_first_component(tiny_suite):
-    def second():
-        raise AssertionError
-
-    more = chooser({"key": 3}), plugin("second", choose_bits=second), plugin("mute", choose_bits=lambda: None)
-    assert run(tiny_suite, *more, method="mute+chooser+second+minmax", bits="4").site_bits == {"key": 3}
+def test_srq_choose_bits_is_answered_by_one_component(tiny_suite):
+    """Another one that answers would stand in the method's name without effect."""
+    more = chooser({"key": 3}), plugin("second", choose_bits=lambda: {}), plugin("mute", choose_bits=lambda: None)
+    assert run(tiny_suite, *more, method="mute+chooser+minmax", bits="4").site_bits == {"key": 3}
+    with pytest.raises(SrqError, match="chooser and second both choose bits; keep one"):
+        run(tiny_suite, *more, method="mute+chooser+second+minmax", bits="4")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +123,16 @@ def test_one_plugin_and_a_suite_may_be_paths(tiny):
     made = sr_ptq_bench.measure(method="minmax", **words)
     words["plugin"] = (str(file) for file in [FILE])
     assert sr_ptq_bench.measure(method="minmax", **words).record == made.record
+
+
+def test_the_random_numbers_of_the_caller_go_on(tiny):
+    random.seed(1)
+    torch.manual_seed(1)
+    expected = [random.random(), float(torch.rand(()))]
+    random.seed(1)
+    torch.manual_seed(1)
+    sr_ptq_bench.measure(method="minmax", **tiny)
+    assert [random.random(), float(torch.rand(()))] == expected
 
 
 def test_a_notebook_shows_it(tiny, tmp_path):

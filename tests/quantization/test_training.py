@@ -128,6 +128,61 @@ def test_any_optimizer_continues(optimizer, step):
     assert calibrated("transformer", memory, train) == calibrated("transformer", Forgetful(), train)
 
 
+SCHEDULES = {
+    "steps": lambda of: torch.optim.lr_scheduler.MultiStepLR(of, [1, 3]),
+    "one cycle": lambda of: torch.optim.lr_scheduler.OneCycleLR(of, 1e-2, total_steps=STEPS),
+    "restarts": lambda of: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(of, 2),
+    "warm-up, then cosine": lambda of: torch.optim.lr_scheduler.SequentialLR(
+        of,
+        [
+            torch.optim.lr_scheduler.LinearLR(of, 0.1, total_iters=2),
+            torch.optim.lr_scheduler.CosineAnnealingLR(of, STEPS - 2),
+        ],
+        [2],
+    ),
+    "two at once": lambda of: torch.optim.lr_scheduler.ChainedScheduler(
+        [torch.optim.lr_scheduler.ExponentialLR(of, 0.9), torch.optim.lr_scheduler.ConstantLR(of, 0.5, 2)]
+    ),
+    "cycles": lambda of: torch.optim.lr_scheduler.CyclicLR(of, 1e-4, 1e-2, 2),
+    "momentum too": lambda of: torch.optim.lr_scheduler.OneCycleLR(of, 1e-2, total_steps=STEPS, max_momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("step", range(1, STEPS + 1))
+def test_any_schedule_continues(schedule, step):
+    def train(student, _teacher, batches, checkpoint):
+        training = Training(student, checkpoint)
+        sgd = torch.optim.SGD(student.bound_parameters(), 1e-3, momentum=0.9)
+        patches = batches.random(2, 16, skip=len(training.losses))
+        training.minimize(
+            lambda: student(next(patches)).square().mean(), sgd, SCHEDULES[schedule](sgd), STEPS, lambda *_: None
+        )
+        return training.log()
+
+    memory = Memory(step)
+    killed("transformer", memory, train)
+    assert calibrated("transformer", memory, train) == calibrated("transformer", Forgetful(), train)
+
+
+def test_an_optimizer_with_a_state_of_lists_is_refused():
+    _, student = transformer()
+    bounds = [bound.requires_grad_() for bound in student.bound_parameters()]
+    lbfgs = torch.optim.LBFGS(bounds)
+    training = Training(student, Memory(9))
+
+    def closure():
+        loss = sum(bound.square().sum() for bound in bounds)
+        loss.backward()
+        return loss
+
+    def train():
+        for _ in training.steps(lbfgs, torch.optim.lr_scheduler.ConstantLR(lbfgs, 1.0), 2):
+            training.losses.append(lbfgs.step(closure).detach())
+
+    assert "cannot keep the state of LBFGS" in error_of(train)
+
+
 def test_three_phases_and_an_order_of_its_own():
     train = partial(train_everything, optimizers=(momentum, adam, momentum))
     expected = calibrated("norms", Forgetful(), train)

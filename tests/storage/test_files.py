@@ -89,13 +89,15 @@ def test_sha256_of_a_missing_file_is_an_expected_failure(tmp_path: Path) -> None
 
 
 def test_what_a_killed_process_was_writing_is_removed_after_an_hour(tmp_path: Path) -> None:
-    old, new = tmp_path / ".srq-0.tmp", tmp_path / ".srq-1.tmp"
-    for path in (old, new):
+    names = [".srq-0123456789abcdef.tmp", ".srq-fedcba9876543210.tmp", ".srq-notes.tmp"]
+    old, new, theirs = (tmp_path / name for name in names)
+    for path in (old, new, theirs):
         path.touch()
     past = new.stat().st_mtime - ABANDONED - 1
-    os.utime(old, (past, past))
+    for path in (old, theirs):
+        os.utime(path, (past, past))
     write_atomically(tmp_path / "a", "x")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".srq-1.tmp", "a"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, theirs.name, "a"]
 
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 9])

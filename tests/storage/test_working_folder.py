@@ -66,14 +66,17 @@ def test_a_killed_process_s_folder_is_removed_and_a_living_one_s_stays(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_folders_without_a_lock_and_locks_without_a_folder_are_removed(tmp_path):
-    """Of an older srq, and of a process that was killed between the two."""
-    (tmp_path / ".srq-old" / "inside").mkdir(parents=True)
-    (tmp_path / ".srq-lock.lock").touch()
-    (tmp_path / ".srq-file.tmp").touch()
-    (tmp_path / "mine").mkdir()
+def test_only_what_has_a_lock_of_ours_is_removed(tmp_path):
+    """A process may be killed before it makes the folder. What else begins with .srq- belongs to somebody else."""
+    name = ".srq-0123456789abcdef"
+    (tmp_path / f"{name}.lock").touch()
+    theirs = [".srq-home", ".srq-fedcba9876543210", ".srq-notes.lock", ".srq-file.tmp", "mine"]
+    for other in theirs:
+        (tmp_path / other).mkdir()
+        (tmp_path / other / "precious").touch()
     remove_abandoned(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".srq-file.tmp", "mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(theirs)
+    assert all((tmp_path / other / "precious").exists() for other in theirs)
 
 
 def test_a_place_that_is_not_there(tmp_path):

@@ -136,6 +136,13 @@ def test_each_source_is_compared_with_its_own_full_precision() -> None:
     assert [row[7] for row in found if row[0] == "minmax"] == ["-7.00", "-7.00"]
 
 
+@pytest.mark.parametrize(("source", "loss"), [("Another", "–"), ("A paper Table 4", "-7.00")])
+def test_the_full_precision_of_another_paper_gives_no_loss(source: str, loss: str) -> None:
+    fp = score("FP", 33.0, 32, source="A paper Table 3")
+    found = body([record()], fp, score("minmax", 26.0, source=source))
+    assert [row[6:8] for row in found if row[0] == "minmax"] == [["-8.15", loss]]
+
+
 def test_a_row_whose_levels_are_not_bounded_has_no_rank() -> None:
     most = MostLevels(site="fc2.input", bits=4, levels=37)
     printed = score("minmax", 34.0), score("dobi", 36.0)
