@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ..errors import SrqError
+from ..quantization.randomness import generator_states, restore_generators
 from ..storage.files import read_sealed, set_aside, write_sealed
 
 if TYPE_CHECKING:
@@ -115,8 +116,16 @@ class CachedTeacher:
         """As `SRModel.with_features`."""
         if torch.is_grad_enabled():
             return self.model.with_features(lr)
-        with torch.autocast(lr.device.type, enabled=False):  # others read what is kept
-            return self.outputs.of(lr, partial(self.model.with_features, lr))
+        return self.outputs.of(lr, partial(self._computed, lr))
+
+    def _computed(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What others will read; a network that draws random numbers leaves the generators as a kept output does."""
+        before = generator_states()
+        try:
+            with torch.autocast(lr.device.type, enabled=False):
+                return self.model.with_features(lr)
+        finally:
+            restore_generators(before)
 
 
 def _bytes(folder: Path) -> int:

@@ -58,7 +58,9 @@ class Levels:
                 raise SrqError(f"{where} returns {said}; expected real numbers in a tensor with an axis for channels")
             rows = grouped(quantizer, levels)
         step = max(1, rows.numel() // sample) | 1 if sample else 1  # odd, to meet all channels
-        self._grids.setdefault(name, Grid()).add(rows[:, ::step])
+        counted = self._grids.setdefault(name, Grid()).add(rows[:, ::step])
+        if not counted and torch.isfinite(result).all():
+            raise SrqError(f"{where} gives numbers that are not finite for a result that is")
 
     def counts(self) -> dict[str, int]:
         """The number of levels by site; of a site with groups the largest."""
@@ -93,12 +95,12 @@ class Grid:
         self._low, self._high = torch.empty(0), torch.empty(0)
         self._most: int | None = 0
 
-    def add(self, rows: Tensor) -> None:
-        """Add values, a row (N,) for each group; a tensor with values that are not finite is not counted."""
+    def add(self, rows: Tensor) -> bool:
+        """Add values, a row (N,) for each group; False for a tensor with values that are not finite, not counted."""
         rows = rows.float()
         low, high = rows.aminmax(dim=1) if len(rows) > 1 else (end.view(1) for end in rows.aminmax())  # faster
         if not torch.isfinite(low + high).all():
-            return
+            return False
         self._widen(low, high)
         scale = torch.exp2(-self._exponents.double()).float()  # exact, as a product with it is
         first, last = (low * scale).floor(), (high * scale).floor()
@@ -113,6 +115,7 @@ class Grid:
         found = torch.cat([self._bins, group * _APART + place + first.long()[group]]).unique()
         if len(found) > len(self._bins):
             self._bins, self._most = found, None
+        return True
 
     def most(self) -> int:
         """The number of levels of the group that has most."""

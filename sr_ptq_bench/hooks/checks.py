@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from itertools import chain
@@ -15,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import SrqError, plugin_errors, prefix_error, unknown
 from ..quantization.quantizer import Bounds, Quantizer
 from ..quantization.training import CalibrationLog
-from ..records.fields import Figure, Text
+from ..records.fields import LARGEST_SCORE, PORTABLE, Figure, Text
 from .options import PluginOptions, option_values
 
 if TYPE_CHECKING:
@@ -147,8 +148,8 @@ def checked_scores(plugin: str, scores: object) -> dict[str, float]:
     if not isinstance(scores, Mapping):
         raise SrqError(f"plugin '{plugin}': srq_evaluate returns a {type(scores).__name__}; expected a mapping")
     for key in scores:
-        if not isinstance(key, str) or not key.isprintable() or not key:
-            raise SrqError(f"plugin '{plugin}': a metric is called {key!r}; expected a printable name")
+        if not isinstance(key, str) or not key or not key.isprintable() or not re.match(PORTABLE, key):
+            raise SrqError(f"plugin '{plugin}': a metric is called {key!r}; expected a printable name and no path")
     return {key: _number(value, f"plugin '{plugin}': metric '{key}'") for key, value in scores.items()}
 
 
@@ -158,6 +159,6 @@ def _number(value: Any, what: str) -> float:
         number = float(value + 0)
     except Exception as error:  # a tensor of two numbers raises RuntimeError, for example
         raise SrqError(f"{what} is {value!r}; expected a number") from error
-    if isnan(number) or number == -inf:
+    if isnan(number) or (number != inf and abs(number) > LARGEST_SCORE):
         raise SrqError(f"{what} is {number}; expected a number or inf")
     return number

@@ -62,9 +62,12 @@ def option_values(options: PluginOptions | None) -> dict[str, Any]:
 
 
 def recorded_values(options: PluginOptions | None) -> dict[str, Any]:
-    """The values that stand in a record: without later options at their default."""
+    """The values that stand in a record: without later options at their default, which the preset has too."""
     values = option_values(options)
     if options and options.later:
-        default = type(options).parse({})
-        values = {name: of for name, of in values.items() if name not in options.later or of != getattr(default, name)}
+        kind = type(options)
+        defaults = [kind.parse({}), kind.parse({"preset": values["preset"]} if "preset" in values else {})]
+        for name in options.later:
+            if all(getattr(default, name) == values[name] for default in defaults):
+                del values[name]
     return values

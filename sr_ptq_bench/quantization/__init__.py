@@ -1,4 +1,4 @@
 """From a full-precision network to a quantized one: sites, quantizers, distributions, the state of a student.
 
-May import: errors, protocol.
+May import: errors, progress, protocol.
 """

@@ -91,7 +91,14 @@ def quantize(
             _replace(model.network, name, _quantized_layer(model, name, _layer(of, name), made))
     if any(products.values()):
         _follow(model.network, products)
+    for module in model.network.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):  # its fast path reads weights without calling the layers
+            module.register_forward_pre_hook(_no_fast_path)
     return Student(model.to(teacher.device), made.quantizers, made.weights)
+
+
+def _no_fast_path(_module: nn.Module, _args: object) -> None:
+    """A hook that does nothing: torch takes its fast path only in modules without hooks."""
 
 
 class _Quantizers:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from ..errors import SrqError
-from .plain import from_plain_bytes, plain_bytes
 from .randomness import generator_states, restore_generators
 from .state.network_tensors import same_bits
+from .state.plain import from_plain_bytes, plain_bytes
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -183,6 +183,21 @@ def test_the_output_alone_is_shared_too(folder, tiny_suite):
     assert teacher(lr).shape == (2, 3, 16, 16)
 
 
+def test_a_network_that_draws_random_numbers_leaves_the_same_generators(folder, tiny_suite):
+    """Whether its output is computed or read, what a method draws afterwards is the same."""
+    model = plugins().load_model("tiny", 2, tiny_suite.folder / "weights.safetensors")[0]
+    model.network.register_forward_hook(lambda _module, _inputs, sr: sr + 0 * torch.rand(()))
+    teacher = CachedTeacher(model, TeacherOutputs(folder, lambda _name: nullcontext(), str, LIMIT))
+    drawn = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            teacher(patches())
+        drawn.append(float(torch.rand(())))
+    torch.manual_seed(0)
+    assert drawn == [float(torch.rand(()))] * 2
+
+
 def test_gradients_through_the_teacher_are_computed(folder, network):
     model = plugins().load_model("tiny", 2, write_weights(folder.parents[1] / "weights.safetensors"))[0]
     teacher = CachedTeacher(model, TeacherOutputs(folder, lambda _name: nullcontext(), str, LIMIT))

@@ -241,6 +241,20 @@ def test_levels_without_an_axis_for_channels_name_the_plugin():
         levels_of(made)
 
 
+def test_levels_that_are_not_finite_are_refused():
+    """Otherwise a tensor with a zero would not be counted at all."""
+
+    class Logarithm(Quantizer):
+        def levels_of(self, v_q):
+            return v_q.abs().log2()
+
+    made = student(Logarithm)
+    with torch.no_grad():
+        made.quantizers["fc1.input"].lower.zero_()
+    with pytest.raises(SrqError, match="levels_of gives numbers that are not finite for a result that is"):
+        levels_of(made)
+
+
 def test_bounds_per_channel_of_every_input():
     made = student()
     for name, quantizer in made.quantizers.items():

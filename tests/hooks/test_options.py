@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from refusals import error_of
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.hooks.options import PluginOptions, option_values
+from sr_ptq_bench.hooks.options import PluginOptions, option_values, recorded_values
 
 
 class Numbers(PluginOptions):
@@ -69,3 +69,22 @@ def test_options_do_not_change():
 def test_the_values_of_options_are_by_key():
     assert option_values(Numbers(steps=3)) == {"preset": "slow", "steps": 3, "lr": 0.1}
     assert option_values(None) == {}
+
+
+class Grown(Numbers):
+    """Numbers of a later version: `new` is in no record at its default."""
+
+    later = ("new",)
+    new: int = 1
+
+    @classmethod
+    def presets(cls) -> dict[str, dict[str, Any]]:
+        return {"slow": {}, "fast": {"new": 2}}
+
+
+@pytest.mark.parametrize(
+    ("given", "recorded"),
+    [({}, None), ({"new": "1"}, None), ({"new": "3"}, 3), ({"preset": "fast"}, 2), ({"preset": "fast", "new": "1"}, 1)],
+)
+def test_a_later_option_is_left_out_where_a_reader_takes_the_default_for_it(given, recorded):
+    assert recorded_values(Grown.parse(given)).get("new") == recorded

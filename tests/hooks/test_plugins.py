@@ -292,6 +292,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
     [
         (float("nan"), "is nan; expected a number or inf"),
         (float("-inf"), "is -inf; expected a number or inf"),
+        (1e301, "is 1e+301; expected a number or inf"),
         ("high", "is 'high'; expected a number"),
         (None, "is None; expected a number"),
         ([1.0, 2.0], "is [1.0, 2.0]; expected a number"),
@@ -302,6 +303,15 @@ def test_a_score_is_a_number(value, expected):
     found.manager.unregister(name="metrics")
     del found.plugins["metrics"]
     assert error_of(found.evaluate, IMAGE, IMAGE, 2) == f"plugin 'mine': metric 'score' {expected}"
+
+
+@pytest.mark.parametrize("name", ["", "/abs", "~x", "C:\\x", "a\nb", 3])
+def test_a_metric_has_a_name_that_a_record_can_hold(name):
+    found = plugins(plugin("mine", evaluate=lambda: {name: 1.0}))
+    found.manager.unregister(name="metrics")
+    del found.plugins["metrics"]
+    said = f"plugin 'mine': a metric is called {name!r}; expected a printable name and no path"
+    assert error_of(found.evaluate, IMAGE, IMAGE, 2) == said
 
 
 @pytest.mark.parametrize("value", [1, 1.5, float("inf"), np.float32(1.5), torch.tensor(1.5), True])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_ptq_bench.quantization.plain import from_plain_bytes, plain_bytes
+from sr_ptq_bench.quantization.state.plain import from_plain_bytes, plain_bytes
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
