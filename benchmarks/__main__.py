@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 TITLE = """# Speed
 
 Two ways of one work, in one process, on the same inputs: `python -m benchmarks --all --write` makes this file.
-[docs/speed.md](../docs/speed.md) says what pays, what was tried and left out, and where the seconds of a run go.
+[docs/speed.md](../docs/speed.md) says where the seconds of a run go.
 """
 HEADERS = ("work", "two ways", "first", "second", "ratio", "target", "check")
 

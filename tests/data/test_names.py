@@ -179,7 +179,8 @@ def test_an_lmdb_gives_what_basicsr_s_client_reads(tmp_path, hr):
 
 
 def test_an_lmdb_that_was_killed_is_removed_by_the_next(tmp_path, hr):
-    (tmp_path / ".srq-0123" / "HR.lmdb").mkdir(parents=True)
+    (tmp_path / ".srq-0123456789abcdef" / "HR.lmdb").mkdir(parents=True)
+    (tmp_path / ".srq-0123456789abcdef.lock").touch()
     write_lmdb(hr, tmp_path / "HR.lmdb")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["HR", "HR.lmdb"]
 
