@@ -75,8 +75,8 @@ def quantize(
     equals that of the teacher to the last bit.
     """
     model = replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(False))
-    made = _Quantizers(bits, make_quantizer, site_bits or {})
     parameters = dict(model.network.named_parameters(remove_duplicate=False))
+    made = _Quantizers(bits, make_quantizer, site_bits or {}, _without_channels(model, parameters))
     products: dict[str, QuantizedProduct | None] = {}
     for name, of in quantizable(model).items():
         if isinstance(of, Product) and of.is_constant:
@@ -101,6 +101,12 @@ def _no_fast_path(_module: nn.Module, _args: object) -> None:
     """A hook that does nothing: torch takes its fast path only in modules without hooks."""
 
 
+def _without_channels(model: SRModel, parameters: Mapping[str, Tensor]) -> set[int]:
+    """The parameters, by `id`, in which a product may read other channels than a layer does: one may be transposed."""
+    others = (operand for of in model.products.values() if not of.is_linear for operand in (of.a, of.b))
+    return {id(parameters[operand.parameter]) for operand in others if operand.parameter is not None}
+
+
 class _Quantizers:
     """The quantizers that have been made so far, by site name, and the weights by the names of their sites."""
 
@@ -109,10 +115,12 @@ class _Quantizers:
         bits: Bits,
         make_quantizer: Callable[[Site, int], Quantizer | None] | None,
         site_bits: Mapping[str, int],
+        without_channels: set[int],
     ) -> None:
         self.quantizers: dict[str, Quantizer] = {}
         self.weights: dict[str, Tensor] = {}
         self._bits, self._make, self._site_bits = bits, make_quantizer, site_bits
+        self._without_channels = without_channels
 
     def of(self, site: Site) -> Quantizer:
         """A new quantizer for a site."""
@@ -127,7 +135,7 @@ class _Quantizers:
             if known is weight:
                 return self.quantizers[name]
         self.weights[site.name] = weight
-        return self.of(site)
+        return self.of(replace(site, channel_axis=None) if id(weight) in self._without_channels else site)
 
 
 def _quantized_layer(model: SRModel, name: str, layer: nn.Linear | nn.Conv2d, made: _Quantizers) -> QuantizedLayer:

@@ -453,6 +453,32 @@ def test_a_weight_that_two_layers_share_is_quantized_and_counted_once() -> None:
     assert count(student).parameters == {32: 4 + 4 + 4 + 12, 4: 12 + 16 + 48}
 
 
+@pytest.mark.parametrize(
+    ("other", "written"),
+    [
+        (lambda x, w: F.linear(x, w.t()), lambda x, w: x @ w),
+        (lambda x, w: x @ w.T, lambda x, w: x @ w.T),
+        (lambda x, w: x @ w, lambda x, w: x @ w),
+    ],
+)
+def test_a_weight_that_is_transposed_too_has_no_channels(other, written) -> None:
+    """Rows of the one are columns of the other; the numbers of one range are right in both."""
+    model, x = model_of(lambda m, x: other(F.gelu(F.linear(x, m.matrix)), m.matrix)), images(1, 8)
+    student = quantize(model, W4A4)
+    weight = student.quantizers["inner.matmul0.b"]
+    with pytest.raises(SrqError, match=r"site inner\.matmul0\.b has no channels"):
+        weight.set_bounds(Bounds(torch.full((4,), -0.3), torch.full((4,), 0.4)))
+    weight.set_bounds(Bounds(LOWER, UPPER))
+    for name, quantizer in student.quantizers.items():
+        quantizer.enabled = name == "inner.matmul0.b"
+    with torch.no_grad():
+        y = model.network.head(x)
+        matrix, tokens = q(model.network.inner.matrix), y.flatten(2).transpose(1, 2)
+        tokens = written(F.gelu(tokens @ matrix.T), matrix)
+        y = model.network.tail(tokens.transpose(1, 2).reshape(y.shape))
+        torch.testing.assert_close(student(x), F.pixel_shuffle(y, 2), atol=1e-5, rtol=0)
+
+
 def test_numbers_of_a_weight_count_once_however_often_its_layer_runs() -> None:
     class Again(nn.Module):
         def __init__(self) -> None:
