@@ -2,9 +2,10 @@
 
 Values that share bounds share levels: those of a tensor, or of a channel if the quantizer has bounds per channel, or
 says that it has other numbers per channel.
-Levels are counted over all passes, in 2^12 bins over the values so far; their width is a power of two, so that wider
-bins are mergers of narrow ones. Rounding spreads a level over two bins at most, so two neighbours count as one level.
-Memory is bounded, and levels closer than 2^-11 of the range count as one.
+Levels are counted over all passes, in bins whose width is about 2^-20 of the largest value so far, eight to sixteen
+units in the last place of float32. It is a power of two, so that wider bins are mergers of narrow ones. Rounding
+spreads a level over two bins at most, so two neighbours count as one level. Memory is bounded, because counting ends
+where a site has `LARGEST` levels.
 
 Activations of the kinds that a state restores without any method cannot have more: a sample of each tensor is counted.
 Of all other kinds, and of all weights, every value is.
@@ -31,13 +32,15 @@ if TYPE_CHECKING:
     from ..quantization.quantizer import Quantizer
     from ..quantization.student import Student
 
-BINS = 2**12
+LARGEST = 2**11 + 1
+"""A larger number of levels is given as this one."""
 SAMPLE = 2**12
 """Values of a tensor that are counted if its kind cannot have more levels."""
 _FINEST = 20
-"""Bits of the largest value: a grid is no finer, because float32 has 24."""
+"""Bits of the largest value in a grid; float32 has 24."""
 _PIECE = 2**16  # values that stay in the processor's cache between two operations
 _APART = 2**32  # between the bins of two groups
+_NONE = 2**62  # no bin
 
 
 class Levels:
@@ -101,21 +104,27 @@ class Grid:
         low, high = rows.aminmax(dim=1) if len(rows) > 1 else (end.view(1) for end in rows.aminmax())  # faster
         if not torch.isfinite(low + high).all():
             return False
+        if self.most() == LARGEST:
+            return True
         self._widen(low, high)
-        scale = torch.exp2(-self._exponents.double()).float()  # exact, as a product with it is
-        first, last = (low * scale).floor(), (high * scale).floor()
-        width = int((last - first).max()) + 1
-        groups = torch.arange(len(rows), device=rows.device)
-        scale_of, offset = scale[:, None], (groups * width - first)[:, None]
-        counts = torch.zeros(len(rows) * width, dtype=torch.int64, device=rows.device)
+        scale = torch.exp2(-self._exponents.double()).float()[:, None]  # exact, as a product with it is
+        offset = _APART * torch.arange(len(rows), device=rows.device)[:, None]
+        known = self._table()
         for piece in rows.split(max(1, _PIECE // len(rows)), dim=1):
-            places = (piece * scale_of).floor_().add_(offset).int()
-            counts += torch.bincount(places.flatten(), minlength=len(counts))
-        group, place = counts.view(-1, width).nonzero(as_tuple=True)
-        found = torch.cat([self._bins, group * _APART + place + first.long()[group]]).unique()
-        if len(found) > len(self._bins):
-            self._bins, self._most = found, None
+            bins = (piece * scale).floor_().long().add_(offset).flatten()
+            new = bins[known.take(bins % len(known)) != bins]
+            if len(new):
+                self._bins, self._most = torch.cat([self._bins, new]).unique(), None
+                if self.most() == LARGEST:
+                    break
+                known = self._table()
         return True
+
+    def _table(self) -> Tensor:
+        """Bins that hold values, each at its remainder by the table's length: to find one takes no search."""
+        table = torch.full((16 * max(len(self._bins), 256) - 1,), _NONE, device=self._bins.device)
+        table[self._bins % len(table)] = self._bins
+        return table
 
     def most(self) -> int:
         """The number of levels of the group that has most."""
@@ -124,20 +133,19 @@ class Grid:
             is_first = torch.cat([at[:1] == 0, self._bins.diff() > 1])
             in_run = at - torch.where(is_first, at, 0).cummax(0).values
             levels = self._bins[in_run % 2 == 0]
-            self._most = int(torch.bincount(_group_of(levels)).max())
+            self._most = min(int(torch.bincount(_group_of(levels)).max()), LARGEST)
         return self._most
 
     def _widen(self, low: Tensor, high: Tensor) -> None:
-        """Make the bins so wide that 2^12 of them hold all values so far."""
+        """Make the bins so wide that 2^20 of them reach to the largest value so far."""
         if not len(self._bins):
             self._low, self._high, self._exponents = low, high, torch.full_like(low, -126)
             self._bins = self._bins.to(low.device)
         elif (low >= self._low).all() and (high <= self._high).all():
             return
         self._low, self._high = torch.minimum(self._low, low), torch.maximum(self._high, high)
-        span, largest = self._high / BINS - self._low / BINS, torch.maximum(self._low.abs(), self._high.abs())
-        needed = torch.maximum(span, largest / 2**_FINEST).log2().ceil()
-        wider = torch.maximum(self._exponents, needed)
+        largest = torch.maximum(self._low.abs(), self._high.abs())
+        wider = torch.maximum(self._exponents, (largest / 2**_FINEST).log2().ceil())
         group = _group_of(self._bins)
         merged = (self._bins - group * _APART) >> (wider - self._exponents).long()[group]
         self._bins, self._exponents, self._most = (group * _APART + merged).unique(), wider, None

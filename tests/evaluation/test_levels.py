@@ -11,7 +11,7 @@ from tiny import Tiny
 from torch import nn
 
 from sr_ptq_bench import Bits, Bounds, LogSqrt2Quantizer, Quantizer, Site, SRModel, SrqError, TwinUniformQuantizer
-from sr_ptq_bench.evaluation.levels import BINS, Grid, counted_levels, grouped
+from sr_ptq_bench.evaluation.levels import LARGEST, Grid, counted_levels, grouped
 from sr_ptq_bench.quantization.quantize import quantize
 from sr_ptq_bench.quantization.quantizer import Maker
 
@@ -55,8 +55,22 @@ def test_values_that_are_not_finite_are_not_counted(odd):
     assert counted([0.0, 1.0], [odd, 7.0]) == 2
 
 
-def test_values_without_levels_are_more_than_ten_bits_have():
-    assert 2**10 < counted(torch.linspace(0, 1, 10**6)) <= BINS
+def test_values_without_levels_have_the_largest_count():
+    assert counted(torch.linspace(0, 1, 10**6), [5.0]) == LARGEST
+
+
+@pytest.mark.parametrize("magnitude", [1.0, 300.0])
+def test_levels_that_differ_by_more_than_rounding_are_different(magnitude):
+    """Sixteen that halve, beside the same and a hundred thousandth of the range more."""
+    levels = magnitude * 2.0 ** -torch.arange(16.0)
+    assert counted(levels) == 16
+    assert counted(torch.cat([levels, levels + 1e-5 * magnitude])) == 32
+
+
+def test_levels_of_channels_are_found_however_many_there_are():
+    rows = torch.arange(200.0)[:, None] / 7 + torch.arange(250.0)[None].repeat(200, 2) / 3
+    assert counted(rows) == 250
+    assert counted(rows, rows + 1 / 6) == 500
 
 
 def test_levels_of_several_tensors_are_those_of_all():
@@ -319,4 +333,4 @@ def test_what_is_kept_does_not_grow_with_the_images():
     with torch.inference_mode(), counted_levels(made) as levels:
         for seed in range(40):
             made(picture(seed))
-        assert all(len(grid._bins) <= BINS * 8 for grid in levels._grids.values())
+        assert all(len(grid._bins) <= LARGEST * 8 for grid in levels._grids.values())
