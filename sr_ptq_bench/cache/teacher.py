@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from safetensors.torch import load, save
 from ..errors import SrqError
 from ..quantization.randomness import generator_states, restore_generators
 from ..storage.files import read_sealed, set_aside, write_sealed
+from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,12 +86,19 @@ class TeacherOutputs:
             self._room = 0
 
 
-@dataclass(frozen=True, eq=False)
 class CachedTeacher:
-    """The FP network for a calibrator: its outputs without gradients come from `outputs`."""
+    """The FP network for a calibrator: its outputs without gradients come from `outputs`.
 
-    model: SRModel
-    outputs: TeacherOutputs
+    While a hook or anything else is changed in it, it runs itself, so that others never read what came of that.
+    """
+
+    def __init__(self, model: SRModel, outputs: TeacherOutputs) -> None:
+        self.model, self.outputs = model, outputs
+        self._before = Snapshot(model.network)
+
+    def is_changed(self) -> bool:
+        """Whether modules, modes, hooks or tensors of the network are no longer what they were."""
+        return not self._before.holds()
 
     @property
     def name(self) -> str:
@@ -114,7 +121,7 @@ class CachedTeacher:
 
     def with_features(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As `SRModel.with_features`."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or self.is_changed():
             return self.model.with_features(lr)
         return self.outputs.of(lr, partial(self._computed, lr))
 

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy as np
-    from torch import nn
 
     from ..cache.resume import ResumeState, ScoreLog
     from ..cache.shared import Cache
@@ -129,7 +128,7 @@ def calibrate_student(
     batches = CountedBatches(patches.patches, patches.images, patches.seed, patches.device, counts)
     with counted_steps(counts):
         student, chosen_bits = build_student(run, stage, batches)
-        teacher_before = _as_it_is(run.teacher.network)
+        teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
         steps = [0, counts[STEPS]]
         tensors = [tensors_sha256(run.teacher.network.state_dict()), tensors_sha256(dict(network_tensors(student)))]
         seen = observe_distributions(run, student, cache, stage, fresh)
@@ -138,13 +137,12 @@ def calibrate_student(
             for done, (name, quantizer) in enumerate(student.quantizers.items()):
                 progress(done, len(student.quantizers))
                 run.method.initialize(quantizer, seen[name], partial(costs.of, name))
-        teacher = cache.teacher(identity.teacher_outputs(run), run.teacher, fresh)
         seed_generators(run.spec.seed)
         with stage("calibrate") as progress:
             log = run.method.calibrate(student, teacher, batches, progress, resume.checkpoint)
     with prefix_error(f"method '{run.spec.method}'"):
         check_mean_bits(student, run.spec.bits, chosen_bits)
-    if _as_it_is(run.teacher.network) != teacher_before:
+    if teacher.is_changed():
         plugin = run.method.calibrator
         raise SrqError(f"plugin '{plugin}' changes the full-precision network; a method changes the student")
     steps.append(counts[STEPS])
@@ -170,13 +168,6 @@ def _is_restored(run: PreparedRun, student: Student, state: bytes) -> bool:
             outputs.append(each(lr))
     calibrated, restored = outputs
     return bool((calibrated - restored).abs().mean() <= LOST * calibrated.abs().mean())
-
-
-def _as_it_is(network: nn.Module) -> tuple[object, ...]:
-    """What must not change of the teacher: tensors, modes and hooks."""
-    modules = list(network.modules())
-    modes, hooks = [module.training for module in modules], [len(module._forward_hooks) for module in modules]
-    return tensors_sha256(network.state_dict()), modes, hooks
 
 
 def what_was_learned(tensors: Sequence[str], steps: Sequence[int], patches: int) -> Learned:

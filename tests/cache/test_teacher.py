@@ -205,3 +205,48 @@ def test_gradients_through_the_teacher_are_computed(folder, network):
     teacher.with_features(lr)[0].sum().backward()
     assert lr.grad is not None
     assert not folder.exists()
+
+
+def halved(model):
+    parameter = next(model.network.parameters())
+    parameter.data.mul_(0.5)
+    yield
+    parameter.data.mul_(2)
+
+
+def hooked(model):
+    hook = model.network.register_forward_hook(lambda _module, _inputs, sr: sr / 2)
+    yield
+    hook.remove()
+
+
+def hooked_before(model):
+    hook = model.network.register_forward_pre_hook(lambda _module, inputs: (inputs[0] / 2,))
+    yield
+    hook.remove()
+
+
+def in_training(model):
+    model.network.train()
+    yield
+    model.network.eval()
+
+
+@pytest.mark.parametrize("change", [halved, hooked, hooked_before, in_training])
+@pytest.mark.parametrize("first", [False, True])
+def test_what_a_changed_teacher_gives_is_neither_kept_nor_read(folder, change, first):
+    model = plugins().load_model("tiny", 2, write_weights(folder.parents[1] / "weights.safetensors"))[0]
+    lr, ran = patches(), []
+    model.network.register_forward_hook(lambda *_: ran.append(1))
+    teacher = CachedTeacher(model, TeacherOutputs(folder, lambda _name: nullcontext(), str, LIMIT))
+    with torch.no_grad():
+        expected = model(lr)
+        if first:
+            teacher(lr)
+        changing = change(model)
+        next(changing)
+        ran.clear()
+        assert torch.equal(teacher(lr), model(lr))
+        assert len(ran) == 2
+        next(changing, None)
+        assert torch.equal(teacher(lr), expected)

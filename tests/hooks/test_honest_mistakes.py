@@ -312,7 +312,15 @@ def hook(teacher):
     teacher.model.network.register_forward_hook(lambda *_: None)
 
 
-@pytest.mark.parametrize("change", [halve, to_training, hook])
+def hook_before(teacher):
+    teacher.model.network.fc1.register_forward_pre_hook(lambda *_: None)
+
+
+def other_forward(teacher):
+    teacher.model.network.fc1.forward = lambda x: x
+
+
+@pytest.mark.parametrize("change", [halve, to_training, hook, hook_before, other_forward])
 def test_a_teacher_that_is_changed(tiny_suite, change):
     assert refused(tiny_suite, calibrate=change) == (
         "plugin 'mine' changes the full-precision network; a method changes the student"

@@ -30,7 +30,7 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(_as_bytes(tensor).cpu().numpy().tobytes())
+        digest.update(as_bytes(tensor).cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -51,7 +51,7 @@ def changed_tensors(student: Student, teacher: SRModel) -> dict[str, Tensor]:
 
 def same_bits(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors of one shape and type are equal to the last bit: -0 is not 0, and NaN may equal NaN."""
-    return torch.equal(_as_bytes(one), _as_bytes(other))
+    return torch.equal(as_bytes(one), as_bytes(other))
 
 
 def check_alike(name: str, tensor: Tensor, teachers: Tensor) -> None:
@@ -80,5 +80,6 @@ def _is_wrapped(part: str, parent: nn.Module) -> bool:
     return part == "layer" and isinstance(parent, QuantizedLayer)
 
 
-def _as_bytes(tensor: Tensor) -> Tensor:
+def as_bytes(tensor: Tensor) -> Tensor:
+    """The memory of a tensor's numbers: (B,) uint8."""
     return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
