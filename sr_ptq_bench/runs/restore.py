@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 def spec_of(record: Record, suite: Suite) -> RunSpec:
     """The run of a record under the suite that it names; raises SrqError for another suite.
 
-    The suite may lack the test sets of `--test`: only a new scoring needs them.
+    The suite may lack the test sets of `--test`: only a new scoring needs them. Its options do not count: the record
+    has all of them but later ones at their default.
     """
     spec = record.spec
     if spec.tiles and not suite.tiles:
@@ -52,7 +53,7 @@ def spec_of(record: Record, suite: Suite) -> RunSpec:
         method=spec.method,
         bits=spec.bits,
         scale=spec.scale,
-        suite=suite.with_model(spec.model),
+        suite=suite.with_model(spec.model).model_copy(update={"options": {}}),
         scope=spec.scope,
         seed=spec.seed,
         options=options,
@@ -122,9 +123,7 @@ def restore_recorded(result: RunResult, suite: Suite, session: Session) -> Stude
     record = result.record
     spec = spec_of(record, suite)
     teacher, _, _ = load_network(spec, session)
-    method = _recorded_method(record, session.plugins) or resolve_method(
-        session.plugins, spec.method, spec.options, suite.options
-    )
+    method = _recorded_method(record, session.plugins) or resolve_method(session.plugins, spec.method, spec.options)
     with prefix_error(f"state of {name_of(record)}"):
         return load_state(result.state, teacher.to(session.device), method.make_quantizer)
 

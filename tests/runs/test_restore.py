@@ -159,6 +159,30 @@ def test_the_suite_of_a_record_is_without_the_photos_of_its_user(name, tests, ex
     assert suite_of(made(suite=name, scores=scored(30.0, names=tuple(tests)))) == expected
 
 
+class WithLater(PluginOptions):
+    share: float = 0.1
+    mode: str = "first"
+    later = ("mode",)
+
+
+@pytest.mark.parametrize("given", [{}, {"mine.mode": "first"}, {"mine.share": "0.3"}])
+def test_later_options_that_a_suite_sets_are_those_of_the_record(tiny_suite, given):
+    """A record lacks a later option at its default; the suite of today may say otherwise."""
+
+    def init_bounds(options):
+        return Bounds(0, {"first": 1, "second": 2}[options.mode] + options.share)
+
+    mine = plugin("mine", WithLater, init_bounds=init_bounds)
+    tiny_suite.change(options={"mine.mode": "second", "mine.share": 0.2})
+    run = ready(tiny_suite, mine, method="mine", **given)
+    expected = {"mode": "second", "share": 0.2} | {key.partition(".")[2]: value for key, value in given.items()}
+    result = measure(run, session())
+    restored = prepare_recorded(result.record, Suite.load(str(tiny_suite.path)), session(mine))
+    assert restored.method.options["mine"] == WithLater.parse(expected)
+    assert restored.record_name == run.record_name
+    assert ("mode" in result.record.spec.options["mine"]) == (expected["mode"] == "second")
+
+
 def test_a_record_of_another_suite_is_refused(tiny_suite):
     record, _ = recorded(tiny_suite)
     with pytest.raises(SrqError, match=r"^the record is of suite 'tiny', not of 'sample'$"):
