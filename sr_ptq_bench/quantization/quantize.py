@@ -193,6 +193,8 @@ def _is_simple(module: nn.Module) -> bool:
 def _layer(module: nn.Module, name: str) -> nn.Linear | nn.Conv2d:
     if not isinstance(module, nn.Linear | nn.Conv2d):
         raise SrqError(f"module {name} is a {type(module).__name__}; only Linear and Conv2d layers can be quantized")
+    if not isinstance(module.weight, nn.Parameter):
+        raise SrqError(f"the weight of layer {name} is computed from other parameters; open_network makes a plain one")
     return module
 
 

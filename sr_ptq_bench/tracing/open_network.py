@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import SrqError
 from ..quantization.network import SRModel
+from .fuse import fuse_weights
 from .split import split_layers
 from .trace import trace
 
@@ -38,11 +39,13 @@ def open_network(
 ) -> SRModel:
     """Make an SRModel of any network that upscales (N, 3, H, W), from passes of it over small images of noise.
 
-    Its layers and products become sites; it is not rewritten. `split` names Linear layers that make several tensors at
+    Its layers and products become sites; it is not rewritten, but a weight that is computed from other parameters, as
+    under a weight norm, is replaced by the result. `split` names Linear layers that make several tensors at
     once, by pattern, and their parts: `{"*.attn.qkv": ("q", "k", "v")}`; each part becomes a layer with sites of its
     own. Raises SrqError that names a product if images of different sizes need it a different number of times, and for
     a network whose code reads the weight of a split layer.
     """
+    fuse_weights(network.eval())
     split_layers(network, split or {})
     network.eval().requires_grad_(False)
     model = SRModel(name, scale, network, {}, (), size_multiple=size_multiple, min_side=min_side, scope=scope)
