@@ -13,6 +13,7 @@ from ..quantization.network import SRModel
 from ..quantization.products.product import module_of
 from ..quantization.quantize import quantize
 from ..quantization.randomness import generator_states, restore_generators, seed_generators
+from ..quantization.state.network_tensors import same_bits
 from ..quantization.student import quantizers_off
 from .checks import blame_plugin, check_finite
 
@@ -59,6 +60,7 @@ def check_model(plugin: str, model: object, scale: int) -> None:
             raise SrqError(f"the model's network is in training mode{part}; call its eval()")
         with plugin_errors(f"plugin '{plugin}': the network fails on a small image of noise"):
             check_copy(model)
+            check_repeats(model)
 
 
 def check_copy(model: SRModel) -> None:
@@ -67,8 +69,7 @@ def check_copy(model: SRModel) -> None:
     The image is none of those on which a network is opened. What no copy has: a hook or a forward of a layer's own,
     and functions that hold modules of the network, which stay those of the original.
     """
-    side = model.smallest(COPY_SIDE)
-    lr = torch.rand(1, 3, side, 2 * side, generator=torch.Generator().manual_seed(1)).to(model.device)
+    lr = _noise(model)
     student = quantize(model, Bits(weight=8, activation=8))
     before = generator_states()
     try:
@@ -85,6 +86,30 @@ def check_copy(model: SRModel) -> None:
     missing = [name for name in called if name not in called_too]
     if missing:
         raise SrqError(f"a copy of the network does not call its own {missing[0]}; does a function hold the module?")
+
+
+def check_repeats(model: SRModel) -> None:
+    """Raise SrqError if a pass leaves a trace: scores must not depend on the order of images, nor a state on passes."""
+    lr, outputs, before = _noise(model), [], generator_states()
+    buffers = {name: buffer.clone() for name, buffer in model.network.named_buffers()}
+    try:
+        for image in (lr, lr.transpose(2, 3), lr):
+            seed_generators(0)
+            with torch.no_grad():
+                outputs.append(model(image))
+    finally:
+        restore_generators(before)
+    if not torch.equal(outputs[0], outputs[-1]):
+        raise SrqError("the network makes something else of an image once it has seen another; scores would not repeat")
+    kept = model.network.state_dict()
+    for name, buffer in buffers.items():
+        if name in kept and not same_bits(kept[name], buffer):
+            raise SrqError(f"a pass changes the network's buffer '{name}'; register it with persistent=False")
+
+
+def _noise(model: SRModel) -> Tensor:
+    side = model.smallest(COPY_SIDE)
+    return torch.rand(1, 3, side, 2 * side, generator=torch.Generator().manual_seed(1)).to(model.device)
 
 
 def _modules_called(model: SRModel, lr: Tensor, names: Sequence[str]) -> tuple[Tensor, dict[str, None]]:

@@ -42,25 +42,26 @@ def check_enabled(quantizer: Quantizer) -> None:
 
 
 def check_outputs(quantizer: Quantizer, plugin: str) -> None:
-    """Raise SrqError from a forward pass in which the quantizer changes its input or returns no tensor like it."""
+    """Raise SrqError from a pass in which the quantizer changes its input or its bits, or returns no tensor like it."""
     quantizer.register_forward_pre_hook(_note_input)
     quantizer.register_forward_hook(partial(_check_like, plugin))
 
 
 def _note_input(quantizer: Any, inputs: tuple[Tensor, ...]) -> None:
     v = inputs[0]  # scoring is in inference mode, in which no versions are counted
-    quantizer.input_before = v.clone() if v.is_inference() else v._version
+    quantizer.input_before = v.clone() if v.is_inference() else v._version, quantizer.bits
 
 
 def _check_like(plugin: str, quantizer: Any, inputs: tuple[Tensor, ...], output: object) -> None:
-    v, before, quantizer.input_before = inputs[0], quantizer.input_before, None
+    v, (before, bits), quantizer.input_before = inputs[0], quantizer.input_before, None
+    where = f"plugin '{plugin}', site {quantizer.site.name}"
     kept = v._version == before if isinstance(before, int) else same_bits(v, before)
     if not kept and not quantizer.inplace:
-        where = f"plugin '{plugin}', site {quantizer.site.name}"
         raise SrqError(f"{where}: quantize changes its input, which other layers read; work on a new tensor")
+    if quantizer.bits != bits:
+        raise SrqError(f"{where}: quantize changes bits from {bits} to {quantizer.bits}; set them when it is made")
     if not isinstance(output, torch.Tensor):
-        raise SrqError(f"plugin '{plugin}', site {quantizer.site.name}: quantize returns a {type(output).__name__}")
+        raise SrqError(f"{where}: quantize returns a {type(output).__name__}")
     found, expected = (f"{tuple(t.shape)} {t.dtype} on {t.device}" for t in (output, v))
     if found != expected:
-        where = f"plugin '{plugin}', site {quantizer.site.name}"
         raise SrqError(f"{where}: quantize returns {found}; expected {expected}, as its input")

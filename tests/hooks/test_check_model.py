@@ -144,3 +144,29 @@ def test_an_error_of_the_network_is_one_line():
     model = SRModel("any", 2, Failing().eval(), {}, ())
     with pytest.raises(SrqError, match=r"plugin 'mine': the network fails on a small image of noise: ZeroDivision"):
         check_model("mine", model, 2)
+
+
+class Remembering(Upscaler):
+    """Counts its passes in a buffer or beside it; `effect` is what each pass adds to the output."""
+
+    def __init__(self, persistent: bool, effect: float) -> None:
+        super().__init__()
+        self.register_buffer("passes", torch.zeros(()), persistent=persistent)
+        self.effect, self.plain = effect, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        self.plain += 1
+        return super().forward(x) + self.effect * self.plain
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_network_whose_passes_change_the_next_is_refused(persistent):
+    with pytest.raises(SrqError, match="plugin 'mine': the network makes something else of an image once it has seen"):
+        check_model("mine", open_network(Remembering(persistent, 0.01), "any", 2), 2)
+
+
+def test_a_network_whose_passes_change_its_state_is_refused_by_name():
+    with pytest.raises(SrqError, match="plugin 'mine': a pass changes the network's buffer 'passes'; register it with"):
+        check_model("mine", open_network(Remembering(True, 0), "any", 2), 2)
+    check_model("mine", open_network(Remembering(False, 0), "any", 2), 2)

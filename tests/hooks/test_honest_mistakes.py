@@ -142,6 +142,12 @@ class Hidden(Quantizer):
         return super().quantize(v)
 
 
+class Grows(Quantizer):
+    def quantize(self, v):
+        self.bits = 8
+        return super().quantize(v)
+
+
 class WithForward(Quantizer):
     def forward(self, v):
         return self.quantize(v)
@@ -163,6 +169,7 @@ class WithBuffer(Quantizer):
     [
         (InPlace, "site fc1.weight: quantize changes its input"),
         (Hidden, "site fc1.input: quantize changes its input"),
+        (Grows, "site fc1.weight: quantize changes bits from 4 to 8; set them when it is made"),
         (WithForward, "has a forward of its own, which cannot be switched off; override quantize"),
         (WithoutInit, "its __init__ must call super().__init__(site, bits)"),
         (WithBuffer, "the quantizer's step has values that are not finite"),
