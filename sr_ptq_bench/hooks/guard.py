@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from ..quantization.randomness import generator_states, restore_generators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_TURN = threading.RLock()
 
 
 @contextmanager
@@ -45,17 +48,18 @@ def settings_restored() -> Iterator[None]:
 def fresh_settings() -> Iterator[None]:
     """Compute as a new process does, in whatever mode the caller is: no autocast, gradients, numbers of float32.
 
-    The caller's random generators are as before at the end.
+    The caller's random generators are as before at the end. Threads take turns: all of this belongs to the process.
     """
-    generators = generator_states()
-    try:
-        with settings_restored(), torch.inference_mode(False):
-            for get, put, value in _SETTINGS:
-                if value is not None and get() != value:
-                    put(value)
-            yield
-    finally:
-        restore_generators(generators)
+    with _TURN:
+        generators = generator_states()
+        try:
+            with settings_restored(), torch.inference_mode(False):
+                for get, put, value in _SETTINGS:
+                    if value is not None and get() != value:
+                        put(value)
+                yield
+        finally:
+            restore_generators(generators)
 
 
 def _deterministic() -> tuple[bool, bool]:

@@ -95,7 +95,7 @@ def measure(
 
     `bits` is 4, or "w4a8"; `test` are folders of photos by name; `options` such as {"dqc.lr": 1e-3}; `plugin` is a
     file, or several. With `out` the record goes to OUT/results/SUITE; without it only this machine's memory under
-    SRQ_HOME has the result. A result of this machine is reused, as by `srq run`.
+    SRQ_HOME has the result. A result of this machine is reused, as by `srq run`. Threads take turns.
     """
     spec = requested(
         method=method,

@@ -6,6 +6,7 @@ import inspect
 import random
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +51,36 @@ def test_the_record_is_that_of_the_command(tiny, srq, tiny_suite, tmp_path):
     assert made.path == tmp_path / "a" / "results" / "tiny" / path.name
     assert comparable(read_record(made.path)) == comparable(read_record(path)) == comparable(made.record)
     assert made.psnr == {"noise": made.record.scores["noise"].mean["psnr"]}
+
+
+DRAWING = """
+import time, torch
+from sr_ptq_bench import Bounds, hookimpl
+
+@hookimpl
+def srq_init_bounds(distribution):
+    return Bounds(distribution.minimum, distribution.maximum)
+
+@hookimpl
+def srq_calibrate(student):
+    for bound in student.bound_parameters():
+        time.sleep(0.02)
+        bound.data.add_(0.01 * torch.rand(()))
+    student.fix_crossed_bounds()
+"""
+
+
+def test_threads_draw_the_numbers_that_each_would_draw_alone(tiny, tmp_path):
+    (tmp_path / "drawing.py").write_text(DRAWING)
+    words = tiny | {"plugin": [FILE, tmp_path / "drawing.py"]}
+
+    def psnr(seed):
+        return sr_ptq_bench.measure(method="drawing", seed=seed, force=True, **words).psnr
+
+    alone = [psnr(seed) for seed in (0, 1)]
+    assert alone[0] != alone[1]
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(psnr, (0, 1))) == alone
 
 
 def test_without_out_no_file_is_written_and_the_result_is_known_the_next_time(tiny, tmp_path, monkeypatch, capsys):
