@@ -91,7 +91,7 @@ def check_copy(model: SRModel) -> None:
 def check_repeats(model: SRModel) -> None:
     """Raise SrqError if a pass leaves a trace: scores must not depend on the order of images, nor a state on passes."""
     lr, outputs, before = _noise(model), [], generator_states()
-    buffers = {name: buffer.clone() for name, buffer in model.network.named_buffers()}
+    buffers = {name: (buffer, buffer._version, buffer.clone()) for name, buffer in model.network.named_buffers()}
     try:
         for image in (lr, lr.transpose(2, 3), lr):
             seed_generators(0)
@@ -102,9 +102,10 @@ def check_repeats(model: SRModel) -> None:
     if not torch.equal(outputs[0], outputs[-1]):
         raise SrqError("the network makes something else of an image once it has seen another; scores would not repeat")
     kept = model.network.state_dict()
-    for name, buffer in buffers.items():
-        if name in kept and not same_bits(kept[name], buffer):
-            raise SrqError(f"a pass changes the network's buffer '{name}'; register it with persistent=False")
+    for name, now in model.network.named_buffers():
+        buffer, version, numbers = buffers.get(name, (None, None, now))
+        if name in kept and (now is not buffer or now._version != version or not same_bits(now, numbers)):
+            raise SrqError(f"a pass writes to the network's buffer '{name}'; register it with persistent=False")
 
 
 def _noise(model: SRModel) -> Tensor:

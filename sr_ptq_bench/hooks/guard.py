@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +31,7 @@ def guarded(what: str) -> Iterator[None]:
 
 @contextmanager
 def settings_restored() -> Iterator[None]:
-    """Restore what decides how torch and NumPy compute, for all code; stdout belongs to the results of srq."""
+    """Restore what decides how torch and NumPy compute, and the working folder; stdout is for results of srq."""
     before = [(get, restore, get()) for get, restore, _ in _SETTINGS]
     flags = [(of, name, getattr(of, name)) for of, names in _FLAGS for name in names]
     try:
@@ -66,6 +68,13 @@ def _deterministic() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
+def _folder() -> Path | None:
+    """The working folder, to which paths of a user are relative; None if it is gone."""
+    with suppress(OSError):
+        return Path.cwd()
+    return None
+
+
 _SETTINGS: list[tuple[Any, Any, Any]] = [
     (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     (torch.get_default_device, torch.set_default_device, torch.device("cpu")),
@@ -79,6 +88,7 @@ _SETTINGS: list[tuple[Any, Any, Any]] = [
         for kind in ("cpu", "cuda")
     ),
     (np.geterr, lambda modes: np.seterr(**modes), None),
+    (_folder, os.chdir, None),
 ]
 """How to get and to set what a plugin may change, and what a new process has; None is left to the user."""
 _FLAGS = [

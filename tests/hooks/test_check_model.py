@@ -167,6 +167,20 @@ def test_a_network_whose_passes_change_the_next_is_refused(persistent):
 
 
 def test_a_network_whose_passes_change_its_state_is_refused_by_name():
-    with pytest.raises(SrqError, match="plugin 'mine': a pass changes the network's buffer 'passes'; register it with"):
+    with pytest.raises(SrqError, match="plugin 'mine': a pass writes to the network's buffer 'passes'; register it"):
         check_model("mine", open_network(Remembering(True, 0), "any", 2), 2)
     check_model("mine", open_network(Remembering(False, 0), "any", 2), 2)
+
+
+def test_a_buffer_that_noise_no_longer_changes_is_found():
+    class Seen(Upscaler):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("bright", torch.zeros((), dtype=torch.bool))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.bright |= (x > 0.5).any()
+            return super().forward(x) + self.bright
+
+    with pytest.raises(SrqError, match="plugin 'mine': a pass writes to the network's buffer 'bright'"):
+        check_model("mine", open_network(Seen(), "any", 2), 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from dataclasses import replace
@@ -380,6 +381,16 @@ def test_costs_that_are_changed_in_place(tiny_suite):
 
     run(tiny_suite, plugin("mine", init_bounds=scale), method="mine")
     assert costs[0::2] == [2 * cost for cost in costs[1::2]]
+
+
+def test_the_working_folder_stays_that_of_the_user(tmp_path, monkeypatch):
+    """Also where a plugin removes the folder to which it went."""
+    monkeypatch.chdir(tmp_path)
+    with settings_restored():
+        (tmp_path / "other").mkdir()
+        os.chdir("other")
+        (tmp_path / "other").rmdir()
+    assert Path.cwd() == tmp_path
 
 
 def test_settings_and_prints_of_a_plugin_stay_with_it(capsys):
