@@ -55,7 +55,7 @@ TILE, OVERLAP = 64, 16
     "--compare", is_flag=True, help="Write NAME-compare as well: bicubic at the left, the network at the right."
 )
 @click.option("--force", is_flag=True, help="Replace files in DIR.")
-@click.option("--resume", is_flag=True, help="Leave out photos whose results are in DIR.")
+@click.option("--resume", is_flag=True, help="Write only the results that are missing in DIR.")
 @click.option(
     "--tile",
     default=TILE,
@@ -131,7 +131,7 @@ def upscale(
             spec = _spec(method, width, factor, suite, model)
             network = _calibrated(spec, suits, session) if method else _installed(spec, fp, suite, session)
     suits(network)
-    _upscale(wanted, network, tiles, display)
+    _upscale(wanted, out, network, tiles, display)
 
 
 def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
@@ -150,12 +150,14 @@ def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
 def _wanted(
     photos: Sequence[Path], out: Path, compare: bool, force: bool, resume: bool
 ) -> dict[Path, tuple[Path, ...]]:
-    """The results of each photo that is to be upscaled; raises SrqError where a file would be overwritten."""
+    """The files to write of each photo that is to be upscaled; raises SrqError where one would be overwritten."""
     from ..upscaling.results import check_free, results_of
 
     wanted = {photo: results_of(photo, out, compare) for photo in photos}
     check_free(wanted, force or resume)
-    return {photo: paths for photo, paths in wanted.items() if not (resume and all(path.exists() for path in paths))}
+    if resume:
+        wanted = {photo: tuple(path for path in paths if not path.exists()) for photo, paths in wanted.items()}
+    return {photo: paths for photo, paths in wanted.items() if paths}
 
 
 def _recorded(record: Path, suite: str, session: Session) -> SRModel:
@@ -216,16 +218,19 @@ def _check(headers: Mapping[Path, Header], compare: bool, tiles: Tiles, network:
             check(header, network, compare)
 
 
-def _upscale(wanted: Mapping[Path, Sequence[Path]], network: SRModel, tiles: Tiles, display: Display) -> None:
-    """Write the results of each photo; names one that is damaged behind its header, and raises SrqError at the end."""
+def _upscale(
+    wanted: Mapping[Path, Sequence[Path]], out: Path, network: SRModel, tiles: Tiles, display: Display
+) -> None:
+    """Write the files of each photo; names one that is damaged behind its header, and raises SrqError at the end."""
     from ..errors import SrqError
     from ..upscaling.picture import Picture
+    from ..upscaling.results import results_of
     from ..upscaling.upscale import side_by_side
     from ..upscaling.upscale import upscale as through
 
     damaged = 0
     with display.stage("Upscale") as progress:
-        for photo, results in wanted.items():
+        for photo, files in wanted.items():
             try:
                 picture = Picture.read(photo)
             except SrqError as error:
@@ -235,9 +240,9 @@ def _upscale(wanted: Mapping[Path, Sequence[Path]], network: SRModel, tiles: Til
                 damaged += 1
                 continue
             larger = through(picture, network, tiles, progress, photo.name)
-            larger.write(results[0])
-            for path in results[1:]:
-                side_by_side(picture, larger, network.scale).write(path)
-            click.echo(results[0])
+            (result,) = results_of(photo, out, compare=False)
+            for path in files:
+                (larger if path == result else side_by_side(picture, larger, network.scale)).write(path)
+            click.echo(files[0])
     if damaged:
         raise SrqError(f"{damaged} of {len(wanted)} photos are damaged and have no result; they are named above")

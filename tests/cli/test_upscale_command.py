@@ -121,9 +121,20 @@ def test_a_call_that_was_stopped_is_resumed(upscale, tmp_path):
     done = upscale(photos, "--resume")
     assert (done.status, done.out) == (0, "")
     assert done.err == f"nothing is left to do: all results are in {tmp_path / 'large'}\n"
-    assert upscale(photos, "--resume", "--compare").out.split() == [
-        str(tmp_path / "large" / name) for name in ("a.png", "b.png")
-    ]
+
+
+def test_resume_writes_what_is_missing_and_keeps_what_is_there(upscale, tmp_path):
+    photos, large = write_images(tmp_path / "photos", a=(20, 24), b=(20, 24)), tmp_path / "large"
+    assert upscale(photos, "--compare").status == 0
+    whole = {name: (large / name).read_bytes() for name in ("a-compare.png", "b.png")}
+    for name in whole:
+        (large / name).unlink()
+    edited = {name: f"edited {name}".encode() for name in ("a.png", "b-compare.png")}
+    for name, content in edited.items():
+        (large / name).write_bytes(content)
+    outcome = upscale(photos, "--resume", "--compare")
+    assert (outcome.status, outcome.out.split()) == (0, [str(large / name) for name in whole])
+    assert {path.name: path.read_bytes() for path in large.iterdir()} == whole | edited
 
 
 @pytest.mark.parametrize(
