@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def report(
     srq report --images --suite sample
     """
     _check_extra()
-    from ..report.site import build, write
+    from ..report.site import build, is_site, write
     from .leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out
     from .writable import check_writable
 
@@ -84,8 +85,10 @@ def report(
         left_out: dict[str, str] = {}
         records = suite_records(results, name, say_left_out if skip_bad or serve else None, left_out)
         if records:
-            made = galleries.of(records) if galleries else {}
-            write(build(records, _published(results), shlex.join(words), made, live=serve), out)
+            pages = partial(build, records, _published(results), shlex.join(words), live=serve)
+            if galleries and not is_site(out):  # so that pictures that a killed call leaves are known as srq's
+                write(pages(), out)
+            write(pages(galleries.of(records) if galleries else {}), out)
         tell_left_out(left_out, skip_bad or serve)
 
     make()
@@ -97,11 +100,11 @@ def report(
 def _check_own(out: Path, results: Path) -> None:
     """Raise SrqError for a folder in which a site would replace or join files of others."""
     from ..errors import SrqError
-    from ..report.site import MARK
+    from ..report.site import is_site
 
     if out.resolve().is_relative_to(results.resolve()):
         raise SrqError(f"{out} is in the folder of the records, where a site would pass for records; choose another -o")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+    if out.is_dir() and any(out.iterdir()) and not is_site(out):
         raise SrqError(f"{out} has other files than a site of srq; choose another -o, or an empty folder")
 
 

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 _EMPTY = Gallery([], {}, {})
 _COSTS = {"compression", "speedup", "calibration_seconds", "total_seconds"}
 VERSION = "version.txt"
-MARK = "leaderboard.json"
-"""A folder with this file is a site of srq."""
 """Of a site that is shown while it is made again: a file that changes with any other."""
+MARK, _MARKED = "leaderboard.json", b'{"columns": ["id", "kind", "suite", '
+"""The file by which a site of srq is known, and how it begins."""
+_TITLE = b"<title>PTQ of super-resolution: leaderboard</title>"
 
 
 def build(
@@ -69,6 +70,14 @@ def build(
     if live:
         site[VERSION] = hashlib.sha256("".join(site.values()).encode()).hexdigest()
     return site
+
+
+def is_site(folder: Path) -> bool:
+    """Whether srq made the files of the folder; people copy the data of a site to pages of their own."""
+    mark, index = folder / MARK, folder / "index.html"
+    if not mark.is_file() or not mark.read_bytes().startswith(_MARKED):
+        return False
+    return not index.exists() or _TITLE in index.read_bytes()  # without: srq was killed while writing
 
 
 def write(site: dict[str, str], folder: Path) -> None:

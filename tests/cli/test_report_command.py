@@ -75,6 +75,22 @@ def test_images_come_from_the_states_beside_the_records(srq, measured, tiny_suit
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
+def test_pictures_of_an_interrupted_call_are_kept(srq, measured, tiny_suite, tmp_path, monkeypatch):
+    from sr_ptq_bench.gallery.pictures import ImageFolder
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    call = ("report", "--images", "--suite", tiny_suite.path, "--plugin", FILE)
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFolder, "view", interrupt)
+        assert srq(*call).status == 130
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("site/*/*/*/*.png")}
+    assert len(times) == 2 * len(("hr", "bicubic", "fp", "minmax", "percentile"))
+    assert srq(*call).status == 0
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
 def test_a_record_without_a_state_is_left_out_of_the_images_by_name(srq, measured, tiny_suite, tmp_path):
     first = measured[0]
     next(first.parent.glob(f"{first.stem}.*.safetensors")).unlink()
@@ -179,9 +195,14 @@ def test_a_site_replaces_no_files_of_others(srq, results, tmp_path):
     refused = srq("report", "--results", results, "-o", own.parent)
     assert (refused.status, own.read_text()) == (2, "my page")
     assert "has other files than a site of srq; choose another -o, or an empty folder" in refused.err
+    own.with_name("leaderboard.json").write_text('{"rows": []}')
+    assert srq("report", "--results", results, "-o", own.parent).status == 2
+    assert srq("report", "--results", results, "-o", tmp_path / "site").status == 0
+    shutil.copy(tmp_path / "site" / "leaderboard.json", own.parent)
+    refused = srq("report", "--results", results, "-o", own.parent)
+    assert (refused.status, own.read_text()) == (2, "my page")
     for inside in (results, results / "site", results / "tiny"):
         refused = srq("report", "--results", results, "-o", inside)
         assert refused.status == 2
         assert "is in the folder of the records" in refused.err
-    for _ in range(2):
-        assert srq("report", "--results", results, "-o", tmp_path / "site").status == 0
+    assert srq("report", "--results", results, "-o", tmp_path / "site").status == 0
