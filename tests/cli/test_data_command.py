@@ -61,9 +61,20 @@ def test_lr_replaces_files_only_if_forced(hr, tmp_path):
 
 
 def test_lr_never_replaces_its_own_source(hr):
-    before = (hr / "a.png").read_bytes()
-    assert "is the HR folder itself" in error_of("lr", hr, hr / ".." / "HR", "--scale", 2, "--force")
-    assert (hr / "a.png").read_bytes() == before
+    hr = hr.rename(hr.with_name("X2"))
+    linked = hr.with_name("linked")
+    linked.mkdir()
+    (linked / "a.png").symlink_to(hr / "a.png")
+    before = {path: path.read_bytes() for path in hr.iterdir()}
+    for source in (hr, hr / "{name}.png", hr.with_name("X{scale}"), linked):
+        refused = error_of("lr", source, hr / ".." / "X2", "--scale", 2, "--force")
+        assert "has the HR images themselves; choose another folder" in refused
+    assert {path: path.read_bytes() for path in hr.iterdir()} == before
+
+
+def test_lr_takes_images_by_a_pattern(hr, tmp_path):
+    assert run("lr", hr / "{name}.png", tmp_path / "LR", "--scale", 2).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "LR").iterdir()) == ["a.png", "b.png"]
 
 
 def test_lr_checks_every_header_before_it_writes(hr, tmp_path):
