@@ -127,6 +127,7 @@ def _write(pages: Mapping[str, Page], out: Path, published: bool) -> None:
     from .leaderboards import files
 
     texts = files.texts(pages, out, published)
+    files.check_own(texts)
     for path, text in texts.items():
         write_atomically(path, text)
     if sys.stdout.isatty():

@@ -112,6 +112,16 @@ def test_a_second_call_changes_nothing(home: Path) -> None:
     assert path.read_bytes() == content
 
 
+def test_a_page_of_others_is_not_replaced(home: Path) -> None:
+    store(record(), record(scale=3))
+    page_of_others = home / "leaderboards/sample/swinir-light-x3.md"
+    page_of_others.parent.mkdir(parents=True)
+    page_of_others.write_text("# My notes on SwinIR-light")
+    assert "swinir-light-x3.md was not made by `srq table` and stays; move it" in refusal()
+    assert page_of_others.read_text() == "# My notes on SwinIR-light"
+    assert written(home) == ["leaderboards/sample/swinir-light-x3.md"]
+
+
 def test_folders_can_be_chosen(home: Path) -> None:
     store(record(), out="mine")
     assert call("--out", "mine").exit_code == 0

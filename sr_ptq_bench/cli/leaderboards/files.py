@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...errors import SrqError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from ...tables.formats import Page
@@ -41,6 +41,15 @@ def check(texts: Mapping[Path, str], found: Mapping[Path, str], renew: str) -> N
     superfluous = [str(path) for path, text in found.items() if path not in texts and text.startswith(MARK)]
     if superfluous:
         raise SrqError(f"{', '.join(superfluous)}: no records for it any more; remove it")
+
+
+def check_own(paths: Iterable[Path]) -> None:
+    """Raise SrqError for a file that exists and was not made by srq."""
+    from ...tables.leaderboard import MARK
+
+    for path in paths:
+        if path.exists() and not _content(path).startswith(MARK):
+            raise SrqError(f"{path} was not made by `srq table` and stays; move it, or choose another --out")
 
 
 def _content(path: Path) -> str:
