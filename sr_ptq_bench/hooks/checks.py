@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import SrqError, plugin_errors, prefix_error, unknown
 from ..quantization.quantizer import Bounds, Quantizer
 from ..quantization.training import CalibrationLog
-from ..records.fields import LARGEST_SCORE, PORTABLE, Figure, Text
+from ..records.fields import LARGEST, PORTABLE, Figure, Text
 from .options import PluginOptions, option_values
 
 if TYPE_CHECKING:
@@ -159,6 +159,6 @@ def _number(value: Any, what: str) -> float:
         number = float(value + 0)
     except Exception as error:  # a tensor of two numbers raises RuntimeError, for example
         raise SrqError(f"{what} is {value!r}; expected a number") from error
-    if isnan(number) or (number != inf and abs(number) > LARGEST_SCORE):
+    if isnan(number) or (number != inf and abs(number) > LARGEST):
         raise SrqError(f"{what} is {number}; expected a number or inf")
     return number

@@ -22,8 +22,10 @@ SCHEMA_VERSION: Final = 2
 """Version of records; version 1 had bounds instead of the state of a student."""
 PORTABLE = r"^([^/~\\A-Za-z]|[A-Za-z]([^:]|:([^/\\]|$)|$)|$)"
 """The start of a text that is no absolute path of any system; pydantic checks a pattern without calling Python."""
-LARGEST_SCORE = 1e300
-"""So that sums of scores stay finite."""
+LARGEST = 1e200
+"""Of scores and figures, so that sums of them stay finite and can be drawn."""
+LONGEST_TIME = 1e9
+"""Thirty years in seconds."""
 NO_PATHS = "a record holds no absolute paths"
 
 
@@ -33,20 +35,20 @@ def _storable(value: Any) -> Any:
             item.encode()  # raises ValueError for what no UTF-8 file can hold
             if not re.match(PORTABLE, item):
                 raise ValueError(NO_PATHS)
-        if isinstance(item, float) and not math.isfinite(item):
-            raise ValueError(f"expected a finite number, got {item}")
+        if isinstance(item, float) and not abs(item) <= LARGEST:
+            raise ValueError(f"expected a finite number up to {LARGEST}, got {item}")
     return value
 
 
 def _score(value: object, info: ValidationInfo) -> float:
     """All checks of a score in one function: a record has dozens of scores, and 10,000 records are read at once."""
-    if isinstance(value, float) and -LARGEST_SCORE <= value <= LARGEST_SCORE:
+    if isinstance(value, float) and -LARGEST <= value <= LARGEST:
         return value
     if value == "inf" or (value == math.inf and info.mode == "python"):
         return math.inf
     if value == math.inf:
         raise ValueError('an infinite score is written "inf"')
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_SCORE:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST:
         return float(value)
     raise ValueError("a score is a number or +inf")
 

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from .complexity import Complexity
-from .fields import Figure, Name, RecordPart, Sha256, Text, utc
+from .fields import LONGEST_TIME, Figure, Name, RecordPart, Sha256, Text, utc
 from .resolved import Hashes, ResolvedSpec, fingerprint
 from .scores import References, Scores, image_names
 
@@ -126,7 +126,7 @@ class Record(RecordPart):
     """The last verification by `srq verify --stamp`; absent if there was none."""
     state_sha256: Sha256
     """SHA-256 of the state of the student, the file next to the record."""
-    timings: dict[Text, Annotated[FiniteFloat, Field(ge=0)]]
+    timings: dict[Text, Annotated[FiniteFloat, Field(ge=0, le=LONGEST_TIME)]]
     """Seconds per stage."""
     peak_memory_bytes: Annotated[int, Field(ge=0, lt=2**63)]
     created: Annotated[AwareDatetime, AfterValidator(utc)]

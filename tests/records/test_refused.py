@@ -69,6 +69,11 @@ from sr_ptq_bench.records.record import Record
             "spec.options.dqc.lr: expected a finite number",
         ),
         (changed("figures", "loss", to=[math.inf]), "figures.loss: expected a finite number"),
+        (changed("figures", "losses", to=[1.0, -1e308]), "figures.losses: expected a finite number up to 1e+200"),
+        (
+            changed("timings", "bounds", to=1e308),
+            "timings.bounds: Input should be less than or equal to 1000000000, got 1e+308",
+        ),
         (changed("figures", "loss", to="/home/me/x"), "figures.loss: a record holds no absolute paths"),
         (changed("figures", "C:\\me", to=1), "figures.C:\\me.[key]: a record holds no absolute paths"),
         (changed("environment", "cpu", to="~/x"), "environment.cpu: a record holds no absolute paths"),

@@ -23,6 +23,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("itables")
 pytest.importorskip("matplotlib")
 
+from sr_ptq_bench.records.fields import LARGEST, LONGEST_TIME
 from sr_ptq_bench.records.record import MostLevels
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.report import assets
@@ -100,6 +101,15 @@ def test_cost_is_of_all_parameters_and_of_the_method_alone():
     entry = list(measured_entries(table_of("a/b", [record(timings=timings)])))[-1]
     assert entry.weight_bytes == (4 * (910152 - 691200)) + 691200 / 2
     assert (entry.calibration_seconds, entry.total_seconds) == (7.0, 300.0)
+
+
+def test_the_largest_numbers_of_a_record_have_a_page():
+    timings = dict.fromkeys(("bounds", "calibrate", "total"), LONGEST_TIME)
+    figures = {"losses": (LARGEST, -LARGEST, 1.0)}
+    largest = record("dobi", timings=timings, figures=figures, peak_memory_bytes=2**63 - 1)
+    seeds = [largest, largest.model_copy(update={"spec": largest.spec.model_copy(update={"seed": 1})})]
+    text = build([record(), *seeds], [], "srq report")["sample/swinir-light-x2.html"]
+    assert "bounds 1e+09" in text
 
 
 def test_seeds_share_a_row_and_each_has_a_section():
