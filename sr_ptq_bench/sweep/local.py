@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ class _Process:
     def start(cls, config: WorkerConfig) -> _Process:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(theirs, config), daemon=True)
-        process.start()
+        with _interrupts_held_back():
+            process.start()
         theirs.close()  # so that a vanished worker ends the pipe
         return cls(process, ours)
 
@@ -130,9 +132,20 @@ class LocalEngine:
             self._end()
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back, which reaches the whole group; a process that starts here inherits that."""
+    resource_tracker.ensure_running()  # its own start would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, config: WorkerConfig) -> None:
     """The life of a worker: tasks from the pipe, events into it, until it is killed or the sweep is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the sweep ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a library may let it through again; the sweep ends its workers
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
 
     from .worker import Worker

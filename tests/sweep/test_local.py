@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,16 @@ def ends(events) -> dict[int, Finished | Failed]:
     last = [event for event in events if not isinstance(event, Running | Said)]
     assert len({event.index for event in last}) == len(last)
     return {event.index: event for event in last}
+
+
+def test_ctrl_c_does_not_reach_a_worker_that_starts(capfd):
+    with LocalEngine(WorkerConfig(), 2) as engine:
+        for worker in engine._pool:
+            os.kill(worker.process.pid, signal.SIGINT)
+        engine._pool[0].process.join(1)
+        assert [worker.process.exitcode for worker in engine._pool] == [None, None]
+    assert capfd.readouterr().err == ""
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
