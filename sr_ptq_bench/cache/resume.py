@@ -83,10 +83,10 @@ class ResumeState:
 
     def finish(self) -> None:
         """Remove the files that only a killed run needs; the calibrated student stays, for other test sets."""
-        for path in self.folder.glob("*"):
-            if path.stem != "calibrated":
-                with suppress(OSError):  # another process removes them too, or the folder is read-only
-                    path.unlink()
+        with suppress(OSError):  # the folder cannot be read or written
+            for path in self.folder.glob("*"):
+                if path.stem != "calibrated":
+                    path.unlink(missing_ok=True)  # another process removes them too
 
     def scores(self, state: bytes, key: Mapping[str, Any]) -> ScoreLog:
         """The scores that the student of this state has so far, by image; `key` is all else that they depend on."""

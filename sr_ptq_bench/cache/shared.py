@@ -110,7 +110,7 @@ class Cache:
             return found
 
     def _read(self, path: Path, unpack: Callable[[bytes], T]) -> T | None:
-        data = read_sealed(path, self._say)
+        data = read_sealed(path, self._say_unless_failed)
         if data is None:
             return None
         try:
@@ -122,10 +122,11 @@ class Cache:
     def result(self, name: str) -> RunResult | None:
         """The result that this machine has, by the file name of its record; a damaged one is set aside."""
         path = self.records / name
-        if not path.exists():
-            return None
         try:
-            return read_result(path)
+            return read_result(path) if path.exists() else None
+        except OSError as error:
+            self._fail(f"cannot read {path}: {error.strerror or error}")
+            return None
         except ForeignRecordError as error:
             self._say(f"{error}; the run is made again, and that result stays")
             return None
@@ -174,6 +175,8 @@ class Cache:
             write()
         except SrqError as error:
             self._fail(str(error))
+        except OSError as error:
+            self._fail(f"cannot write in {self.folder}: {error.strerror or error}")
 
     def _fail(self, what: str) -> None:
         """Report only the first failure: on a full disk or in a read-only folder every entry would fail."""

@@ -143,7 +143,9 @@ def _bytes(folder: Path) -> int:
 
 def _trimmed(folder: Path, limit: int) -> int:
     """Bytes of the other teachers' folders, after the oldest were removed to keep all of them below `limit`."""
-    others = [path for path in folder.parent.glob("*") if path.name != folder.name]
+    others: list[Path] = []
+    with suppress(OSError):
+        others += (path for path in folder.parent.glob("*") if path.name != folder.name)
     sizes = {path: _bytes(path) for path in sorted(others, key=_age)}
     total = sum(sizes.values())
     for path, size in sizes.items():

@@ -132,10 +132,11 @@ def _expanded(records: tuple[Path, ...]) -> list[Path]:
     """The records that are named, and those of folders with what is in them; raises SrqError for a folder without."""
     from ..errors import SrqError
     from ..records.files import record_files
+    from ..storage.files import entries
 
     found = []
     for path in records:
-        inside = [each for folder in (path, *sorted(path.glob("*/"))) for each in record_files(folder)]
+        inside = [each for folder in (path, *filter(Path.is_dir, entries(path))) for each in record_files(folder)]
         if path.is_dir() and not inside:
             raise SrqError(f"{path}: no records in this folder or in the folders in it")
         found += inside if path.is_dir() else [path]

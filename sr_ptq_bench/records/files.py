@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ..errors import SrqError
-from ..storage.files import ABANDONED, read_whole, set_aside, write_atomically
+from ..storage.files import ABANDONED, entries, read_whole, set_aside, write_atomically
 from .complaint import complaint, is_newer
 from .record import Record
 from .resolved import fingerprint
@@ -131,8 +131,11 @@ def read_record(path: Path) -> Record:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The files of a folder that should be records; hidden ones, as macOS makes, are none, and pipes."""
-    return sorted(path for path in folder.glob("*.json") if not (path.name.startswith(".") or path.is_fifo()))
+    """The files of a folder that should be records; hidden ones, as macOS makes, are none, and pipes.
+
+    None if there is no such folder; raises SrqError if it cannot be read.
+    """
+    return [path for path in entries(folder) if path.suffix == ".json" and not path.is_fifo()]
 
 
 def read_records(folder: Path, skip: Say | None = None) -> list[Record]:

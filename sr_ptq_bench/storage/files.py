@@ -89,6 +89,19 @@ def set_aside(path: Path) -> str:
     return f"it is now {bad.name}"
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder by name, without hidden files; nothing if there is no such folder.
+
+    Raises SrqError if it cannot be read; `glob` would give nothing.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SrqError(f"cannot read {folder}: {error.strerror or error}") from error
+
+
 def read_whole(path: Path, limit: int) -> bytes:
     """The content of a file of at most `limit` bytes; raises SrqError for a larger one, OSError as `open` does.
 

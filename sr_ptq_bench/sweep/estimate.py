@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -78,11 +79,11 @@ def in_words(seconds: float) -> str:
 def earlier_records(folders: Iterable[Path]) -> list[Record]:
     """All readable records of the folders."""
     records = []
-    for path in (path for folder in folders for path in record_files(folder)):
-        try:
-            records.append(read_record(path))
-        except SrqError:
-            continue
+    for folder in folders:
+        with suppress(SrqError, OSError):
+            for path in record_files(folder):
+                with suppress(SrqError):
+                    records.append(read_record(path))
     return records
 
 

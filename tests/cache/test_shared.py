@@ -247,6 +247,19 @@ def test_a_run_that_cannot_be_remembered_does_no_harm(tmp_path, measured, said):
     assert kept.result(name_of(measured)) is None
 
 
+def test_a_home_that_the_system_refuses_costs_one_line(tmp_path, measured, said):
+    kept = Cache(tmp_path / ("x" * 300), said.append)
+    assert kept.result(name_of(measured)) is None
+    kept.keep(measured)
+    assert kept.scores(KEY, Counter(SCORES)) == SCORES
+    with kept.resume_state(KEY) as state:
+        assert state.calibrated() is None
+        state.finish()
+    assert len(said) == 1
+    assert said[0].startswith("cannot read ")
+    assert said[0].endswith(": File name too long; going on without keeping results for other runs")
+
+
 # The calibrated state
 
 

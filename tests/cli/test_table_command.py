@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -120,6 +122,22 @@ def test_a_page_of_others_is_not_replaced(home: Path) -> None:
     assert "swinir-light-x3.md was not made by `srq table` and stays; move it" in refusal()
     assert page_of_others.read_text() == "# My notes on SwinIR-light"
     assert written(home) == ["leaderboards/sample/swinir-light-x3.md"]
+
+
+@pytest.mark.parametrize("folder", ["leaderboards/results", "leaderboards/results/paper"])
+def test_a_folder_that_cannot_be_read_is_named(home: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    store(record(), record("paper"))
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if str(path) == folder:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert f"cannot read {folder}: Permission denied" in str(call().exception)
+    if folder.endswith("paper"):
+        assert call("--skip-bad").exit_code == 0
 
 
 def test_folders_can_be_chosen(home: Path) -> None:

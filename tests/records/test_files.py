@@ -65,6 +65,13 @@ def test_a_folder_that_is_not_there_has_no_records(tmp_path: Path) -> None:
     assert read_records(tmp_path / "gone") == []
 
 
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(SrqError) as caught:
+        read_records(folder)
+    assert str(caught.value) == f"cannot read {folder}: File name too long"
+
+
 def test_bad_records_are_left_out_and_named_on_request(tmp_path: Path, record: Record) -> None:
     said: list[str] = []
     path = write_record(record, tmp_path)

@@ -34,7 +34,9 @@ def suite_records(results: Path, suite: str | None, skip: Say | None, left_out: 
     A suite with a damaged record, or with one of another suite, is left out, and `left_out` says why. With `skip`
     only the damaged records are left out and reported to it.
     """
-    folders = [results / suite] if suite else sorted(filter(_is_folder, results.glob("*")))
+    from ...storage.files import entries
+
+    folders = [results / suite] if suite else [path for path in entries(results) if path.is_dir()]
     records: list[Record] = []
     for folder in folders:
         try:
@@ -59,10 +61,6 @@ def _records_of(folder: Path, skip: Say | None) -> list[Record]:
             path = folder / name_of(record)
             raise SrqError(f"record {path} is of suite '{record.spec.suite}'; move it into that folder")
     return records
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
 
 
 def tell_left_out(left_out: Mapping[str, str], skip_bad: bool) -> None:
