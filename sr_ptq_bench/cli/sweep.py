@@ -193,7 +193,7 @@ def _config(
 def _plan(
     cells: Sequence[Cell], config: WorkerConfig, out: Path, address: str | None, display: Display
 ) -> tuple[list[Planned], Timings]:
-    """All cells checked, and the seconds that earlier records of their suites took."""
+    """All cells and their folders checked, and the seconds that earlier records of their suites took."""
     from ..runs.environment import choose_device
     from ..runs.session import Session
     from ..sweep.estimate import Timings, earlier_records
@@ -207,6 +207,8 @@ def _plan(
         planned = plan(cells, prepare, out, config.force, device, progress)
     for missing in {", ".join(each.not_scored): None for each in planned if each.not_scored}:
         display.say(f"Missing test sets are skipped: {missing}; see `srq data get`.")
+    for folder in {each.folder: None for each in planned if each.remembered or not each.done}:
+        check_writable(folder)
     folders = {each.folder: None for each in planned}
     return planned, Timings(earlier_records([*folders, session.cache.records]))
 

@@ -210,6 +210,16 @@ def test_everything_is_checked_before_any_work(sweep, out, no_engine, words, nam
     assert not out.exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc here")
+def test_a_suite_s_folder_that_cannot_be_written_is_refused_before_any_work(sweep, out, no_engine):
+    folder = out / "results" / "tiny"
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to("/proc")
+    outcome = sweep()
+    assert outcome.status == 2, outcome.err
+    assert f"srq: cannot write to {folder}: " in outcome.err
+
+
 def test_a_file_and_words_do_not_mix(srq, tmp_path):
     outcome = srq("sweep", tmp_path / "s.toml", "--bits", 4)
     assert outcome.status == 2
