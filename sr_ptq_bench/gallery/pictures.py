@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..data.images.pixels import read_image, write_image
+from ..errors import SrqError
 from ..plots.views import crop_psnr, most_different
 from .views import BICUBIC, FP, HR, Crop, ImageView
 
@@ -49,7 +50,7 @@ class ImageFolder:
 
     def make(self, picture: str, upscaler: Upscaler) -> tuple[Image, Image] | None:
         """Write what an upscaler makes of the LR image; it and HR, or None if the picture is there already."""
-        if self.path(picture).is_file():
+        if self._has(picture):
             return None
         pair = self.dataset[self.index]
         sr = upscaler(pair.lr)
@@ -58,8 +59,16 @@ class ImageFolder:
 
     def make_hr(self) -> None:
         """Write the HR image."""
-        if not self.path(HR).is_file():
+        if not self._has(HR):
             write_image(self.path(HR), self.dataset[self.index].hr)
+
+    def _has(self, picture: str) -> bool:
+        """Whether a picture is there as a whole; one that another program has damaged is made again."""
+        try:
+            read_image(self.path(picture))
+        except SrqError:
+            return False
+        return True
 
     def view(self, pictures: Mapping[str, Iterable[str]]) -> ImageView:
         """The image with its crops; `pictures` are the names of students' pictures by bits."""

@@ -75,6 +75,18 @@ def test_images_come_from_the_states_beside_the_records(srq, measured, tiny_suit
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
+def test_a_damaged_picture_is_made_again(srq, measured, tiny_suite, tmp_path):
+    call = ("report", "--images", "--suite", tiny_suite.path, "--plugin", FILE)
+    assert srq(*call).status == 0
+    whole = {path: path.read_bytes() for path in tmp_path.glob("site/tiny/*/*/*.png")}
+    assert whole
+    for path, content in whole.items():
+        path.write_bytes(content[: len(content) // 2])
+    outcome = srq(*call)
+    assert outcome.status == 0, outcome.err
+    assert {path: path.read_bytes() for path in whole} == whole
+
+
 def test_pictures_of_an_interrupted_call_are_kept(srq, measured, tiny_suite, tmp_path, monkeypatch):
     from sr_ptq_bench.gallery.pictures import ImageFolder
 
