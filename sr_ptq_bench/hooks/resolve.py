@@ -80,20 +80,37 @@ def options_by_method(
     plugins: Plugins, methods: Iterable[str], options: Mapping[str, OptionValue]
 ) -> dict[str, dict[str, OptionValue]]:
     """The options that each method has, by its name; raises SrqError for an option that no method has."""
-    owned = {name: _keys(resolve_method(plugins, name, {})) for name in dict.fromkeys(methods)}
-    everything = set().union(*owned.values())
+    owned = {name: _meanings(resolve_method(plugins, name, {})) for name in dict.fromkeys(methods)}
+    everything = {key for keys in owned.values() for key in keys}
     for key in options:
         if key not in everything:
             raise unknown("option", key, {name for name in everything if ("." in name) == ("." in key)})
     return {name: {key: value for key, value in options.items() if key in keys} for name, keys in owned.items()}
 
 
-def _keys(method: Method) -> set[str]:
-    """The names of the options of all components, with and without the component."""
-    by_component = [
-        (component, key) for component in method.components for key in option_values(method.options[component])
-    ]
-    return {name for component, key in by_component for name in (key, f"{component}.{key}")}
+def over_defaults(
+    plugins: Plugins, method: str, options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue]
+) -> dict[str, OptionValue]:
+    """The options of a method, and those of `defaults` that they do not give, however both are spelt."""
+    meanings = _meanings(resolve_method(plugins, method, {}))
+    given = {of for key in options for of in meanings[key]}
+    left = {key: meanings[key] - given for key in defaults}
+    kept = {
+        name: value
+        for key, value in defaults.items()
+        for name in ([key] if left[key] == meanings[key] else sorted(left[key]))
+    }
+    return {**kept, **options}
+
+
+def _meanings(method: Method) -> dict[str, set[str]]:
+    """The names of the options of all components, with and without the component: `lr` means every `COMPONENT.lr`."""
+    meanings: dict[str, set[str]] = {}
+    for component in method.components:
+        for key in option_values(method.options[component]):
+            for name in (key, f"{component}.{key}"):
+                meanings.setdefault(name, set()).add(f"{component}.{key}")
+    return meanings
 
 
 def _qualified(known: Mapping[str, Iterable[str]]) -> list[str]:

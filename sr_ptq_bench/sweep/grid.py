@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Cell(BaseModel):
-    """One run of a sweep as plain text; every machine resolves it itself."""
+    """One run of a sweep as plain text; every machine resolves it itself.
+
+    `defaults` are the options of the whole file, until the plan puts them under the cell's own.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +38,7 @@ class Cell(BaseModel):
     scope: ScopeName | None = None
     seed: int = 0
     options: dict[str, OptionValue] = {}
+    defaults: dict[str, OptionValue] = {}
 
     @property
     def protocol(self) -> tuple[str, str, int, ScopeName | None, int]:
@@ -124,7 +128,7 @@ class GridFields(BaseModel):
     def with_defaults(self, defaults: GridFields) -> Grid:
         """The grid of these choices and the defaults; raises SrqError for a missing choice."""
         merged = {key: value for of in (defaults, self) for key, value in of if value is not None}
-        merged["options"] = {**defaults.options, **self.options}
+        merged |= {"options": self.options, "defaults": defaults.options}
         for key in ("methods", "bits", "scales"):
             if key not in merged:
                 raise SrqError(f"{key} are missing; write {key} = [...] in the run or above all runs")
@@ -132,7 +136,7 @@ class GridFields(BaseModel):
 
 
 class Grid(BaseModel):
-    """Methods x bits x scales x models x seeds under one suite, with one set of options."""
+    """Methods x bits x scales x models x seeds under one suite, with one set of options over the file's `defaults`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -145,6 +149,7 @@ class Grid(BaseModel):
     seed: int = 0
     seeds: int = 1
     options: dict[str, OptionValue] = {}
+    defaults: dict[str, OptionValue] = {}
 
     def cells(self) -> list[Cell]:
         """Every run of the grid; runs that share network and images follow each other. Raises SrqError."""
@@ -162,6 +167,7 @@ class Grid(BaseModel):
                 scope=self.scope,
                 seed=seed,
                 options=self.options,
+                defaults=self.defaults,
             )
             for model, scale, seed, method, bits in product(
                 self.models or (suite.model,), self.scales, seeds, self.methods, self.bits

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError, prefix_error
-from ..hooks.resolve import options_by_method
+from ..hooks.resolve import options_by_method, over_defaults
 from ..records.files import RunResult, fault_of, read_result
 from ..runs.measure import is_current
 from .grid import Cell, given_twice
@@ -86,10 +87,16 @@ def _current(result: RunResult | None, run: PreparedRun, device: str | None) -> 
 
 
 def with_own_options(cells: Sequence[Cell], plugins: Plugins) -> list[Cell]:
-    """The cells, each with the options that its method has; raises SrqError for an option that no method has."""
-    everything = {key: value for cell in cells for key, value in cell.options.items()}
-    owned = options_by_method(plugins, (cell.method for cell in cells), everything)
-    return [
-        cell.model_copy(update={"options": {key: v for key, v in cell.options.items() if key in owned[cell.method]}})
-        for cell in cells
-    ]
+    """The cells, each with the options that its method has: its own over those of the file.
+
+    Raises SrqError for an option that no method has, of the file or of the cells that it is given to.
+    """
+    of_file = options_by_method(plugins, (cell.method for cell in cells), cells[0].defaults)
+    found = []
+    for _, group in groupby(cells, lambda cell: repr(cell.options)):
+        same = list(group)
+        own = options_by_method(plugins, (cell.method for cell in same), same[0].options)
+        for cell in same:
+            options = over_defaults(plugins, cell.method, own[cell.method], of_file[cell.method])
+            found.append(cell.model_copy(update={"options": options, "defaults": {}}))
+    return found

@@ -12,8 +12,10 @@ from refusals import error_of
 from tiny import toml
 
 from sr_ptq_bench import SrqError
+from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.protocol.suite import suite_names
 from sr_ptq_bench.sweep.grid import Cell, GridFields, SweepFile, unfold
+from sr_ptq_bench.sweep.plan import with_own_options
 
 METHODS = st.lists(st.from_regex(r"[a-z0-9]{1,8}(\+[a-z]{1,5})?", fullmatch=True), min_size=1, max_size=4, unique=True)
 BITS = st.lists(
@@ -104,10 +106,33 @@ def test_entries_stand_over_the_defaults(tmp_path):
     )
     first, second = sweep.grids()
     assert (len(first.cells()), len(second.cells())) == (8, 1)
-    assert first.options == {"dqc.iterations": 5}
-    (cell,) = second.cells()
+    assert (first.options, first.defaults) == ({}, {"dqc.iterations": 5})
+    (cell,) = with_own_options(second.cells(), Plugins())
     assert cell.options == {"dqc.iterations": 7, "dqc.lr": 0.5}
     assert (cell.method, cell.bits, cell.model, cell.suite) == ("2dquant", "w3a3", "swinir-light", "sample")
+
+
+@pytest.mark.parametrize(
+    ("method", "of_file", "own", "expected"),
+    [
+        ("percentile", '"percentile.p" = 0.1', "p = 0.2", {"p": 0.2}),
+        ("percentile", "p = 0.1", '"percentile.p" = 0.2', {"percentile.p": 0.2}),
+        ("condiquant", "iterations = 1", '"dqc.iterations" = 2', {"condition.iterations": 1, "dqc.iterations": 2}),
+        ("condiquant", '"dqc.iterations" = 1', "iterations = 2", {"iterations": 2}),
+        ("condiquant", "iterations = 1", '"dqc.batch" = 2', {"iterations": 1, "dqc.batch": 2}),
+    ],
+)
+def test_an_option_of_an_entry_is_over_that_of_the_file_in_any_spelling(tmp_path, method, of_file, own, expected):
+    text = f'methods = ["{method}"]\nbits = [4]\nscales = [2]\noptions = {{{of_file}}}\n[[run]]\noptions = {{{own}}}'
+    (cell,) = with_own_options(unfold(load(tmp_path, text).grids()), Plugins())
+    assert (cell.options, cell.defaults) == (expected, {})
+
+
+def test_an_option_that_no_method_of_its_entry_has_is_a_line(tmp_path):
+    text = (
+        "bits = [4]\nscales = [2]\n[[run]]\nmethods = ['dobi+dqc']\n[[run]]\nmethods = ['minmax']\noptions.dqc.lr = 1"
+    )
+    assert "no option 'dqc.lr'" in error_of(with_own_options, unfold(load(tmp_path, text).grids()), Plugins())
 
 
 def test_a_file_without_entries_is_one_grid(tmp_path):
