@@ -121,7 +121,7 @@ def sweep(
     except KeyboardInterrupt:
         click.echo("srq: interrupted; finished records stay, and the same call continues from here", err=True)
         sys.exit(INTERRUPTED)
-    _say_result(planned, failures, plugins, time.monotonic() - start, display)
+    _say_result(planned, failures, _shared_words(config, out, replace), time.monotonic() - start, display)
     if failures:
         sys.exit(SOME_FAILED)
 
@@ -263,7 +263,7 @@ def _measure(
 
 
 def _say_result(
-    planned: Sequence[Planned], failures: Sequence[Failure], plugins: tuple[Path, ...], seconds: float, display: Display
+    planned: Sequence[Planned], failures: Sequence[Failure], shared: Sequence[str], seconds: float, display: Display
 ) -> None:
     """How many cells were done, measured and failed; why each of these failed, and the command for it alone."""
     from ..sweep.estimate import in_words
@@ -273,7 +273,14 @@ def _say_result(
     display.say(f"{_count(planned)}: {counts}, {in_words(seconds)}")
     for failure in failures:
         display.warn(f"failed: {failure.cell}: {failure.error}")
-        display.warn(f"  alone: {failure.cell.command(plugins)}")
+        display.warn(f"  alone: {failure.cell.command(shared)}")
+
+
+def _shared_words(config: WorkerConfig, out: Path, replace: bool) -> list[str]:
+    """The words of `srq run` that are the same for all cells."""
+    words = [word for plugin in config.plugins for word in ("--plugin", str(plugin))]
+    words += ["--out", str(out), "--device", config.device, "--threads", str(config.threads)]
+    return words + ["--force"] * config.force + ["--replace"] * replace
 
 
 def _count(planned: Sequence[Planned]) -> str:

@@ -57,14 +57,13 @@ class Cell(BaseModel):
             options=self.options,
         )
 
-    def command(self, plugins: Iterable[Path] = ()) -> str:
-        """The call of `srq run` that measures this cell alone."""
+    def command(self, shared: Iterable[str] = ()) -> str:
+        """The call of `srq run` that measures this cell alone; `shared` are the words that all cells have."""
         words = ["srq", "run", "--method", self.method, "--bits", self.bits, "--scale", str(self.scale)]
         words += ["--suite", self.suite, "--model", self.model, "--seed", str(self.seed)]
         words += ["--scope", self.scope] if self.scope else []
         words += [word for key, value in self.options.items() for word in ("-o", f"{key}={value}")]
-        words += [word for plugin in plugins for word in ("--plugin", str(plugin))]
-        return shlex.join(words)
+        return shlex.join([*words, *shared])
 
     def __str__(self) -> str:
         scope = f" scope {self.scope}" if self.scope else ""

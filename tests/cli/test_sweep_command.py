@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -163,6 +164,19 @@ def test_a_failing_cell_is_reported_at_the_end_with_its_command(sweep, out, tmp_
     assert failed == f"failed: raises w3a3 x2 tiny seed 0: {reason}"
     assert alone.startswith("  alone: srq run --method raises --bits w3a3 --scale 2")
     assert len(records(out)) == 3
+
+
+def test_the_command_of_a_failed_cell_repeats_it(sweep, srq, out, tmp_path):
+    path = tmp_path / "raises.py"
+    path.write_text(RAISES)
+    outcome = sweep("--plugin", path, "--device", "cpu", "--threads", 3, "--force", methods="raises", bits="3")
+    assert outcome.status == 1
+    path.write_text(RAISES.replace("bits == 3", "False"))
+    words = shlex.split(outcome.err.splitlines()[-1].removeprefix("  alone: srq "))
+    assert {"--device", "--force"} < set(words)
+    assert srq(*words).status == 0
+    (record,) = records(out).values()
+    assert record.environment.threads == 3
 
 
 def test_a_dry_run_measures_nothing_and_estimates(sweep, out, request):
