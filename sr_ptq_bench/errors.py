@@ -81,10 +81,16 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:
     no method 'minmx'; did you mean 'minmax'?
     """
     names = sorted(allowed)
-    lower = {allowed.lower(): allowed for allowed in names}
-    near = get_close_matches(name.lower(), lower, n=1)
-    hint = f"did you mean '{lower[near[0]]}'?" if near else f"there is: {', '.join(names) or 'none'}"
+    near = nearest(name, names)
+    hint = f"there is: {', '.join(names) or 'none'}" if near is None else f"did you mean '{near}'?"
     return SrqError(f"no {kind} '{name}'; {hint}")
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed value that a misspelt name stands for, most likely; None if none is near."""
+    lower = {allowed.lower(): allowed for allowed in allowed}
+    near = get_close_matches(name.lower(), lower, n=1)
+    return lower[near[0]] if near else None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SrqError, described, prefix_error
+from ..errors import SrqError, described, prefix_error, unknown
 from ..quantization.quantizer import Maker
 from .code import check_helpers, code_sha256
 from .guard import settings_restored
@@ -85,13 +85,26 @@ def check_name(plugin: Plugin) -> None:
         raise SrqError("the name of a method has letters of a to z, digits, - and _ only; choose another")
 
 
+def blocked() -> set[str]:
+    """The installed plugins that `SRQ_DISABLE` names; raises SrqError for a name that none has."""
+    names = {name.strip() for name in os.environ.get(BLOCKED, "").split(",") if name.strip()}
+    known = {entry.name for entry in entry_points(group=GROUP)}
+    for name in sorted(names - known):
+        with prefix_error(BLOCKED):
+            raise unknown("plugin", name, known)
+    return names
+
+
 def installed() -> Iterator[Plugin]:
-    """The plugins of all installed distributions by name; raises SrqError for one that fails to import."""
-    blocked = {name.strip() for name in os.environ.get(BLOCKED, "").split(",") if name.strip()}
+    """The plugins of all installed distributions by name, without those that are blocked.
+
+    Raises SrqError for one that fails to import.
+    """
+    left_out = blocked()
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         distribution = entry.dist.name if entry.dist else "unknown"
         version = entry.dist.version if entry.dist else "unknown"
-        if entry.name in blocked:
+        if entry.name in left_out:
             continue
         try:
             with settings_restored():

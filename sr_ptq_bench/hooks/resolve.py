@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import SrqError, unknown
+from ..errors import SrqError, nearest, prefix_error, unknown
 from .checks import check_components
 from .method import Method
 from .options import option_values
+from .plugin import blocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,9 +53,7 @@ def _resolve(
     plugins: Plugins, components: Sequence[str], options: Mapping[str, OptionValue], defaults: Mapping[str, OptionValue]
 ) -> dict[str, PluginOptions | None]:
     """Give every option to the component that owns it: `dqc.lr`, or `lr` to every component that has it."""
-    for key in defaults:
-        if "." not in key:
-            raise SrqError(f"the suite's option '{key}' names no plugin; write PLUGIN.{key}")
+    _check_defaults(plugins, defaults)
     known = {component: option_values(plugins.options(component, {})) for component in components}
     values: dict[str, dict[str, OptionValue]] = {
         component: {key.partition(".")[2]: v for key, v in defaults.items() if key.partition(".")[0] == component}
@@ -74,6 +73,25 @@ def _resolve(
                 raise SrqError(f"option '{given}' is given twice, as '{key}' too; keep one")
             values[owner][name if dot else key] = value
     return {component: plugins.options(component, values[component]) for component in components}
+
+
+def _check_defaults(plugins: Plugins, defaults: Mapping[str, OptionValue]) -> None:
+    """Raise SrqError for a suite's option that no plugin has, or that names a plugin nearly like a known one.
+
+    A plugin with another name is one that is not installed here: runs without it do not need its options.
+    """
+    known = {name: plugin.options_class for name, plugin in plugins.plugins.items()}
+    for key in defaults:
+        name, dot, option = key.partition(".")
+        if not dot:
+            raise SrqError(f"the suite's option '{key}' names no plugin; write PLUGIN.{key}")
+        options = known.get(name)
+        fields = options.model_fields if options else {}
+        with prefix_error(f"the suite's option '{key}'"):
+            if name in known and option not in fields:
+                raise unknown("option", key, [f"{name}.{field}" for field in fields])
+            if name not in known and name not in blocked() and nearest(name, known):
+                raise unknown("plugin", name, known)
 
 
 def options_by_method(

@@ -169,6 +169,11 @@ def test_a_blocked_part_of_a_method_is_unknown(monkeypatch):
     assert error_of(resolve_method, Plugins(), "2dquant", {}).startswith("no method 'dqc'; ")
 
 
+def test_a_name_to_block_that_no_plugin_has_is_refused(monkeypatch):
+    monkeypatch.setenv("SRQ_DISABLE", "dqc,metrcs")
+    assert error_of(Plugins) == "SRQ_DISABLE: no plugin 'metrcs'; did you mean 'metrics'?"
+
+
 def test_an_empty_srq_disable_blocks_nothing(monkeypatch):
     monkeypatch.setenv("SRQ_DISABLE", "")
     assert "minmax" in Plugins().plugins

@@ -123,10 +123,23 @@ def test_the_suite_s_defaults_name_their_plugin():
     )
 
 
-def test_the_suite_s_misspelt_default_is_refused():
-    assert error_of(resolve_method, Plugins(), "2dquant", {}, {"dqc.iteration": 1}) == (
-        "no option 'iteration'; did you mean 'iterations'?"
-    )
+@pytest.mark.parametrize("method", ["minmax", "2dquant"])
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("dqc.iteration", "no option 'dqc.iteration'; did you mean 'dqc.iterations'?"),
+        ("minmax.p", "no option 'minmax.p'; there is: none"),
+        ("dqcc.lr", "no plugin 'dqcc'; did you mean 'dqc'?"),
+        ("Dobi.K", "no plugin 'Dobi'; did you mean 'dobi'?"),
+    ],
+)
+def test_the_suite_s_misspelt_default_is_refused(method, key, expected):
+    assert error_of(resolve_method, Plugins(), method, {}, {key: 1}) == f"the suite's option '{key}': {expected}"
+
+
+def test_the_suite_s_defaults_for_plugins_that_are_not_here_are_left_alone(monkeypatch):
+    monkeypatch.setenv("SRQ_DISABLE", "dobi")
+    assert options_of("minmax", {}, {"elsewhere.width": 3, "dobi.K": 3}) == {"minmax": {}}
 
 
 @pytest.mark.parametrize(
