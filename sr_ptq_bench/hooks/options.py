@@ -51,9 +51,14 @@ class PluginOptions(BaseModel):
             if key not in cls.model_fields:
                 raise unknown("option", key, cls.model_fields)
         try:
-            return cls.model_validate({**chosen, **values})
+            parsed = cls.model_validate({**chosen, **values})
         except ValidationError as error:
             raise SrqError(f"option {first_complaint(error, cls)}") from error
+        for key, value in values.items():  # pydantic takes true for 1
+            truth = isinstance(getattr(parsed, key), bool)
+            if isinstance(value, bool | int | float) and isinstance(value, bool) != truth:
+                raise SrqError(f"option {key}: expected {'true or false' if truth else 'a number'}, got {value!r}")
+        return parsed
 
 
 def option_values(options: PluginOptions | None) -> dict[str, Any]:

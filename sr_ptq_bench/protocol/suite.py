@@ -63,8 +63,8 @@ class Calibration(Frozen):
     """LR patches that the methods may see: `patches` random crops of `size` x `size` pixels."""
 
     source: DataSource
-    patches: int = Field(32, ge=1, le=2**20)
-    size: int = Field(64, ge=8, le=2**12)
+    patches: int = Field(32, strict=True, ge=1, le=2**20)
+    size: int = Field(64, strict=True, ge=8, le=2**12)
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> Self:
@@ -79,8 +79,8 @@ class Calibration(Frozen):
 class Tiles(Frozen):
     """Networks see an image in tiles: squares of `size` LR pixels, each with `overlap` more on every side."""
 
-    size: int = Field(ge=8, le=2**16)
-    overlap: int = Field(16, ge=0, le=2**16)
+    size: int = Field(strict=True, ge=8, le=2**16)
+    overlap: int = Field(16, strict=True, ge=0, le=2**16)
 
 
 def _scales(table: Any) -> Any:

@@ -19,6 +19,7 @@ class Numbers(PluginOptions):
 
     preset: Literal["slow", "fast"] = "slow"
     steps: int = Field(100, ge=1)
+    joint: bool = False
     lr: float = Field(0.1, gt=0)
 
     @classmethod
@@ -28,7 +29,7 @@ class Numbers(PluginOptions):
 
 def test_options_have_defaults_and_read_text():
     assert Numbers.parse({}) == Numbers(preset="slow", steps=100, lr=0.1)
-    assert Numbers.parse({"lr": "1e-3", "steps": "7"}) == Numbers(steps=7, lr=1e-3)
+    assert Numbers.parse({"lr": "1e-3", "steps": "7", "joint": "true"}) == Numbers(steps=7, lr=1e-3, joint=True)
 
 
 def test_single_options_win_over_the_preset():
@@ -44,6 +45,9 @@ def test_single_options_win_over_the_preset():
         ({"steps": "many"}, "option steps: Input should be a valid integer"),
         ({"steps": "0"}, "option steps: Input should be greater than or equal to 1, got '0'"),
         ({"lr": "nan"}, "option lr: "),
+        ({"steps": True}, "option steps: expected a number, got True"),
+        ({"lr": False}, "option lr: "),
+        ({"joint": 1}, "option joint: expected true or false, got 1"),
         ({"lr": "-1"}, "option lr: Input should be greater than 0, got '-1'"),
     ],
 )
@@ -67,7 +71,7 @@ def test_options_do_not_change():
 
 
 def test_the_values_of_options_are_by_key():
-    assert option_values(Numbers(steps=3)) == {"preset": "slow", "steps": 3, "lr": 0.1}
+    assert option_values(Numbers(steps=3)) == {"preset": "slow", "steps": 3, "joint": False, "lr": 0.1}
     assert option_values(None) == {}
 
 
