@@ -57,6 +57,7 @@ def record(
         "options": options or {},
         "padding": "flip",
         "calibration": Patches(patches=32, size=64),
+        "tiles": None,
     }
     hashes = {"weights": "a" * 64, "calibration": "b" * 64, "test": dict.fromkeys(names, "c" * 64)}
     width = max(Bits.parse(bits).weight, Bits.parse(bits).activation)

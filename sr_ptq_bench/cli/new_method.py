@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -30,4 +31,5 @@ def new_method(name: str, kind: str, out: Path) -> None:
     from ..kit.new_method import write_package
 
     folder = write_package(name, kind, out)
-    click.echo(f"{folder}: next: pip install ./{folder} && srq run --method {name} --bits 2 --scale 4")
+    place = shlex.quote(str(folder) if folder.is_absolute() else f"./{folder}")
+    click.echo(f"{folder}: next: pip install {place} && srq run --method {name} --bits 2 --scale 4")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from ..errors import SrqError, first_complaint, unknown
+from ..errors import SrqError, first_complaint, prefix_error, unknown
 from ..storage.home import expanded
 from ..storage.text import read_toml
 from .types import Frozen, OptionValue, Padding, Scale
@@ -150,6 +150,8 @@ class Suite(Frozen):
             suite = cls.model_validate(read_toml(path, "suite"))
         except ValidationError as error:
             raise SrqError(f"suite {path}: {first_complaint(error, cls)}") from error
+        with prefix_error(f"suite {path}"):
+            suite._check_name()
         return suite._relative_to(path.parent)
 
     def with_model(self, name: str) -> Suite:
@@ -162,6 +164,13 @@ class Suite(Frozen):
     def with_tiles(self, tiles: Tiles) -> Suite:
         """The same protocol with images in tiles, under another name, so that no table mixes the two."""
         return self.model_copy(update={"name": f"{self.name}-tile{tiles.size}-{tiles.overlap}", "tiles": tiles})
+
+    def _check_name(self) -> None:
+        """Raise SrqError for a name as `--test` and `--tile` make it: its records would pass for theirs."""
+        added = re.search(rf"-(tile\d+-\d+|{'|'.join(map(re.escape, self.test))})$", self.name)
+        if added:
+            option = "--test" if added[1] in self.test else "--tile"
+            raise SrqError(f"name '{self.name}' ends in '{added[0]}', as {option} would make it; choose another")
 
     def _relative_to(self, folder: Path) -> Suite:
         """Paths in a suite file are read from the file's own folder."""

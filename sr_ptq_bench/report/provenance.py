@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from ..records.suite_name import given_tests, suite_of
+from ..records.suite_name import given_tests, suffix_of_tiles, suite_of
 from .entries import place_of, record_id
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def command(record: Record) -> str:
     words += ["--seed", str(spec.seed)] if spec.seed else []
     for name in given_tests(record):
         words += ["--test", f"{name}=HR_DIR"]
-    if spec.tiles:
+    if spec.tiles and spec.suite.endswith(suffix_of_tiles(record)):  # else the suite has them
         words += ["--tile", str(spec.tiles.size), "--tile-overlap", str(spec.tiles.overlap)]
     for part, values in spec.options.items():
         for key, value in values.items():

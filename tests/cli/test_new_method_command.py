@@ -13,7 +13,9 @@ KINDS = ("bounds", "weights", "quantizer")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_method_runs(srq, tiny_suite, tmp_path, kind):
     name = f"new_{kind}"  # a plugin file stays importable in this process
-    assert srq("new-method", name, "--kind", kind, "--out", tmp_path).status == 0
+    made = srq("new-method", name, "--kind", kind, "--out", tmp_path)
+    assert made.status == 0
+    assert f"pip install {tmp_path / name} && srq run" in made.out
     files = {path.name for path in (tmp_path / name).iterdir()}
     assert files == {f"{name}.py", f"test_{name}.py", "pyproject.toml", "README.md"}
     project = tomllib.loads((tmp_path / name / "pyproject.toml").read_text())["project"]

@@ -238,6 +238,8 @@ def test_a_broken_suite_file_is_named(tmp_path, content):
         ({"networks": {"other": {"5": "x"}}}, "networks.other.5"),
         ({"weights": "x"}, "weights: Input should be a valid dictionary, got 'x'"),
         ({"name": "../etc"}, "name: "),
+        ({"name": "x-noise"}, "name 'x-noise' ends in '-noise', as --test would make it; choose another"),
+        ({"name": "x-tile96-16"}, "name 'x-tile96-16' ends in '-tile96-16', as --tile would make it; choose another"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_a_suite_is_named(tiny_suite, changes, expected):

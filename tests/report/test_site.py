@@ -23,6 +23,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("itables")
 pytest.importorskip("matplotlib")
 
+from sr_ptq_bench.protocol.suite import Tiles
 from sr_ptq_bench.records.fields import LARGEST, LONGEST_TIME
 from sr_ptq_bench.records.record import MostLevels
 from sr_ptq_bench.records.scores import DatasetScores
@@ -270,6 +271,13 @@ def test_the_command_names_photos_and_not_the_suite_that_they_make():
     assert "--suite sample --model" in made
     assert "--test holiday=HR_DIR" in made
     assert "--test" not in command(record("minmax"))
+
+
+def test_the_command_names_tiles_unless_they_are_those_of_the_suite():
+    tiles = Tiles(size=96, overlap=16)
+    assert "--suite mine --model" in command(record("minmax", suite="mine-tile96-16", tiles=tiles))
+    assert "--tile 96 --tile-overlap 16" in command(record("minmax", suite="mine-tile96-16", tiles=tiles))
+    assert "--tile" not in command(record("minmax", suite="mine", tiles=tiles))
 
 
 def test_a_value_with_spaces_is_one_word():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -47,7 +48,7 @@ def suite_records(results: Path, suite: str | None, skip: Say | None, left_out: 
         from ...protocol.suite import suite_names
 
         known = suite if suite in suite_names() else "sample" if suite is None else "FILE.toml"
-        ask = f"srq run --method minmax --bits 4 --scale 2 --suite {known}"
+        ask = f"srq run --method minmax --bits 4 --scale 2 --suite {shlex.quote(known)}"
         raise SrqError(f"no records in {results / suite if suite else results}; make one: `{ask}`")
     return records
 

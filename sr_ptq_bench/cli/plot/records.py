@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ def _records(methods: tuple[str, ...], *, scale: int, suite: str, model: str | N
     records = [record for record in read_records(results / suite) if record.spec.scale == factor]
     models = sorted({record.spec.model for record in records})
     if not records:
-        ask = f"srq run --method minmax --bits 4 --scale {scale} --suite {asked}"
+        ask = f"srq run --method minmax --bits 4 --scale {scale} --suite {shlex.quote(asked)}"
         raise SrqError(f"no records of x{scale} in {results / suite}; make one: `{ask}`")
     if model is None and suite in suite_names() and Suite.load(suite).model in models:
         model = Suite.load(suite).model
