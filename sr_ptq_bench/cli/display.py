@@ -131,28 +131,41 @@ class Display:
         show_page(page, self.out)
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Rows of text on stdout; if stdout is no terminal, no cell is cut."""
+        """Rows of text on stdout; no cell is cut."""
         table = Table()
         for title in header:
-            table.add_column(title)
+            table.add_column(title, overflow="fold")
         for row in rows:
             table.add_row(*map(printable, row))
         self.out.print(table)
 
-    def record(self, record: Record, path: Path, options: Sequence[str]) -> None:
-        """The scores of one run beside its references, and what the user gave as options."""
-        from ..records.summary import lost, score_table
+    def record(self, record: Record, path: Path, options: str) -> None:
+        """The scores of one run beside its references, and its options in words."""
+        from ..records.summary import lost
+
+        self._scores(record)
+        for cost in lost(record):
+            self.out.print(printable(cost), soft_wrap=True)
+        self.out.print(printable(f"options: {options}"), soft_wrap=True)
+        seconds, memory = record.timings["total"], record.peak_memory_bytes / 2**30
+        self.out.print(f"{seconds:.0f} s, {memory:.1f} GiB; record: {path}", soft_wrap=True)
+
+    def _scores(self, record: Record) -> None:
+        """A table, or, where the terminal is too narrow for its numbers, a line for each."""
+        from ..records.summary import score_table
 
         title, columns, lines = score_table(record)
         table = Table(title=title)
-        table.add_column("")
+        table.add_column("", overflow="fold")
         for column in columns:
             table.add_column(printable(column), justify="right", overflow="fold", min_width=WIDEST_NUMBER)
         for line in lines:
             table.add_row(*map(printable, line))
-        self.out.print(table)
-        for cost in lost(record):
-            self.out.print(printable(cost), soft_wrap=True)
-        self.out.print(printable(f"options: {', '.join(options) or 'defaults'}"), soft_wrap=True)
-        seconds, memory = record.timings["total"], record.peak_memory_bytes / 2**30
-        self.out.print(f"{seconds:.0f} s, {memory:.1f} GiB; record: {path}", soft_wrap=True)
+        if self.out.measure(table, options=self.out.options.update(width=UNLIMITED)).minimum <= self.out.width:
+            self.out.print(table)
+            return
+        self.out.print(title)
+        for label, *scores in lines:
+            self.out.print(printable(label))
+            for column, score in zip(columns, scores, strict=True):
+                self.out.print(f"{score:>{WIDEST_NUMBER + 2}} {printable(column)}")

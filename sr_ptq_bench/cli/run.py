@@ -14,7 +14,10 @@ from . import options as declared
 from .writable import check_writable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..protocol.run_spec import RunSpec
+    from ..protocol.suite import Suite
     from ..records.record import Record
     from ..runs.session import Session
     from .display import Display
@@ -101,7 +104,7 @@ def run(
         record, path = _measured(spec.model_copy(update={"seed": each}), session, folder, force, replace, display)
         found[str(path)] = record.model_dump(mode="json")
         if not as_json:
-            display.record(record, path, options)
+            display.record(record, path, _options_in_words(options, spec.suite, record))
     if as_json:
         click.echo(json.dumps([{"path": path, "record": record} for path, record in found.items()], indent=1))
     elif not display.quiet:
@@ -117,6 +120,16 @@ def _measured(
 
         prepared = prepare(spec, session)
     return deliver(prepared, session, folder, force, replace)
+
+
+def _options_in_words(given: Sequence[str], suite: Suite, record: Record) -> str:
+    """The options that the user gave, and those of the suite that are left to the parts of the method."""
+    names = {pair.partition("=")[0].strip() for pair in given}
+    keys = {key: key.partition(".") for key in suite.options}
+    of_suite = [key for key, (part, _, name) in keys.items() if part in record.spec.parts and not names & {key, name}]
+    by_suite = ", ".join(f"{key}={suite.options[key]}" for key in of_suite)
+    words = [", ".join(given), f"of the suite: {by_suite}" if by_suite else ""]
+    return "; ".join(filter(None, words)) or "defaults"
 
 
 def _table_command(suite: str, out: Path) -> str:

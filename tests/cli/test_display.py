@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from made_records import record, scored
 from rich.console import Console
@@ -52,6 +54,18 @@ def test_a_table_fits_into_the_terminal(width, capsys):
     assert max(map(len, lines)) <= width
     assert any("dobi" in line and line.count("30.00 / 0.9000") == 2 for line in lines)
     assert any("Too narrow for: " in line for line in lines) == (width < 120)
+
+
+@pytest.mark.parametrize("width", [25, 32, 40, 60, 100])
+@pytest.mark.parametrize("names", [("Set5",), ("Set5", "Set14", "Urban100")])
+def test_no_score_of_a_run_is_cut(width, names, capsys):
+    shown = Display()
+    shown.out = Console(width=width, highlight=False, markup=False)
+    shown.record(record("condition+dobi+dqc", scores=scored(30.0, names=names)), Path("x.json"), "defaults")
+    out = capsys.readouterr().out
+    found = {score: out.count(score) for score in ("30.00", "38.15", "33.68", "32.25", "0.9000")}
+    assert found == {**dict.fromkeys(found, len(names)), "0.9000": 4 * len(names)}
+    assert "\u2026" not in out
 
 
 def test_a_terminal_gets_headings_and_others_do_not(capsys):

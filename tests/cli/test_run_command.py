@@ -371,6 +371,19 @@ def test_the_end_says_what_was_lost_with_what_options_and_what_comes_next(run, r
     assert "options: p=0.01" in run("-o", "p=0.01", method="percentile").out.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((), "options: of the suite: mse.points=9, mse.weights=channel"),
+        (("-o", "points=8"), "options: points=8; of the suite: mse.weights=channel"),
+        (("-o", "mse.points=8", "-o", "weights=tensor"), "options: mse.points=8, weights=tensor"),
+    ],
+)
+def test_the_end_names_the_suite_s_options_of_the_method(run, tiny_suite, given, expected):
+    tiny_suite.change(options={"mse": {"points": 9, "weights": "channel"}, "dqc.iterations": 5})
+    assert expected in run(*given, method="mse").out.splitlines()
+
+
 def test_a_result_below_bicubic_is_named():
     better, worse = (list(lost(made(psnr=psnr))) for psnr in (33.7, 33.6))
     assert better == ["Set5: -4.45 dB against FP, +0.02 dB against bicubic"]
