@@ -6,9 +6,11 @@ May import: every room.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -71,6 +73,15 @@ class LazyGroup(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; raises UsageError for an empty word, which a path takes for this folder."""
+        for before, word in pairwise(["", *args]):
+            option = re.fullmatch(r"(--[a-z-]+)=", word)
+            if (option or not word) and not ctx.resilient_parsing:
+                of = option[1] if option else before if before.startswith("-") else "a word"
+                raise click.UsageError(f"{of} is empty; is a variable of the shell not set?")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Call the command; raises OSError where the working folder is gone, PipeClosedError where a pipe is."""

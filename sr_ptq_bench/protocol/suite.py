@@ -30,6 +30,12 @@ class Download(Frozen):
     download: str
 
 
+def _not_empty(folder: Any) -> Any:
+    if folder == "":
+        raise ValueError("is empty; write . for the folder of the suite's file")
+    return folder
+
+
 class DataSource(Frozen):
     """Where images come from: sample photos or image sets by name, an HR folder (LR generated), or an HR and LR pair.
 
@@ -40,8 +46,8 @@ class DataSource(Frozen):
 
     photos: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
-    hr: Path | None = None
-    lr: str | None = None
+    hr: Annotated[Path, BeforeValidator(_not_empty)] | None = None
+    lr: Annotated[str, BeforeValidator(_not_empty)] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -88,3 +88,27 @@ def test_a_suite_without_metrics(bench, monkeypatch):
     assert outcome.status == 2
     assert outcome.err.endswith("srq: no metric plugin returned a score; is `metrics` blocked by SRQ_DISABLE?\n")
     assert not bench.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("table", "--out", ""), "--out"),
+        (
+            (
+                "report",
+                "--results=",
+            ),
+            "--results",
+        ),
+        (("upscale", "photo.png", "-o", ""), "-o"),
+        (("verify", "a.json", ""), "a word"),
+        (("upscale", "photo.png", "--method", "", "--bits", "3"), "--method"),
+    ],
+)
+def test_an_empty_word_is_refused(srq, words, named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = srq(*words)
+    said = f"srq: {named} is empty; is a variable of the shell not set?\n"
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", said)
+    assert not list(tmp_path.iterdir())

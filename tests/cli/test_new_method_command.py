@@ -36,7 +36,7 @@ def test_a_new_method_runs(srq, tiny_suite, tmp_path, kind):
         ("My", "a method cannot be called 'My'"),
         ("a+b", "a method cannot be called 'a+b'"),
         ("../up", "a method cannot be called '../up'"),
-        ("", "a method cannot be called ''"),
+        ("_", "a method cannot be called '_'"),
         ("mine_", "no _ last"),
         ("m" * 41, "a method cannot be called"),
         ("taken", "taken exists"),

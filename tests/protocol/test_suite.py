@@ -232,6 +232,7 @@ def test_a_broken_suite_file_is_named(tmp_path, content):
         ({"calibration": {"source": {"hr": "x"}, "size": "64"}}, "calibration.size: "),
         ({"tiles": {"size": True}}, "tiles.size: "),
         ({"tiles": {"size": 64, "overlap": 8.0}}, "tiles.overlap: "),
+        ({"test": {"mine": {"hr": ""}}}, "test.mine.hr: is empty; write . for the folder of the suite's file"),
         ({"padding": "zero"}, "padding: Input should be 'flip', 'reflect' or 'window', got 'zero'"),
         ({"weights": {"5": "x"}}, "weights.5"),
         ({"weights": {"²": "x"}}, "weights"),
