@@ -131,13 +131,17 @@ def _varied(
     shown: RunSpec, cells: Sequence[Setting], given: Mapping[str, OptionValue], session: Session
 ) -> dict[str, RunSpec]:
     """The run of each cell by its label; raises SrqError for an impossible value, before any cell is measured."""
-    from ..hooks.resolve import options_by_method, resolve_method
+    from ..hooks.resolve import options_by_method, over_defaults, resolve_method
 
     owned = options_by_method(session.plugins, (cell.method for cell in cells), given)
-    specs = {
-        cell.label: shown.model_copy(update={"method": cell.method, "options": {**owned[cell.method], **cell.options}})
-        for cell in cells
-    }
+    specs, used = {}, set()
+    for cell in cells:
+        options = over_defaults(session.plugins, cell.method, cell.options, owned[cell.method])
+        specs[cell.label] = shown.model_copy(update={"method": cell.method, "options": options})
+        used |= options.keys() - cell.options.keys()
+    for key in given:
+        if key not in used:
+            raise click.UsageError(f"-o {key} is what this ablation varies; leave it out.")
     for spec in specs.values():
         resolve_method(session.plugins, spec.method, spec.options, spec.suite.options)
     return specs

@@ -60,6 +60,8 @@ def analyze(
 
     if keep and by != "site":
         raise click.UsageError("--keep is of single sites; leave out --by.")
+    if test is not None and declared.is_given("patches"):
+        raise click.UsageError("--test scores a test set, and --patches calibration patches; give one.")
     if plot:
         from ..plots.canvas import check_suffix, save
         from ..plots.sensitivity import draw

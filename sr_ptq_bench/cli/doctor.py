@@ -24,6 +24,8 @@ def doctor(as_json: bool, quiet: bool) -> None:
 
     Exit status 0: srq can run, though there may be notes; 1: something is bad, and srq or a part of it does not work.
     """
+    if as_json and quiet:
+        raise click.UsageError("--json has all findings; leave out --quiet.")
     import json
 
     from ..errors import SrqError, printable

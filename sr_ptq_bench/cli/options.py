@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..protocol.limits import LARGEST_SEED
 from . import complete
@@ -45,6 +46,11 @@ FILE = UserPath(path_type=Path)
 def together(*options: Decorator) -> Decorator:
     """Several options as one decorator, in this order in the help."""
     return lambda command: reduce(lambda of, option: option(of), reversed(options), command)
+
+
+def is_given(name: str) -> bool:
+    """Whether the user of the present command gave this option, even as its default."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 # What is measured

@@ -70,6 +70,11 @@ def report(
     srq report --serve
     srq report --images --suite sample
     """
+    if declared.is_given("port") and not serve:
+        raise click.UsageError("--port goes with --serve.")
+    for parameter, word in (("plugin_files", "--plugin"), ("device", "--device")):
+        if declared.is_given(parameter) and not images:
+            raise click.UsageError(f"{word} goes with --images; nothing else runs a network.")
     _check_extra()
     from ..report.site import build, is_site, write
     from .leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out

@@ -144,7 +144,8 @@ def _cells(
         return _cells_of_options(grid), plugins
     given = [key for key in GRID if grid[key] not in (None, ())]
     if given:
-        raise click.UsageError(f"--{given[0]} stands in the file's place; say it in {file}, or leave the file out.")
+        word = given[0].replace("options", "option")
+        raise click.UsageError(f"--{word} stands in the file's place; say it in {file}, or leave the file out.")
     sweep_file = SweepFile.load(file)
     return unfold(sweep_file.grids()), (*sweep_file.plugins, *plugins)
 

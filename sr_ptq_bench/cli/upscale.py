@@ -100,8 +100,10 @@ def upscale(
     """
     if sum(map(bool, (record, method, fp))) > 1:
         raise click.UsageError("give one of --record, --method and --fp.")
-    if record and (scale or model):
+    if record and (scale is not None or model):
         raise click.UsageError("--record says network and scale; leave out --scale and --model.")
+    if record and declared.is_given("suite") and not suite.endswith(".toml"):
+        raise click.UsageError("--record says the suite; --suite is for the .toml file of one that is not built in.")
     if bits and (record or fp):
         raise click.UsageError("--bits goes with --method; --record and --fp say what the network is.")
     if force and resume:
@@ -122,7 +124,11 @@ def upscale(
         from ..protocol.types import parse_scale
         from ..runs.session import Session
 
-        factor, width, tiles = parse_scale(scale or 2), Bits.parse(bits or "4"), Tiles(size=tile, overlap=OVERLAP)
+        factor, width, tiles = (
+            parse_scale(2 if scale is None else scale),
+            Bits.parse(bits or "4"),
+            Tiles(size=tile, overlap=OVERLAP),
+        )
         suits = partial(_check, {photo: headers[photo] for photo in wanted}, compare, tiles)
         session = Session.open(display, plugin_files, device)
         if record:

@@ -94,6 +94,8 @@ def test_formats(ablate, name, said):
         (("stages", "--values", "1"), "the stages have no values"),
         (("parts", "--values", "1"), "--values goes with lr and batch"),
         (("lr", "--method", "minmax"), "--method goes with parts; lr is about 2DQuant"),
+        (("lr", "-o", "dqc.lr=1e-3"), "-o dqc.lr is what this ablation varies; leave it out."),
+        (("batch", "-o", "batch=2"), "-o batch is what this ablation varies; leave it out."),
         (("lr", "--bits", "1"), "bits '1' are out of range"),
         (("lr", "--scale", "5"), "scale 5 is out of range"),
         (("lr", "--scale", "3"), "no weights for x3"),

@@ -92,6 +92,7 @@ def test_a_figure(analyze, tmp_path, by):
         (("-o", "p=0.2"), "srq: no option 'p'"),
         (("-o", "p"), "srq: "),
         (("--test", "nose"), "srq: no test set 'nose'; did you mean 'noise'?"),
+        (("--test", "noise", "--patches", "2"), "srq: --test scores a test set, and --patches calibration patches"),
         (("--patches", "5"), "srq: 5 patches are more than the 4 of the calibration"),
         (("--patches", "0"), "srq: Invalid value for '--patches': 0 is not in the range x>=1."),
         (("--seed", 2**64), "srq: Invalid value for '--seed': 18446744073709551616 is not in the range"),

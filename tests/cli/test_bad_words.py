@@ -112,3 +112,25 @@ def test_an_empty_word_is_refused(srq, words, named, tmp_path, monkeypatch):
     said = f"srq: {named} is empty; is a variable of the shell not set?\n"
     assert (outcome.status, outcome.out, outcome.err) == (2, "", said)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("report", "--port", 8000), "--port goes with --serve."),
+        (("report", "--device", "auto"), "--device goes with --images; nothing else runs a network."),
+        (("report", "--plugin", "mine.py"), "--plugin goes with --images; nothing else runs a network."),
+        (("doctor", "--json", "--quiet"), "--json has all findings; leave out --quiet."),
+        (
+            ("upscale", "a.png", "--record", "a.json", "--suite", "sample"),
+            "--record says the suite; --suite is for the",
+        ),
+        (("upscale", "a.png", "--record", "a.json", "--scale", 0), "--record says network and scale; leave out"),
+        (("sweep", "a.toml", "-o", "p=1"), "--option stands in the file's place; say it in a.toml, or leave"),
+    ],
+)
+def test_an_option_without_effect_is_refused(srq, words, said):
+    outcome = srq(*words)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"srq: {said}")
+    assert len(outcome.err.splitlines()) == 1

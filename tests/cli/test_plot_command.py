@@ -179,6 +179,7 @@ def test_views_without_a_psnr_are_refused(plot, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "line"),
     [
+        (("--crop", "1,2,3,4", "--side", "64"), "srq: --crop says the size; leave out --side."),
         (("--crop", "1,2,3"), "srq: no crop '1,2,3'; expected X,Y,WIDTH,HEIGHT in pixels, such as 100,40,96,96"),
         (("--crop", "1,2,0,3"), "srq: no crop '1,2,0,3'; expected X,Y,WIDTH,HEIGHT in pixels"),
         (("--crop", "20,0,9,9"), "srq: crop 20,0,9,9 is not within image 'first' of 28x24 pixels"),

@@ -58,6 +58,8 @@ def _views(
     """An HR image, the output of each upscaler, the box to show, and a title."""
     from ...plots.views import Box, View, most_different
 
+    if crop and declared.is_given("side"):
+        raise click.UsageError("--crop says the size; leave out --side.")
     box = Box.parse(crop) if crop else None
 
     from ...errors import unknown
