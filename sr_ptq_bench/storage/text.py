@@ -52,22 +52,25 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
         raise SrqError(f"cannot read {kind} {path}: {error}; expected a TOML file") from error
 
 
-def read_table(path: Path, limit: int) -> list[tuple[int, dict[str, str]]]:
-    """The lines of a CSV file by number, each as values by column; surplus values are under `more`.
+def read_table(path: Path, limit: int) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns of a CSV file, and its lines by number as values by column; surplus values are under `more`.
 
     Commas, semicolons or tabs separate the values, as spreadsheets write them; with semicolons and tabs a number may
     have a decimal comma. Empty lines are left out. Raises as `read_text` does, and csv.Error.
     """
     text = read_text(path, limit)
-    first = 2
+    above = 0
     if told := re.match(r"sep=(.)\r?\n", text):  # Excel's own line
-        text, first = text[told.end() :], 3
+        text, above = text[told.end() :], 1
     head = text.split("\n", 1)[0]
     delimiter = told[1] if told else max(",;\t", key=head.count)
     rows = csv.DictReader(StringIO(text, newline=""), restkey="more", restval="", delimiter=delimiter)
     rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-    numbered = [(number, row) for number, row in enumerate(rows, first) if any("".join(of) for of in row.values())]
-    return numbered if delimiter == "," else [(number, _with_points(row)) for number, row in numbered]
+    lines = ((above + rows.line_num, row) for row in rows)
+    numbered = [(number, row) for number, row in lines if any("".join(of) for of in row.values())]
+    if delimiter != ",":
+        numbered = [(number, _with_points(row)) for number, row in numbered]
+    return list(rows.fieldnames), numbered
 
 
 def _with_points(row: dict[str, str]) -> dict[str, str]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
-from ..errors import SrqError
+from ..errors import SrqError, prefix_error, unknown
 from ..library.registry import Registry, file_name
 from ..protocol.types import Scale
 from ..records.complaint import complaint
 from ..records.complexity import FULL_PRECISION
 from ..storage.text import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LARGEST_FILE = 2**24
 OFFICIAL_WEIGHTS = {
@@ -36,12 +39,12 @@ class Published(BaseModel):
 
     source: str = Field(min_length=1)
     backbone: str
-    scale: Annotated[Scale, BeforeValidator(int)]
+    scale: Annotated[Scale, BeforeValidator(lambda text: int(text) if str(text).isdecimal() else text)]
     bits: int = Field(ge=2, le=FULL_PRECISION)
     method: str
     dataset: str = Field(min_length=1)
     psnr: FiniteFloat
-    ssim: Annotated[FiniteFloat | None, BeforeValidator(lambda text: text or None)]
+    ssim: Annotated[FiniteFloat | None, Field(le=1), BeforeValidator(lambda text: text or None)]
     model: str = Field(min_length=1)
     scope: str
     row: str = Field(min_length=1)
@@ -55,18 +58,45 @@ def published_file(folder: Path) -> Path:
 
 
 def read_published(path: Path) -> list[Published]:
-    """Read a CSV file, a score per line; raises SrqError that names the file and its first fault."""
+    """Read a CSV file, a score per line; raises SrqError that names the file, the line and its first fault."""
     try:
-        lines = read_table(path, LARGEST_FILE)
+        columns, lines = read_table(path, LARGEST_FILE)
     except OSError as error:
         raise SrqError(f"cannot read published scores {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise SrqError(f"published scores {path}: {error}; expected a CSV file in UTF-8") from error
-    return [_parsed(path, number, line) for number, line in lines]
+    with prefix_error(f"published scores {path}"):
+        _check_columns(columns)
+    found: dict[object, tuple[int, Published]] = {}
+    for number, line in lines:
+        with prefix_error(f"published scores {path}, line {number}"):
+            score = _parsed(line)
+            earlier, _ = found.setdefault(_what(score), (number, score))
+            if earlier != number:
+                raise SrqError(f"the same score as in line {earlier}; leave one out")
+    return [score for _, score in found.values()]
 
 
-def _parsed(path: Path, number: int, line: dict[str, str]) -> Published:
+def _check_columns(columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in Published.model_fields:
+            raise unknown("column", name, Published.model_fields)
+        if columns.count(name) > 1:
+            raise SrqError(f"column '{name}' is there twice; leave one out")
+    missing = [name for name in Published.model_fields if name not in columns]
+    if missing:
+        raise SrqError(f"its first line lacks the columns {', '.join(missing)}")
+
+
+def _parsed(line: dict[str, str]) -> Published:
+    if "more" in line:
+        raise SrqError("it has more values than there are columns")
     try:
         return Published.model_validate(line)
     except ValidationError as error:
-        raise SrqError(f"published scores {path}, line {number}: {complaint(error, Published)}") from error
+        raise SrqError(complaint(error, Published)) from error
+
+
+def _what(score: Published) -> tuple[object, ...]:
+    """What a score is of; a source prints it once."""
+    return score.source, score.model, score.scale, score.bits, score.row, score.scope, score.dataset
