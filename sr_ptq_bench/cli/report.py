@@ -179,7 +179,6 @@ class _Galleries:
         return found
 
     def _suite_of(self, record: Record) -> Suite:
-        from ..protocol.suite import Suite
-        from ..records.suite_name import suite_of
+        from ..records.suite_name import load_suite_of
 
-        return Suite.load(self._suite if self._suite and self._suite.endswith(".toml") else suite_of(record))
+        return load_suite_of(record, self._suite if self._suite and self._suite.endswith(".toml") else None)

@@ -168,14 +168,13 @@ def _wanted(
 
 def _recorded(record: Path, suite: str, session: Session) -> SRModel:
     """The network of a record, from the state beside it."""
-    from ..protocol.suite import Suite
     from ..records.files import read_result
-    from ..records.suite_name import suite_of
+    from ..records.suite_name import load_suite_of
     from ..runs.restore import restore_recorded
 
     result = read_result(record)
-    known = suite_of(result.record)
-    return restore_recorded(result, Suite.load(suite if suite.endswith(".toml") else known), session).model
+    known = load_suite_of(result.record, suite if suite.endswith(".toml") else None)
+    return restore_recorded(result, known, session).model
 
 
 def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str | None) -> RunSpec:

@@ -97,19 +97,17 @@ def _compare(
     """Score one record again: whether it holds, and each comparison; raises SrqError that names the record."""
     from ..errors import SrqError, prefix_error
     from ..protocol.request import with_tests
-    from ..protocol.suite import Suite
     from ..records.files import read_result, write_record
-    from ..records.suite_name import suite_of
+    from ..records.suite_name import load_suite_of, suite_of
     from ..runs.restore import prepare_recorded
     from ..runs.verify import stamped
     from ..runs.verify import verify as compare
 
     result = read_result(path)
     with prefix_error(str(path)):
-        known = suite_of(result.record)
-        protocol = with_tests(Suite.load(suite or known), tests)
+        protocol = with_tests(load_suite_of(result.record, suite), tests)
         for name in sorted(result.record.scores.keys() - protocol.test.keys()):
-            if protocol.name == known:
+            if protocol.name == suite_of(result.record):
                 raise SrqError(f"the record has the test set '{name}'; give --test {name}=HR_DIR, as to the run")
         run = prepare_recorded(result.record, protocol, session)
         comparisons = compare(run, result, session)

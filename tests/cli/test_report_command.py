@@ -115,7 +115,7 @@ def test_a_record_without_a_state_is_left_out_of_the_images_by_name(srq, measure
 def test_a_suite_that_is_not_known_has_no_images(srq, measured, tmp_path):
     outcome = srq("report", "--images", "--plugin", FILE)
     assert outcome.status == 0
-    assert "left out: images of tiny/tiny-x2: no suite 'tiny'" in outcome.err
+    assert "left out: images of tiny/tiny-x2: suite 'tiny' of the record is not built in; give its file" in outcome.err
     assert (tmp_path / "site/tiny/tiny-x2.html").is_file()
 
 

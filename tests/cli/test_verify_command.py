@@ -58,6 +58,17 @@ def test_the_scores_come_back(measured, verify, method):
     ]
 
 
+@pytest.mark.parametrize("words", [("verify",), ("upscale", "photo.png", "--record")])
+def test_the_file_of_a_suite_that_is_not_built_in_is_asked_for(measured, srq, tmp_path, monkeypatch, words):
+    path = measured()
+    write_images(tmp_path, photo=(20, 24))
+    monkeypatch.chdir(tmp_path)
+    outcome = srq(*words, path, "--plugin", FILE)
+    assert (outcome.status, outcome.out) == (2, "")
+    said = "suite 'tiny' of the record is not built in; give its file: --suite FILE.toml"
+    assert outcome.err.splitlines()[-1].endswith(said)
+
+
 def test_several_records_in_one_call(measured, verify):
     paths = [measured(bits=bits) for bits in (2, 4)]
     outcome = verify(*paths)
