@@ -94,9 +94,9 @@ def upscale(
     srq upscale photo.png --fp --scale 4
 
     Without a choice the network is DAT-light at 4 bits by `cotrain`, which is installed with srq. Photos are 8-bit
-    PNG, JPEG, WebP, TIFF, BMP or PPM: RGB, grey or palette. Transparency is upscaled by bicubic; colour profile and
-    EXIF data, with the orientation, are kept. BMP and PPM become PNG. A truncated photo is named, and
-    the others are done.
+    PNG, JPEG, WebP, TIFF, BMP or PPM: RGB, grey or palette. Transparency is upscaled by bicubic; colour profile,
+    resolution (DPI) and EXIF data, with the orientation, are kept. BMP and PPM become PNG. The suffix is that of the
+    format, whatever the photo is called. A truncated photo is named, and the others are done.
     """
     if sum(map(bool, (record, method, fp))) > 1:
         raise click.UsageError("give one of --record, --method and --fp.")
@@ -109,7 +109,7 @@ def upscale(
     if force and resume:
         raise click.UsageError("--force replaces results and --resume keeps them; give one.")
     headers = _headers(photos)
-    wanted = _wanted(list(headers), out, compare, force, resume)
+    wanted = _wanted(headers, out, compare, force, resume)
     check_writable(out)
     if not wanted:
         click.echo(f"nothing is left to do: all results are in {out}", err=True)
@@ -154,12 +154,12 @@ def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
 
 
 def _wanted(
-    photos: Sequence[Path], out: Path, compare: bool, force: bool, resume: bool
+    photos: Mapping[Path, Header], out: Path, compare: bool, force: bool, resume: bool
 ) -> dict[Path, tuple[Path, ...]]:
     """The files to write of each photo that is to be upscaled; raises SrqError where one would be overwritten."""
     from ..upscaling.results import check_free, results_of
 
-    wanted = {photo: results_of(photo, out, compare) for photo in photos}
+    wanted = {photo: results_of(photo, header.format, out, compare) for photo, header in photos.items()}
     check_free(wanted, force or resume)
     if resume:
         wanted = {photo: tuple(path for path in paths if not path.exists()) for photo, paths in wanted.items()}

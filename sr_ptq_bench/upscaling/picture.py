@@ -1,4 +1,4 @@
-"""A photo as people have it: its pixels, its transparency, its colour profile and its EXIF data.
+"""A photo as people have it: its pixels, its transparency, its colour profile, resolution and EXIF data.
 
 Pixels stay as they are stored, and the EXIF orientation stays beside them, so that a viewer turns the result as it
 turned the photo. A TIFF is the exception: Pillow turns it when it reads it.
@@ -37,6 +37,8 @@ _SAVE: dict[str, dict[str, Any]] = {
 }
 LONGEST = {"WEBP": 16383, "JPEG": 65500}
 """The most pixels of a side that a format can hold, where results reach it."""
+MOST_DPI = 2**16
+"""What a JPEG can say."""
 _JPEG_AND_MORE = "MPO"
 """What Pillow calls the JPEG of a camera or phone that has a preview or a depth map behind the photo."""
 _ABOUT = (0x010E, 0x010F, 0x0110, 0x0112, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769)
@@ -54,6 +56,8 @@ class Picture:
     format: str
     profile: bytes | None
     exif: PIL.Image.Exif
+    dpi: tuple[float, float] | None = None
+    """Pixels per inch, across and down."""
 
     @classmethod
     def read(cls, path: Path) -> Picture:
@@ -76,10 +80,11 @@ class Picture:
             _format_of(image),
             image.info.get("icc_profile"),
             exif,
+            _dpi_of(image),
         )
 
     def with_pixels(self, rgb: Image, alpha: Image | None) -> Picture:
-        """Other pixels with the same profile and EXIF data."""
+        """Other pixels with the same profile, resolution and EXIF data."""
         return replace(self, rgb=rgb, alpha=alpha)
 
     def write(self, path: Path) -> None:
@@ -92,6 +97,8 @@ class Picture:
         options = dict(_SAVE[self.format])
         if self.profile:
             options["icc_profile"] = self.profile
+        if self.dpi:
+            options["dpi"] = self.dpi
         out = BytesIO()
         try:
             image.save(out, self.format, exif=self._resized_exif(), **options)
@@ -132,6 +139,13 @@ def _format_of(image: PIL.Image.Image) -> str:
     if image.format == _JPEG_AND_MORE:
         return "JPEG"
     return image.format if image.format in _SAVE else "PNG"
+
+
+def _dpi_of(image: PIL.Image.Image) -> tuple[float, float] | None:
+    with suppress(Exception):  # as for EXIF data
+        across, down = map(float, image.info["dpi"])
+        return (across, down) if 1 <= across < MOST_DPI and 1 <= down < MOST_DPI else None
+    return None
 
 
 @contextmanager

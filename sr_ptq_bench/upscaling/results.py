@@ -10,12 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_BECOME_PNG = (".bmp", ".dib", ".ppm", ".pgm", ".pnm")
+_SUFFIXES = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
 
 
-def results_of(photo: Path, out: Path, compare: bool) -> tuple[Path, ...]:
-    """The file of the result, and with `compare` that of the side-by-side."""
-    suffix = ".png" if photo.suffix.lower() in _BECOME_PNG else photo.suffix
+def results_of(photo: Path, written_as: str, out: Path, compare: bool) -> tuple[Path, ...]:
+    """The file of the result, and with `compare` that of the side-by-side.
+
+    They have the photo's name; its suffix only where that is one of the format in which they are written.
+    """
+    suffixes = _SUFFIXES[written_as]
+    suffix = photo.suffix if photo.suffix.lower() in suffixes else suffixes[0]
     return tuple(out / f"{photo.stem}{kind}{suffix}" for kind in ("", "-compare")[: 1 + compare])
 
 

@@ -41,6 +41,28 @@ def test_a_folder_and_a_photo_keep_their_names(upscale, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "result", "written"),
+    [
+        ("a.pbm", "PPM", "a.png", "PNG"),
+        ("a.BMP", "BMP", "a.png", "PNG"),
+        ("a.bmp", "JPEG", "a.jpg", "JPEG"),
+        ("a.jpg", "PNG", "a.png", "PNG"),
+        ("a.JPG", "JPEG", "a.JPG", "JPEG"),
+        ("a", "WEBP", "a.webp", "WEBP"),
+        ("a.b.tiff", "TIFF", "a.b.tiff", "TIFF"),
+    ],
+)
+def test_the_suffix_of_a_result_is_that_of_its_format(upscale, tmp_path, name, kind, result, written):
+    photo = PIL.Image.fromarray(noise(16, 20))
+    (photo.convert("1") if name == "a.pbm" else photo).save(tmp_path / name, kind)
+    outcome = upscale(tmp_path / name, "--compare")
+    assert outcome.status == 0, outcome.err
+    stem, suffix = result.rsplit(".", 1)
+    made = {path.name: opened(path).format for path in (tmp_path / "large").iterdir()}
+    assert made == {result: written, f"{stem}-compare.{suffix}": written}
+
+
 def test_the_network_of_a_record_is_that_of_its_method(upscale, srq, tiny_suite, tmp_path):
     photo = write_images(tmp_path / "photos", a=(20, 24)) / "a.png"
     srq(

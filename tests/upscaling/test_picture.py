@@ -52,6 +52,20 @@ def test_format_mode_profile_and_orientation_stay(tmp_path, suffix, mode):
         assert after.mode == before.mode.removesuffix("A")
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp"])
+def test_the_resolution_stays(tmp_path, name):
+    picture = Picture.read(written(tmp_path / name, "RGB", dpi=(300, 150)))
+    picture.write(tmp_path / "b")
+    with PIL.Image.open(tmp_path / "b") as after:
+        assert after.info["dpi"] == pytest.approx((300, 150), abs=0.1)
+
+
+def test_a_photo_without_a_resolution_gets_none(tmp_path):
+    Picture.read(written(tmp_path / "a.png", "RGB", dpi=(0, 0))).write(tmp_path / "b")
+    with PIL.Image.open(tmp_path / "b") as after:
+        assert "dpi" not in after.info
+
+
 def test_a_palette_becomes_its_colours(tmp_path):
     image = PIL.Image.fromarray(noise(24, 30)).quantize(16)
     image.save(tmp_path / "a.png", transparency=0)
