@@ -73,6 +73,7 @@ def record(
         "complexity": Complexity.model_validate(complexity),
         "scores": scores,
         "not_scored": (),
+        "calibration_images": None,
         "references": References.model_validate(
             {name: like(scores, psnr) for name, psnr in (("fp", 38.15), ("bicubic", 33.68), ("bilinear", 32.25))}
             | (references or {})

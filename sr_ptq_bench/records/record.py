@@ -90,6 +90,7 @@ ABSENT: tuple[tuple[str, Any], ...] = (
     ("most_levels", None),
     ("learned", None),
     ("calibrated_on", {}),
+    ("calibration_images", None),
     ("code", {}),
     ("stamp", None),
 )
@@ -115,6 +116,8 @@ class Record(RecordPart):
     """The suite's test sets that were missing."""
     calibrated_on: dict[Text, tuple[Text, ...]] = Field(default_factory=dict)
     """Test images that are calibration images too, by test set; absent if there are none."""
+    calibration_images: Sha256 | None = None
+    """SHA-256 of the whole calibration images, the same for every seed; absent in the first records."""
     references: References
     figures: dict[Text, Figure]
     """The calibrator's log; `checkpoint` says which checkpoint was kept."""

@@ -55,6 +55,8 @@ class PreparedRun:
     """The plugin that loaded the network."""
     calibrated_on: dict[str, tuple[str, ...]]
     """Test images that are calibration images too, by test set."""
+    calibration_images: str
+    """SHA-256 of the whole calibration images, whatever the seed."""
 
     @property
     def tiles(self) -> Tiles | None:
@@ -111,6 +113,7 @@ def prepare(spec: RunSpec, session: Session, method: Method | None = None) -> Pr
         model.to(device),
         loader,
         overlap(images, tests),
+        images.sha256,
     )
 
 

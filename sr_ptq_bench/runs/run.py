@@ -90,6 +90,7 @@ def measure(run: PreparedRun, session: Session, fresh: bool = False) -> RunResul
         scores=scores,
         not_scored=run.not_scored,
         calibrated_on=run.calibrated_on,
+        calibration_images=run.calibration_images,
         references=references,
         figures={key: tuple(v) if isinstance(v, list) else v for key, v in calibrated.log.items()},
         environment=describe(run.method, str(student.device), run.teacher.libraries),

@@ -69,6 +69,7 @@ def check_counts(run: PreparedRun, record: Record, student: Student) -> None:
         "site_bits": (record.site_bits, site_bits(run, student)),
         "complexity": (record.complexity, count(student)),
         "calibrated_on": (record.calibrated_on, run.calibrated_on),
+        "calibration_images": (record.calibration_images or run.calibration_images, run.calibration_images),
         **{f"scope.{name}": (getattr(scope, name), getattr(here, name)) for name in NUMBERS_OF_SCOPE},
     }
     for name, (said, found) in counted.items():

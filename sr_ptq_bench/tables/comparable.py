@@ -112,16 +112,21 @@ def _close(one: Scores, other: Scores) -> bool:
 
 
 def _check_pairs(ordered: Sequence[Record]) -> None:
-    """Refuse a run given twice, one word for two scopes, and one seed for two sets of calibration patches."""
+    """Refuse a run given twice, one word for two scopes, one seed for two sets of patches, and two sets of images."""
     scopes: dict[str, Record] = {}
     seeds: dict[int, Record] = {}
+    of_images: Record | None = None
     for previous, record in zip([None, *ordered], ordered, strict=False):
         if previous is not None and previous.key == record.key:
             raise SrqError(f"record {name_of(record)} is given twice")
         known = scopes.setdefault(record.scope.short, record)
         if known.scope != record.scope:
             raise _not_comparable(known, record, f"what '{record.scope.short}' quantizes")
-        # The seed chooses the crops, so patches are compared within a seed only.
+        # The seed chooses the crops, so patches are compared within a seed only, and whole images wherever known.
         alike = seeds.setdefault(record.spec.seed, record)
         if alike.hashes.calibration != record.hashes.calibration:
             raise _not_comparable(alike, record, "calibration images")
+        if record.calibration_images:
+            of_images = of_images or record
+            if of_images.calibration_images != record.calibration_images:
+                raise _not_comparable(of_images, record, "calibration images")

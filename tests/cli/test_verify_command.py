@@ -347,6 +347,10 @@ def one_metric_more(record):
             set_to("calibrated_on", value={"noise": ["a"]}),
             "the record has another calibrated_on than its state and images",
         ),
+        (
+            set_to("calibration_images", value="0" * 64),
+            "the record has another calibration_images than its state and images",
+        ),
         (set_to("learned", "weights", value="trained"), "the state changes bounds alone; the record says otherwise"),
         (
             set_to("most_levels", value={"site": "fc1.weight", "bits": 4, "levels": 99}),

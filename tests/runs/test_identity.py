@@ -187,6 +187,7 @@ def test_every_field_of_a_run_is_known_to_the_identities():
         "not_scored",  # by the hashes of those that are scored
         "record_name",  # made from resolved and hashes
         "calibrated_on",  # made from the images
+        "calibration_images",  # by the hash of the patches
     }
     for field in dataclasses.fields(PreparedRun):
         assert field.name in decides_nothing or f"run.{field.name}" in source, field.name

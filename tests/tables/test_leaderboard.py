@@ -487,6 +487,14 @@ def test_another_seed_may_have_drawn_other_patches() -> None:
     assert rows(text)[3][0] == "minmax [seeds 0, 1]"
 
 
+def test_seeds_on_other_calibration_images_are_refused() -> None:
+    known, other = ({"calibration_images": digit * 64} for digit in "12")
+    with pytest.raises(SrqError, match=r"they differ in calibration images$"):
+        render([record(**known), with_other_calibration(record(seed=1, **other))])
+    text = render([record(**known), with_other_calibration(record(seed=1, **known)), record(seed=2)])
+    assert rows(text)[3][0] == "minmax [seeds 0, 1, 2]"
+
+
 def test_two_machines_may_differ_in_the_last_digit_of_the_reference() -> None:
     assert len(methods(record(), record("dobi", references={"fp": scored(38.1501, 0.90001)}))) == 2
 
