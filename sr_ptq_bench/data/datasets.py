@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,30 +46,36 @@ class Dataset:
     read: Callable[[int], tuple[Image, Image]]
     read_lr: Callable[[int], Image]
     known_sha256: str | None = None
+    _seen: dict[tuple[int, int], bytes] = field(default_factory=dict, init=False, repr=False)
+    """By index and factor of the size, the SHA-256 of the pixels that were read first."""
 
     def __len__(self) -> int:
         """The number of pairs."""
         return len(self.names)
 
     def __getitem__(self, index: int) -> Pair:
-        """Read one pair; raises SrqError if its pixels are damaged or not what its header said."""
+        """Read one pair; raises SrqError if its pixels are damaged or not what its header or an earlier read said."""
         index = range(len(self))[index]
         lr, hr = self.read(index)
-        self._check_size(index, lr)
-        self._check_size(index, hr, self.scale)
+        self._check(index, lr)
+        self._check(index, hr, self.scale)
         return Pair(self.names[index], lr, hr)
 
     def lr(self, index: int) -> Image:
         """Read one LR image alone; raises SrqError as `dataset[index]` does."""
         lr = self.read_lr(index)
-        self._check_size(index, lr)
+        self._check(index, lr)
         return lr
 
-    def _check_size(self, index: int, image: Image, times: int = 1) -> None:
+    def _check(self, index: int, image: Image, times: int = 1) -> None:
+        """What is scored is what was hashed."""
+        where = f"dataset '{self.name}': image '{self.names[index]}'"
         expected = Size(*(times * length for length in self.lr_sizes[index]))
         if size_of(image) != expected:
-            where = f"dataset '{self.name}': image '{self.names[index]}'"
             raise SrqError(f"{where} is {size_of(image)}, its header said {expected}; it changed while in use")
+        pixels = hashlib.sha256(image.tobytes()).digest()
+        if self._seen.setdefault((index, times), pixels) != pixels:
+            raise SrqError(f"{where} has other pixels than at its first read; it changed while in use, so start again")
 
     def __iter__(self) -> Iterator[Pair]:
         """Read the pairs one after the other."""

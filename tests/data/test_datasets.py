@@ -6,6 +6,7 @@ import io
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -240,6 +241,18 @@ def test_an_image_that_changes_in_use_is_noticed(pair, noise):
         dataset[1]
     with pytest.raises(SrqError, match="image 'b' is 3x3, its header said 5x10; it changed"):
         dataset.lr(1)
+
+
+def test_an_image_of_the_same_size_that_changes_in_use_is_noticed(pair, noise):
+    dataset = load_dataset("set", pair, 2)
+    assert len(dataset.sha256) == 64
+    write_image(pair.hr / "a.png", noise(13, 16, seed=9))
+    with pytest.raises(SrqError, match="image 'a' has other pixels than at its first read; it changed"):
+        dataset[0]
+    assert dataset.lr(0).shape == (6, 8, 3)
+    write_image(Path(pair.lr.format(scale=2)) / "a.png", noise(6, 8, seed=9))
+    with pytest.raises(SrqError, match="image 'a' has other pixels than at its first read; it changed"):
+        dataset.lr(0)
 
 
 def test_turned_jpegs_are_turned_in_every_kind(tmp_path, noise):
