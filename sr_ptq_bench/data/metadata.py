@@ -17,6 +17,8 @@ _TIFF_PIXELS = frozenset(
     | set(range(529, 533))
 )
 """Tags of size, layout, compression and colours."""
+_FOR_PILLOW = (b"eXIf", b"Exif\0\0", b"acTL", b"fcTL")
+"""EXIF data, and what says that a PNG is animated."""
 _LARGEST_KEPT = 2**20
 """Bytes of EXIF data that are kept; larger data hold a picture, not only an orientation."""
 _START_OF_PIXELS = 64
@@ -43,22 +45,22 @@ def has_metadata(start: bytes) -> bool:
     return start.startswith((PNG, JPEG, *TIFF))
 
 
-def without_metadata(file: BinaryIO, whole: bool = True, keep_exif: bool = False) -> bytes:
-    """The PNG, JPEG or TIFF with the parts that decide its pixels, and with EXIF data if they are asked for.
+def without_metadata(file: BinaryIO, whole: bool = True, for_pillow: bool = False) -> bytes:
+    """The PNG, JPEG or TIFF with the parts that decide its pixels; for Pillow with EXIF data and a sign of more images.
 
-    Without `whole`, a PNG or JPEG ends where its pixels begin. Damage stays as it is, but a whole PNG without EXIF
-    data, as OpenCV gets it, ends with its last whole chunk: OpenCV takes memory for all that a cut chunk announces.
+    Without `whole`, a PNG or JPEG ends where its pixels begin. Damage stays as it is, but a whole PNG that is not for
+    Pillow ends with its last whole chunk: OpenCV takes memory for all that a cut chunk announces.
     """
     file.seek(0)
     start = file.read(len(PNG))
     if start[:4] in TIFF:
-        return _tiff(start + file.read(), TIFF[start[:4]])
+        return _tiff(start + file.read(), TIFF[start[:4]], for_pillow)
     signature, parts = (PNG, _chunks(file)) if start == PNG else (JPEG, _segments(file))
     kept = [signature]
     for part in parts:
-        exif = keep_exif and part.kind in (b"eXIf", b"Exif\0\0") and part.size <= _LARGEST_KEPT
-        cut = part.kind == _REST and signature == PNG and whole and not keep_exif
-        if (part.decides and not cut) or exif:
+        told = for_pillow and part.kind in _FOR_PILLOW and part.size <= _LARGEST_KEPT
+        cut = part.kind == _REST and signature == PNG and whole and not for_pillow
+        if (part.decides and not cut) or told:
             file.seek(part.start)
             kept.append(file.read(part.size if whole or not part.is_pixels else min(part.size, _START_OF_PIXELS)))
         if part.is_pixels and not whole:
@@ -107,8 +109,11 @@ def _segments(file: BinaryIO) -> Iterator[_Part]:
         place += size
 
 
-def _tiff(data: bytes, order: Literal["little", "big"]) -> bytes:
-    """The file with those entries in its directory that decide pixels, and an orientation if it is a valid one."""
+def _tiff(data: bytes, order: Literal["little", "big"], keep_next: bool) -> bytes:
+    """The file with those entries in its directory that decide pixels, and an orientation if it is a valid one.
+
+    With `keep_next` the place of the next directory stays, which is that of another image.
+    """
 
     def number(content: bytes, start: int, size: int) -> int:
         return int.from_bytes(content[start : start + size], order)
@@ -124,5 +129,6 @@ def _tiff(data: bytes, order: Literal["little", "big"]) -> bytes:
         return data
     entries = (data[at : at + 12] for at in range(start + 2, end, 12))
     kept = list(filter(decides, entries))
-    directory = len(kept).to_bytes(2, order) + b"".join(kept) + bytes(4)
+    following = data[end : end + 4] if keep_next else b""
+    directory = len(kept).to_bytes(2, order) + b"".join(kept) + following.ljust(4, b"\0")
     return data[:start] + directory + data[start + len(directory) :]

@@ -170,6 +170,27 @@ def test_a_damaged_critical_chunk_is_damage():
     assert "x: " in error_of(decode, bytes(file), "x")
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_pages_and_animations_are_refused(kind):
+    file = saved(kind, save_all=True, append_images=[PIL.ImageOps.invert(IMAGE)])
+    assert PIL.Image.open(io.BytesIO(file)).n_frames == 2
+    for read in (check_bytes, decode):
+        assert error_of(read, file, "x") == "x: a file of several images; save the one that you mean as PNG"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "MPO"])
+def test_one_page_and_a_photo_with_a_preview_are_read(kind):
+    more = [PIL.ImageOps.invert(IMAGE)] if kind == "MPO" else []
+    file = saved(kind, save_all=True, append_images=more, **({"lossless": True} if kind == "WEBP" else {}))
+    assert np.array_equal(decode(file, "x"), np.asarray(PIL.Image.open(io.BytesIO(file))))
+
+
+def test_five_bits_of_a_colour_are_refused():
+    head = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 16, 0, 4, 0, 0, 0, 0)
+    file = b"BM" + struct.pack("<IHHI", 58, 0, 0, 54) + head + struct.pack("<HH", 0x7FFF, 0x1F)
+    assert error_of(decode, file, "x") == "x: a 16-bit image; expected 8-bit RGB or grey, so convert it first"
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("content", [BROKEN["BYTE, little endian"], BROKEN["no values"], exif(3, 1, b"\0\6\0\0")])
 def test_basicsr_gets_bytes_that_it_decodes_alike(tmp_path, kind, content):

@@ -113,7 +113,7 @@ def inspect(source: Path | bytes, name: str, *, whole: bool) -> _Header:
 
 def _for_pillow(file: BinaryIO, start: bytes, whole: bool) -> BinaryIO:
     """The file as Pillow gets it, which gives up on some texts and profiles that have nothing to do with the pixels."""
-    return BytesIO(without_metadata(file, whole, keep_exif=True)) if has_metadata(start) else file
+    return BytesIO(without_metadata(file, whole, for_pillow=True)) if has_metadata(start) else file
 
 
 def unreadable(name: str, error: Exception, start: bytes = b"") -> SrqError:
@@ -134,6 +134,8 @@ def _accept(image: ImageFile, name: str) -> _Header:
     size = Size(image.height, image.width)
     if image.width * image.height > MAX_PIXELS:
         raise SrqError(f"{name}: {size} is more than {MAX_PIXELS} pixels; cut it into smaller images")
+    if getattr(image, "is_animated", False):
+        raise SrqError(f"{name}: a file of several images; save the one that you mean as PNG")
     kind = _refused(image)
     if kind is not None:
         raise SrqError(f"{name}: {kind}; expected 8-bit RGB or grey, so convert it first")
@@ -145,8 +147,8 @@ def _accept(image: ImageFile, name: str) -> _Header:
 def _refused(image: ImageFile) -> str | None:
     """What an image is that is neither 8-bit RGB nor 8-bit grey; the mode alone does not tell."""
     raw = " ".join(str(tile[3]) for tile in image.tile)  # how samples are stored, such as RGB;16B
-    if ";16" in raw or image.mode.startswith("I;16"):
-        return "a 16-bit image"
+    if ";15" in raw or ";16" in raw or image.mode.startswith("I;16"):
+        return "a 16-bit image"  # of a BMP, 16 bit are all three colours
     if image.mode not in ("L", "RGB"):
         return _KINDS.get(image.mode, f"an image of mode {image.mode}")
     if image.mode == "L" and (";2" in raw or ";4" in raw):
