@@ -65,11 +65,13 @@ def check_lmdb(folder: Path) -> dict[str, Size]:
     except (OSError, UnicodeDecodeError) as error:
         raise SrqError(f"{folder}: no readable meta_info.txt ({error}); expected BasicSR's format") from error
     sizes = parse_meta(text, str(meta))
-    with _reader(folder) as entry:
+    with _reader(folder) as (entries, entry):
         for key, size in sizes.items():
             found = _size(entry(key), f"{folder}[{key}]")
             if found != size:
                 raise SrqError(f"{folder}[{key}]: {found} pixels, meta_info.txt says {size}; write it again")
+    if entries != len(sizes):
+        raise SrqError(f"{folder}: data.mdb has {entries} images, meta_info.txt names {len(sizes)}; write it again")
     return sizes
 
 
@@ -83,13 +85,13 @@ def _size(entry: memoryview, name: str) -> Size:
 
 def read_entry(folder: Path, key: str) -> bytes:
     """The bytes of one entry, an image file."""
-    with _reader(folder) as entry:
+    with _reader(folder) as (_, entry):
         return bytes(entry(key))
 
 
 @contextmanager
-def _reader(folder: Path) -> Iterator[Callable[[str], memoryview]]:
-    """A function from key to bytes, while the LMDB is open; a process can open an LMDB only once."""
+def _reader(folder: Path) -> Iterator[tuple[int, Callable[[str], memoryview]]]:
+    """The number of entries and a function from key to bytes, while the LMDB is open; a process opens it only once."""
     import lmdb
 
     data = folder / DATA
@@ -112,7 +114,7 @@ def _reader(folder: Path) -> Iterator[Callable[[str], memoryview]]:
                         raise too_large(f"{folder}[{key}]", LARGEST_FILE)
                     return value
 
-                yield entry
+                yield transaction.stat()["entries"], entry
     except lmdb.Error as error:
         raise SrqError(f"{data}: not an LMDB or damaged ({error}); write it again") from error
 

@@ -210,6 +210,16 @@ def test_missing_entries_are_named(store):
         check_lmdb(store)
 
 
+def test_entries_without_a_line_are_refused(store):
+    meta = store / "meta_info.txt"
+    first, *others = meta.read_text().splitlines(keepends=True)
+    assert others
+    meta.write_text(first)
+    count = 1 + len(others)
+    with pytest.raises(SrqError, match=rf"data\.mdb has {count} images, meta_info\.txt names 1; write it again$"):
+        check_lmdb(store)
+
+
 @pytest.mark.parametrize(("mode", "what"), [("RGBA", "alpha"), ("P", "palette"), ("I;16", "16-bit")])
 def test_other_modes_are_refused_inside_too(store, tmp_path, noise, mode, what):
     image = (
