@@ -84,7 +84,7 @@ def _shared_settings(record: Record) -> dict[str, object]:
         "model": spec.model,
         "scale": spec.scale,
         "weights": record.hashes.weights,
-        "test images": record.hashes.test,
+        "test images": (record.hashes.test, {name: scores.images.keys() for name, scores in record.scores.items()}),
         "calibration patches": (spec.calibration.patches, spec.calibration.size),
         "padding": spec.padding,
         "tiles": spec.tiles,

@@ -446,6 +446,7 @@ def test_infinite_and_missing_scores_have_no_difference() -> None:
         ({"scale": 3}, "scale"),
         ({"weights": "e" * 64}, "weights"),
         ({"test": {"Set5": "e" * 64}}, "test images"),
+        ({"scores": {"Set5": DatasetScores.of({"bird": {"psnr": 30.0, "ssim": 0.9}})}}, "test images"),
         ({"padding": "reflect"}, "padding"),
         ({"scores": {"Set5": DatasetScores.of({"baby": {"psnr": 30.0}})}}, "metric"),
         (
