@@ -241,8 +241,8 @@ def readers() -> dict[str, Reader]:
         "lmdb": Reader(
             [
                 b"0001.png (12,20,3) 1\nbaby_x2.png (12,20,3) 1\n",
-                "\ufeff0001.png (12,20,3) 1\r\n".encode(),
-                "0001.png (12,20,3) 1\n".encode("utf-16"),
+                "\ufeff0001.png (12,20,3) 1\r\nbaby_x2.png (12,20,3) 1\r\n".encode(),
+                "0001.png (12,20,3) 1\nbaby_x2.png (12,20,3) 1\n".encode("utf-16"),
             ],
             _read_lmdb,
         ),
