@@ -124,11 +124,8 @@ def upscale(
         from ..protocol.types import parse_scale
         from ..runs.session import Session
 
-        factor, width, tiles = (
-            parse_scale(2 if scale is None else scale),
-            Bits.parse(bits or "4"),
-            Tiles(size=tile, overlap=OVERLAP),
-        )
+        factor, width = parse_scale(2 if scale is None else scale), Bits.parse(bits or "4")
+        tiles = Tiles(size=tile, overlap=OVERLAP)
         suits = partial(_check, {photo: headers[photo] for photo in wanted}, compare, tiles)
         session = Session.open(display, plugin_files, device)
         if record:
@@ -137,7 +134,7 @@ def upscale(
             spec = _spec(method, width, factor, suite, model)
             network = _calibrated(spec, suits, session) if method else _installed(spec, fp, suite, session)
     suits(network)
-    _upscale(wanted, out, network, tiles, display)
+    _upscale(wanted, network, tiles, display)
 
 
 def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
@@ -155,15 +152,17 @@ def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
 
 def _wanted(
     photos: Mapping[Path, Header], out: Path, compare: bool, force: bool, resume: bool
-) -> dict[Path, tuple[Path, ...]]:
+) -> dict[Path, dict[str, Path]]:
     """The files to write of each photo that is to be upscaled; raises SrqError where one would be overwritten."""
     from ..upscaling.results import check_free, results_of
 
     wanted = {photo: results_of(photo, header.format, out, compare) for photo, header in photos.items()}
     check_free(wanted, force or resume)
     if resume:
-        wanted = {photo: tuple(path for path in paths if not path.exists()) for photo, paths in wanted.items()}
-    return {photo: paths for photo, paths in wanted.items() if paths}
+        wanted = {
+            photo: {of: path for of, path in files.items() if not path.exists()} for photo, files in wanted.items()
+        }
+    return {photo: files for photo, files in wanted.items() if files}
 
 
 def _recorded(record: Path, suite: str, session: Session) -> SRModel:
@@ -223,13 +222,11 @@ def _check(headers: Mapping[Path, Header], compare: bool, tiles: Tiles, network:
             check(header, network, compare)
 
 
-def _upscale(
-    wanted: Mapping[Path, Sequence[Path]], out: Path, network: SRModel, tiles: Tiles, display: Display
-) -> None:
+def _upscale(wanted: Mapping[Path, Mapping[str, Path]], network: SRModel, tiles: Tiles, display: Display) -> None:
     """Write the files of each photo; names one that is damaged behind its header, and raises SrqError at the end."""
     from ..errors import SrqError
     from ..upscaling.picture import Picture
-    from ..upscaling.results import results_of
+    from ..upscaling.results import COMPARISON
     from ..upscaling.upscale import side_by_side
     from ..upscaling.upscale import upscale as through
 
@@ -245,9 +242,8 @@ def _upscale(
                 damaged += 1
                 continue
             larger = through(picture, network, tiles, progress, photo.name)
-            (result,) = results_of(photo, out, compare=False)
-            for path in files:
-                (larger if path == result else side_by_side(picture, larger, network.scale)).write(path)
-            click.echo(files[0])
+            for added, path in files.items():
+                (side_by_side(picture, larger, network.scale) if added == COMPARISON else larger).write(path)
+            click.echo(next(iter(files.values())))
     if damaged:
         raise SrqError(f"{damaged} of {len(wanted)} photos are damaged and have no result; they are named above")

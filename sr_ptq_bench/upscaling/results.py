@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import SrqError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
 _SUFFIXES = {
@@ -18,21 +18,25 @@ _SUFFIXES = {
 }
 
 
-def results_of(photo: Path, written_as: str, out: Path, compare: bool) -> tuple[Path, ...]:
-    """The file of the result, and with `compare` that of the side-by-side.
+COMPARISON = "-compare"
+"""What the name of a side-by-side has behind the photo's."""
+
+
+def results_of(photo: Path, written_as: str, out: Path, compare: bool) -> dict[str, Path]:
+    """The file of the result, and with `compare` that of the side-by-side, by what they have behind the photo's name.
 
     They have the photo's name; its suffix only where that is one of the format in which they are written.
     """
     suffixes = _SUFFIXES[written_as]
     suffix = photo.suffix if photo.suffix.lower() in suffixes else suffixes[0]
-    return tuple(out / f"{photo.stem}{kind}{suffix}" for kind in ("", "-compare")[: 1 + compare])
+    return {added: out / f"{photo.stem}{added}{suffix}" for added in ("", COMPARISON)[: 1 + compare]}
 
 
-def check_free(wanted: Mapping[Path, Sequence[Path]], force: bool) -> None:
+def check_free(wanted: Mapping[Path, Mapping[str, Path]], force: bool) -> None:
     """Raise SrqError where two photos have one result, a result is a photo, or, without `force`, exists."""
     seen: dict[Path, Path] = {}
     for photo, results in wanted.items():
-        for path in results:
+        for path in results.values():
             if path in seen:
                 raise SrqError(
                     f"{seen[path]} and {photo} would both become {path}; upscale them into folders of their own"
