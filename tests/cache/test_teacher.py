@@ -48,7 +48,8 @@ def said():
 @pytest.fixture
 def ask(folder, network, said):
     def ask_for(lr, limit=LIMIT):
-        return TeacherOutputs(folder, lambda _name: nullcontext(), said.append, limit).of(lr, lambda: network(lr))
+        outputs = TeacherOutputs(folder, lambda _name: nullcontext(), said.append, limit)
+        return outputs.of(lr, lambda: network(lr), lambda: True)
 
     return ask_for
 
@@ -208,10 +209,10 @@ def test_gradients_through_the_teacher_are_computed(folder, network):
 
 
 def halved(model):
-    parameter = next(model.network.parameters())
-    parameter.data.mul_(0.5)
+    parameter = next(model.network.parameters()).requires_grad_(False)
+    parameter.mul_(0.5)
     yield
-    parameter.data.mul_(2)
+    parameter.mul_(2)
 
 
 def hooked(model):
@@ -230,6 +231,28 @@ def in_training(model):
     model.network.train()
     yield
     model.network.eval()
+
+
+def halved_unseen(model):
+    """A write that torch does not count."""
+    parameter = next(model.network.parameters())
+    parameter.data.mul_(0.5)
+    yield
+    parameter.data.mul_(2)
+
+
+def test_what_an_unseen_write_gives_is_not_kept(folder):
+    model = plugins().load_model("tiny", 2, write_weights(folder.parents[1] / "weights.safetensors"))[0]
+    teacher = CachedTeacher(model, TeacherOutputs(folder, lambda _name: nullcontext(), str, LIMIT))
+    lr = patches()
+    with torch.no_grad():
+        expected = model(lr)
+        changing = halved_unseen(model)
+        next(changing)
+        assert torch.equal(teacher(lr), model(lr))
+        assert teacher.is_changed()
+        next(changing, None)
+        assert torch.equal(teacher(lr), expected)
 
 
 @pytest.mark.parametrize("change", [halved, hooked, hooked_before, in_training])
