@@ -68,7 +68,7 @@ class SelectedRuns:
     def distributions(self, run: PreparedRun, student: Student) -> dict[str, Distribution]:
         """The distribution of every site of a student, from the calibration pass."""
         from ..progress import TimedStages
-        from ..runs.run import observe_distributions
+        from ..runs.stages.observation import observe_distributions
 
         return observe_distributions(run, student, self.session.cache, TimedStages(self.display), fresh=False)
 

@@ -13,7 +13,8 @@ from ..quantization.student import cached_quantized_weights
 from ..records.files import name_of, read_result
 from ..records.sensitivity import read_sensitivity
 from ..runs.restore import prepare_recorded, restore_recorded
-from ..runs.run import FP_SEED, observe_distributions
+from ..runs.stages.observation import observe_distributions
+from ..runs.stages.references import FP_SEED
 from .pictures import ImageFolder
 from .sites import bounds_view, changes, site_view
 from .views import BICUBIC, FP, Gallery, StudentView

@@ -17,7 +17,7 @@ from ..plots.views import crop_psnr, most_different
 from ..quantization.student import cached_quantized_weights
 from ..records.summary import lost, score_table
 from ..runs.restore import restore_student
-from ..runs.run import FP_SEED
+from ..runs.stages.references import FP_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

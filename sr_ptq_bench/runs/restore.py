@@ -14,7 +14,7 @@ from ..records.files import name_of, read_record, read_result, state_path
 from ..records.suite_name import suffix_of_tiles, suite_of
 from . import identity
 from .prepare import load_network, prepare
-from .run import calibrate_student
+from .stages.calibration import calibrate_student
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,9 @@ from . import identity
 from .count import count
 from .environment import describe
 from .restore import restore_student
-from .run import score_references, score_student, site_bits
 from .scope import describe_scope
+from .stages.references import score_references
+from .stages.scoring import score_student, site_bits
 
 if TYPE_CHECKING:
     from ..quantization.student import Student

@@ -15,7 +15,8 @@ from sr_ptq_bench.quantization.state.save_load import save_state
 from sr_ptq_bench.records.files import read_result, state_path
 from sr_ptq_bench.records.suite_name import suite_of
 from sr_ptq_bench.runs.restore import load_or_calibrate, prepare_recorded, restore_student, spec_of
-from sr_ptq_bench.runs.run import measure, score_student
+from sr_ptq_bench.runs.run import measure
+from sr_ptq_bench.runs.stages.scoring import score_student
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
 

@@ -17,8 +17,8 @@ from sr_ptq_bench import Bounds, Quantizer, SrqError
 from sr_ptq_bench.hooks.code import code_sha256
 from sr_ptq_bench.progress import Silent, TimedStages
 from sr_ptq_bench.quantization.state.save_load import load_state, state_sha256
-from sr_ptq_bench.runs import run as runs
-from sr_ptq_bench.runs.run import score_student
+from sr_ptq_bench.runs.stages import observation, references, scoring
+from sr_ptq_bench.runs.stages.scoring import score_student
 from sr_ptq_bench.storage.files import sha256_of
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
@@ -322,14 +322,18 @@ def counted(monkeypatch):
     counts = {"score": 0, "observe": 0}
 
     def count(name):
-        function = {"score": "score_datasets", "observe": "observe"}[name]
-        original = getattr(runs, function)
+        function, stages = {
+            "score": ("score_datasets", (references, scoring)),
+            "observe": ("observe", (observation,)),
+        }[name]
+        original = getattr(stages[0], function)
 
         def counting(*arguments):
             counts[name] += 1
             return original(*arguments)
 
-        monkeypatch.setattr(runs, function, counting)
+        for stage in stages:
+            monkeypatch.setattr(stage, function, counting)
 
     count("score")
     count("observe")

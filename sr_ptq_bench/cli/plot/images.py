@@ -65,7 +65,7 @@ def _views(
     from ...errors import unknown
     from ...evaluation.score import interpolations, network_upscaler, psnr_of
     from ...quantization.student import cached_quantized_weights
-    from ...runs.run import FP_SEED
+    from ...runs.stages.references import FP_SEED
     from ..selected import SelectedRuns
 
     selected = SelectedRuns(methods, **choice)
