@@ -180,8 +180,8 @@ def prepare(spec: Any, plugins: Any = None, library: Any = None) -> Any:
     """A run, prepared with these plugins in a session of its own."""
     from sr_ptq_bench.runs.prepare import prepare as prepared
 
-    own = session()
-    own = replace(own, plugins=plugins or own.plugins, library=library or own.library)
+    own = session(known=plugins)
+    own = replace(own, library=library or own.library)
     return prepared(spec, own)
 
 
@@ -189,7 +189,7 @@ def measured(prepared: Any, home: Path | None = None, reporter: Any = None) -> A
     """The result of a prepared run, in a session of its own with this home; a run that follows continues nothing."""
     from sr_ptq_bench.runs.run import measure
 
-    own = session(home=home, reporter=reporter)
+    own = session(known=prepared.plugins, home=home, reporter=reporter)
     result = measure(prepared, own)
     shutil.rmtree(own.cache.folder / "states", ignore_errors=True)
     return result

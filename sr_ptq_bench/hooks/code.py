@@ -27,22 +27,18 @@ _FIRST: dict[Path, bytes] = {}
 """The helpers of plugins as this process first met them: Python imports a module once."""
 
 
-def code_sha256(name: str, file: Path, own: frozenset[Path] = frozenset()) -> str:
+def code_sha256(name: str, file: Path, folder: Path | None = None, own: frozenset[Path] = frozenset()) -> str:
     """The SHA-256 of a module and of all code that belongs to it; path and formatting do not count.
 
     A module of a package counts with the whole package; a single file with every local module that it imports,
     directly or through others. Modules of the standard library, installed ones and those of this package are not local,
     but for `own` files, those of the plugin's distribution.
+
+    Raises SrqError if the code that runs is not that in the files, or not that beside the plugin in `folder`. A
+    plugin's file is run again each time; all else that belongs to it is imported once in a process.
     """
-    return _digest(_files(name, file, own))
-
-
-def check_helpers(name: str, file: Path, folder: Path | None = None, own: frozenset[Path] = frozenset()) -> None:
-    """Raise SrqError if the code that runs is not the code in the files, or not that beside the plugin in `folder`.
-
-    A plugin's file is run again each time; all else that belongs to it is imported once in a process.
-    """
-    for key, path in _files(name, file, own).items():
+    files = _files(name, file, own)
+    for key, path in files.items():
         module = key.removesuffix(".py").removesuffix("/__init__").replace("/", ".") or name
         if (path == file and folder) or module not in sys.modules:
             continue
@@ -53,6 +49,7 @@ def check_helpers(name: str, file: Path, folder: Path | None = None, own: frozen
         first = _FIRST.setdefault(path, now)
         if now != first and meaning(now) != meaning(first):
             raise SrqError(f"{path} has changed since this process imported it; start Python again")
+    return _digest(files)
 
 
 def _files(name: str, file: Path, own: frozenset[Path]) -> dict[str, Path]:
@@ -118,7 +115,7 @@ def _package_of(name: str, file: Path) -> Path | None:
 def _local(names: Iterable[str], own: frozenset[Path]) -> Iterator[tuple[str, Path]]:
     """Those of these modules that are local, with their files."""
     for name in names:
-        if name.partition(".")[0] != HOST:
+        if name.partition(".")[0] not in ("", HOST):  # a relative import is of the same package
             found = _file_of(name)
             if found and (found in own or not _installed(found)):
                 yield name, found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SrqError, described, prefix_error, unknown
 from ..quantization.quantizer import Maker
-from .code import check_helpers, code_sha256
+from .code import code_sha256
 from .guard import settings_restored
 from .options import PluginOptions
 from .specs import GROUP
@@ -123,8 +123,7 @@ def of_file(path: Path) -> Plugin:
     """A plugin given as a file, with the name of the file; raises SrqError that names it."""
     module = _imported(path)
     with prefix_error(f"plugin file {path}"):
-        check_helpers(module.__name__, path.resolve(), path.resolve().parent)
-    code = code_sha256(module.__name__, path.resolve())
+        code = code_sha256(module.__name__, path.resolve(), path.resolve().parent)
     return Plugin(path.stem, path.name, f"sha256 {code[:12]}", module, code, is_file=True)
 
 
@@ -136,8 +135,7 @@ def _code_of(entry: EntryPoint, version: str) -> str:
     listed = getattr(entry.dist, "files", None) or ()
     own = frozenset(Path(str(each.locate())).resolve() for each in listed if each.suffix == ".py")
     with prefix_error(f"plugin '{entry.name}'"):
-        check_helpers(entry.module, Path(file).resolve(), own=own)
-    return code_sha256(entry.module, Path(file), own)
+        return code_sha256(entry.module, Path(file).resolve(), own=own)
 
 
 def _imported(path: Path) -> ModuleType:
