@@ -42,6 +42,20 @@ def sweep(srq, tiny_suite: TinySuite, out):
     return call
 
 
+@pytest.fixture
+def run(srq, tiny_suite: TinySuite, out):
+    """The cell at four bits, measured alone in this process, which a sweep would start a worker for; its record."""
+
+    def call():
+        words = ("--suite", tiny_suite.path, "--plugin", FILE, "--scale", 2, "--out", out)
+        outcome = srq("run", *words, "--method", "minmax", "--bits", 4)
+        assert outcome.status == 0, outcome.err
+        (path,) = out.rglob("*.json")
+        return path
+
+    return call
+
+
 def records(out: Path):
     return {path.name: read_record(path) for path in sorted(out.rglob("*.json"))}
 
@@ -85,9 +99,9 @@ def test_shared_work_is_done_once(sweep, out):
     assert len(observed) == 4
 
 
-def test_what_a_worker_says_stands_beside_its_cell(sweep, out):
+def test_what_a_worker_says_stands_beside_its_cell(run, sweep, out):
     """Such as that what other runs have kept is damaged."""
-    assert sweep(bits="4").status == 0
+    run()
     (kept,) = (out.parent / "home/cache").glob("distributions-*")
     kept.write_bytes(kept.read_bytes()[:-1])
     outcome = sweep(bits="2")
@@ -97,9 +111,8 @@ def test_what_a_worker_says_stands_beside_its_cell(sweep, out):
     assert line.endswith(f"it is now {kept.name}.bad")
 
 
-def test_only_the_rest_of_a_half_done_sweep_is_measured(sweep, out):
-    assert sweep(bits="4").status == 0
-    (path,) = out.rglob("*.json")
+def test_only_the_rest_of_a_half_done_sweep_is_measured(run, sweep, out):
+    path = run()
     before = path.read_bytes()
     outcome = sweep(methods="minmax,dobi")
     assert "4 cells: 1 were done, 3 measured, 0 failed" in outcome.err
@@ -107,9 +120,8 @@ def test_only_the_rest_of_a_half_done_sweep_is_measured(sweep, out):
     assert len(records(out)) == 4
 
 
-def test_a_record_of_another_machine_counts_as_done(sweep, out, monkeypatch, tmp_path, request):
-    sweep(bits="4")
-    (path,) = out.rglob("*.json")
+def test_a_record_of_another_machine_counts_as_done(run, sweep, out, monkeypatch, tmp_path, request):
+    path = run()
     content = json.loads(path.read_text())
     content["environment"] |= {"cpu": "another", "threads": 64, "device": "NVIDIA"}
     path.write_text(json.dumps(content))
@@ -119,9 +131,8 @@ def test_a_record_of_another_machine_counts_as_done(sweep, out, monkeypatch, tmp
     assert read_record(path).environment.cpu == "another"
 
 
-def test_a_lost_record_comes_back_from_this_machine_s_memory(sweep, out, request):
-    sweep(bits="4")
-    (path,) = out.rglob("*.json")
+def test_a_lost_record_comes_back_from_this_machine_s_memory(run, sweep, out, request):
+    path = run()
     before = path.read_bytes()
     path.unlink()
     request.getfixturevalue("no_engine")
@@ -130,9 +141,8 @@ def test_a_lost_record_comes_back_from_this_machine_s_memory(sweep, out, request
 
 
 @pytest.mark.parametrize("damage", ["version", "state", "text"])
-def test_what_other_software_made_or_is_damaged_is_measured_anew(sweep, out, monkeypatch, tmp_path, damage):
-    sweep(bits="4")
-    (path,) = out.rglob("*.json")
+def test_what_other_software_made_or_is_damaged_is_measured_anew(run, sweep, out, monkeypatch, tmp_path, damage):
+    path = run()
     content = json.loads(path.read_text())
     if damage == "version":
         content["environment"]["versions"]["torch"] = "1.0"
@@ -149,8 +159,8 @@ def test_what_other_software_made_or_is_damaged_is_measured_anew(sweep, out, mon
     assert (kept == "1.0") == (damage == "version")  # an equal result leaves the file alone
 
 
-def test_force_measures_what_is_done(sweep):
-    sweep(bits="4")
+def test_force_measures_what_is_done(run, sweep):
+    run()
     assert "1 cell: 0 were done, 1 measured, 0 failed" in sweep("--force", bits="4").err
 
 
@@ -179,8 +189,8 @@ def test_the_command_of_a_failed_cell_repeats_it(sweep, srq, out, tmp_path):
     assert record.environment.threads == 3
 
 
-def test_a_dry_run_measures_nothing_and_estimates(sweep, out, request):
-    sweep(bits="4")
+def test_a_dry_run_measures_nothing_and_estimates(run, sweep, out, request):
+    run()
     request.getfixturevalue("no_engine")
     outcome = sweep("--dry-run", methods="minmax,dobi")
     assert outcome.status == 0, outcome.err
