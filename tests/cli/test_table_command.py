@@ -345,12 +345,6 @@ def test_help_explains_and_shows_a_command() -> None:
     assert "default: OUT/results" in text
 
 
-def test_the_command_is_imported_without_pandas() -> None:
-    slow = "{'pandas', 'torch', 'pydantic'}"
-    code = f"import sys, sr_ptq_bench.cli.table; sys.exit(bool({slow} & set(sys.modules)))"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_a_truncated_record_is_refused_by_name_or_left_out_and_named(home: Path) -> None:
     store(record(), record(method="dobi"))
     path = next(home.glob("leaderboards/results/sample/dobi-*.json"))
