@@ -14,43 +14,20 @@ import pytest
 from tiny import FILE
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ("def srq_init_bounds(distribution): return Bounds(float('nan'), 1.0)", "fc1.weight: bounds are not finite"),
-        ("def srq_init_bounds(distribution): return Bounds(2.0, 1.0)", "site fc1.weight: a lower bound is above"),
-        ("def srq_init_bounds(distribution): return 1.0", "site fc1.weight: expected Bounds, got a float"),
-        ("def srq_init_bounds(distribution): return None", "site fc1.weight: srq_init_bounds returns None"),
-    ],
-)  # fmt: skip
-def test_a_plugin_that_returns_what_it_may_not(bench, tmp_path, body, expected):
+def test_a_plugin_that_returns_what_it_may_not(bench, tmp_path):
     path = tmp_path / "mine.py"
+    body = "def srq_init_bounds(distribution): return Bounds(float('nan'), 1.0)"
     path.write_text(f"from sr_ptq_bench import Bounds, hookimpl\n@hookimpl\n{body}\n")
     outcome = bench("--plugin", path, method="mine")
-    last = outcome.err.splitlines()[-1]
     assert outcome.status == 2
-    assert last.startswith("srq: ")
-    assert "'mine'" in last
-    assert expected in last
+    assert outcome.err.splitlines()[-1] == "srq: plugin 'mine', site fc1.weight: bounds are not finite"
     assert not bench.out.exists()
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ("def srq_init_bound(): pass", "no hook 'srq_init_bound'; did you mean 'srq_init_bounds'?"),
-        ("def srq_init_bounds(distribtion): pass", "plugin 'mine' of mine.py: "),
-        ("1 / 0", "mine.py fails to import: "),
-    ],
-)
-def test_a_plugin_that_cannot_be(bench, tmp_path, body, expected):
+def test_a_plugin_that_cannot_be(bench, tmp_path):
     path = tmp_path / "mine.py"
-    path.write_text(f"from sr_ptq_bench import hookimpl\n{'@hookimpl' if 'def' in body else ''}\n{body}\n")
-    outcome = bench("--plugin", path)
-    assert outcome.status == 2
-    assert outcome.err.startswith("srq: ")
-    assert outcome.err.count("\n") == 1
-    assert expected in outcome.err
+    path.write_text("from sr_ptq_bench import hookimpl\n@hookimpl\ndef srq_init_bound(): pass\n")
+    bench.refuses("no hook 'srq_init_bound'; did you mean 'srq_init_bounds'?", more=("--plugin", path))
 
 
 @pytest.mark.parametrize("inside", [".", "results", "results/tiny", "deeper/still"])
