@@ -47,6 +47,7 @@ HOOKS_PAGE = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "sr_ptq_bench/weights/README.md"])
 HOOKS = [name for name in dir(hookspecs) if name.startswith("srq_")]
 README_LINES = 120
+INSTALLED = Plugins()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -145,7 +146,7 @@ def test_commands_parse(line: str) -> None:
     arguments = command.make_context(command.name, words).params
     if command.name == "run" and not arguments["plugin_files"]:
         Bits.parse(arguments["bits"])
-        resolve_method(Plugins(), arguments["method"], parse_options(arguments["options"]))
+        resolve_method(INSTALLED, arguments["method"], parse_options(arguments["options"]))
 
 
 def test_readme_has_both_first_commands() -> None:
@@ -184,7 +185,7 @@ def test_the_suite_example_loads(tmp_path: Path) -> None:
     assert suite.weights[2] == Path(sr_ptq_bench.__file__).parent / "weights/swinir_light_x2.safetensors"
     assert suite.networks["edsr-baseline"][2] == suite.weights[2].with_name("edsr_baseline_x2.safetensors")  # type: ignore[union-attr]
     assert suite.test["cats"].photos == ("chelsea",)
-    assert resolve_method(Plugins(), "2dquant", {}, suite.options).options["dqc"].iterations == 300  # type: ignore[union-attr]
+    assert resolve_method(INSTALLED, "2dquant", {}, suite.options).options["dqc"].iterations == 300  # type: ignore[union-attr]
 
 
 def test_the_hooks_examples_work_together(tmp_path: Path) -> None:

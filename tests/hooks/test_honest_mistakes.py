@@ -350,12 +350,6 @@ def test_calibration_images_are_read_only(tiny_suite, change):
     )
 
 
-def test_patches_that_cannot_be_written_make_no_warnings(tiny_suite):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        next(prepare(tiny_suite.spec()).batches.fixed())
-
-
 def test_a_metric_has_images_of_its_own():
     image = np.ones((32, 32, 3), np.uint8)
     seen = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import version
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tiny import FILE, plugin, plugins
 
 from sr_ptq_bench import SrqError, basicsr_compat
+from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.runs import environment
 from sr_ptq_bench.runs.environment import choose_device, describe, keep_freed_memory, peak_memory
@@ -28,15 +30,17 @@ def test_versions_are_of_all_that_took_part():
 
 
 def test_a_plugin_of_a_file_is_known_by_its_content(tmp_path):
-    from sr_ptq_bench.hooks.code import code_sha256
-    from sr_ptq_bench.hooks.plugins import Plugins
-    from sr_ptq_bench.hooks.resolve import resolve_method
-
     path = tmp_path / "mine.py"
-    path.write_text("from sr_ptq_bench import hookimpl\n@hookimpl\ndef srq_init_bounds(): pass\n")
-    found = describe(resolve_method(Plugins([path]), "mine", {}), "cpu").versions
-    assert found["plugin mine"] == f"mine.py sha256 {code_sha256('srq_plugin_mine', path)[:12]}"
-    assert FILE.name not in str(found)
+    known = []
+    for body in ("pass", "return None"):
+        path.write_text(f"from sr_ptq_bench import hookimpl\n@hookimpl\ndef srq_init_bounds(): {body}\n")
+        known.append(describe(resolve_method(Plugins([path]), "mine", {}), "cpu").versions["plugin mine"])
+    assert all(re.fullmatch("mine.py sha256 [0-9a-f]{12}", name) for name in known)
+    assert known[0] != known[1]
+
+
+def test_a_plugin_of_a_file_that_does_not_take_part_is_not_named():
+    assert "plugin tiny" not in describe(resolve_method(Plugins([FILE]), "minmax", {}), "cpu").versions
 
 
 def test_the_machine_is_described():
