@@ -46,7 +46,7 @@ WEIGHTS = {
 
 
 @pytest.mark.parametrize("kind", WEIGHTS)
-def test_weights_that_cannot_be_is_refused(bench, kind):
+def test_bad_weights_are_refused(bench, kind):
     make, *expected = WEIGHTS[kind]
     make(bench.weights)
     bench.refuses(bench.weights, *expected)

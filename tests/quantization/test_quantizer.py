@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sr_ptq_bench.errors import SrqError
@@ -15,6 +17,7 @@ from sr_ptq_bench.quantization.quantizer import Bounds, Quantizer, Site
 PLAIN = Site("x", "activation", "query")
 ROWS = Site("w", "weight", "parameter", 0)
 LAST = Site("w", "activation", "layernorm", -1)
+ENDS = st.floats(-1e6, 1e6, width=32)
 
 
 def test_numbers_become_scalars_of_float32():
@@ -194,3 +197,25 @@ def test_a_site_is_a_value():
     assert Site("a", "weight", "parameter", 0) == Site("a", "weight", "parameter", 0)
     with pytest.raises(AttributeError):
         PLAIN.name = "y"
+
+
+@settings(max_examples=60, deadline=None)
+@given(a=ENDS, b=ENDS, bits=st.integers(2, 8), seed=st.integers(0, 9), grad=st.booleans())
+def test_a_tensor_has_two_to_the_bits_levels_at_most(a, b, bits, seed, grad):
+    quantizer = Quantizer(PLAIN, bits)
+    quantizer.set_bounds(Bounds(min(a, b), max(a, b)))
+    spread = 2 * max(abs(a), abs(b), 1e-3)
+    v = spread * torch.randn(4000, generator=torch.Generator().manual_seed(seed))
+    with torch.set_grad_enabled(grad):
+        assert len(quantizer(v).unique()) <= 2**bits
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_every_channel_has_all_of_its_levels(bits):
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(3, 5000, generator=generator)
+    quantizer = Quantizer(ROWS, bits)
+    quantizer.set_bounds(Bounds(v.amin(1), v.amax(1)))
+    v_q = quantizer(v)
+    assert [len(row.unique()) for row in v_q] == [2**bits] * 3
+    assert len(v_q.unique()) > 2**bits  # so codes are counted channel by channel

@@ -101,7 +101,7 @@ def test_bound_parameters_are_lower_before_upper_site_by_site():
     assert all(a is b for a, b in zip(student.bound_parameters(), expected, strict=True))
 
 
-def test_keep_ordered_moves_upper_bounds_only():
+def test_fix_crossed_bounds_moves_upper_bounds_only():
     student = quantize(mixed(), W4A4)
     one, channels = student.quantizers["mark"], student.quantizers["fc.weight"]
     one.set_bounds(Bounds(0.5, 1.0))
@@ -297,7 +297,7 @@ def test_a_method_makes_the_quantizers_that_it_wants():
 
 
 @pytest.mark.parametrize(("name", "message"), [("pool", "no layer 'pool'"), ("cov", "did you mean 'conv'")])
-def test_a_producer_of_a_layer_that_does_not_exist(name, message):
+def test_an_input_kind_of_a_layer_that_does_not_exist(name, message):
     teacher = SRModel("mixed", 1, Mixed(), {name: "image"}, ())
     with pytest.raises(SrqError, match=message):
         quantize(teacher, W4A4)
@@ -309,7 +309,7 @@ def test_only_linear_and_convolutions_can_be_quantized():
         quantize(teacher, W4A4)
 
 
-def test_weights_quantized_once_gives_the_same_and_puts_them_back():
+def test_cached_quantized_weights_gives_the_same_and_puts_them_back():
     student, lr = bounded(tiny_teacher(), "3"), images(1, 16)
     originals = {name: weight.clone() for name, weight in student.weights.items()}
     with torch.no_grad():
@@ -326,7 +326,7 @@ def test_weights_quantized_once_gives_the_same_and_puts_them_back():
         assert torch.equal(student(lr), expected)
 
 
-def test_weights_quantized_once_restores_after_an_error():
+def test_cached_quantized_weights_restores_after_an_error():
     student = bounded(tiny_teacher())
     originals = {name: weight.clone() for name, weight in student.weights.items()}
     with pytest.raises(KeyError), cached_quantized_weights(student):
@@ -335,7 +335,7 @@ def test_weights_quantized_once_restores_after_an_error():
     assert all(quantizer.enabled for quantizer in student.quantizers.values())
 
 
-def test_weights_quantized_once_leaves_off_what_was_off():
+def test_cached_quantized_weights_leaves_off_what_was_off():
     student, lr = bounded(tiny_teacher()), images(1, 8)
     first = next(iter(student.weights))
     student.quantizers[first].enabled = False
