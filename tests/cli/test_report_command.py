@@ -1,23 +1,19 @@
-"""`srq report`, and the site that is made again while it is shown."""
+"""`srq report`: a site of records and their images."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from urllib.request import ProxyHandler, build_opener
 
 import pytest
 from made_records import record
-from refusals import error_of
 from tiny import FILE
 
 pytest.importorskip("jinja2")
 pytest.importorskip("itables")
 pytest.importorskip("matplotlib")
 
-from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.records.files import write_record
-from sr_ptq_bench.report import serve
 
 
 @pytest.fixture
@@ -148,55 +144,6 @@ def test_a_damaged_record_is_refused_or_left_out(srq, results, tmp_path):
     outcome = srq("report", "--skip-bad")
     assert outcome.status == 0
     assert "left out: record" in outcome.err
-
-
-def read(address: str) -> tuple[str, str]:
-    with build_opener(ProxyHandler({})).open(address, timeout=5) as answer:
-        return answer.read().decode(), answer.headers["Cache-Control"]
-
-
-def test_a_folder_is_served_to_this_machine_alone(tmp_path):
-    (tmp_path / "index.html").write_text("here")
-    with serve.server(tmp_path, 0) as address:
-        assert address.startswith("http://127.0.0.1:")
-        assert read(address) == ("here", "no-cache")
-        port = int(address.rstrip("/").rpartition(":")[2])
-        assert "choose another --port" in error_of(serve.server(tmp_path, port).__enter__)
-
-
-def test_a_new_record_makes_the_site_again(monkeypatch, results):
-    monkeypatch.setattr(serve, "EVERY", 0.0)
-    calls: list[int] = []
-
-    def rebuild() -> None:
-        calls.append(len(serve.snapshot(results)))
-
-    serve.watch(results, rebuild, pytest.fail, rounds=3)
-    assert calls == []
-    rounds = iter((lambda: None, lambda: write_record(record("dobi"), results / "sample"), lambda: None))
-    monkeypatch.setattr(serve.time, "sleep", lambda _: next(rounds)())
-    serve.watch(results, rebuild, pytest.fail, rounds=3)
-    assert calls == [2]
-
-
-def test_records_that_do_not_compare_leave_the_site_as_it_was(monkeypatch, results):
-    said: list[str] = []
-
-    def rebuild() -> None:
-        raise SrqError("no table of both")
-
-    monkeypatch.setattr(serve.time, "sleep", lambda _: write_record(record("dobi"), results / "sample"))
-    serve.watch(results, rebuild, said.append, rounds=1)
-    assert said == ["no table of both"]
-
-
-def test_a_shown_site_has_a_version_that_changes_with_it(results):
-    from sr_ptq_bench.report.site import build
-
-    one, other = (build([record(psnr=psnr)], [], "srq report", live=True) for psnr in (30.0, 31.0))
-    assert one["version.txt"] != other["version.txt"]
-    assert 'content="version.txt"' in one["index.html"]
-    assert 'content="../version.txt"' in one["sample/swinir-light-x2.html"]
 
 
 def test_a_site_replaces_no_files_of_others(srq, results, tmp_path):
