@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
     from tiny import TinySuite
     from webserver import Web
-
-    from sr_ptq_bench.data.images.pixels import Image
 
 # Tensors are tiny here, and threads would only wait for each other; torch reads this when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -59,29 +56,6 @@ def tiny_suite(tmp_path: Path) -> TinySuite:
     from tiny import TinySuite
 
     return TinySuite.write(tmp_path / "tiny")
-
-
-@pytest.fixture
-def noise() -> Callable[..., Image]:
-    """A random (height, width, 3) uint8 image, the same for the same arguments."""
-
-    def make(height: int, width: int, seed: int = 0) -> Image:
-        return np.random.default_rng([seed, height, width]).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-    return make
-
-
-@pytest.fixture
-def folder(tmp_path: Path, noise: Callable[..., Image]) -> Callable[..., Path]:
-    """Write a folder of PNGs from names with (height, width)."""
-    from sr_ptq_bench.data.images.pixels import write_image
-
-    def make(name: str, **sizes: tuple[int, int]) -> Path:
-        for seed, (stem, size) in enumerate(sizes.items()):
-            write_image(tmp_path / name / f"{stem}.png", noise(*size, seed))
-        return tmp_path / name
-
-    return make
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from tiny import noise, write_images
 
 from sr_ptq_bench.data.datasets import crops, load_dataset
 from sr_ptq_bench.data.images.pixels import decode, read_image, write_image
@@ -23,9 +24,9 @@ from sr_ptq_bench.protocol.suite import DataSource
 
 
 @pytest.fixture
-def pair(folder, tmp_path):
+def pair(tmp_path):
     """An HR folder with sizes that are no multiples of 2, and its LR folder."""
-    hr = folder("HR", a=(13, 16), b=(20, 11), c=(8, 8))
+    hr = write_images(tmp_path / "HR", a=(13, 16), b=(20, 11), c=(8, 8))
     write_lr(hr, tmp_path / "LR" / "X2", 2)
     return DataSource(hr=hr, lr=str(tmp_path / "LR" / "X{scale}"))
 
@@ -101,7 +102,7 @@ def test_image_sets_lie_in_a_folder():
         load_dataset("set", DataSource(datasets=("Set5", "B100")), 2)
 
 
-def test_pixels_pass_through_basicsr_unchanged(folder, tmp_path):
+def test_pixels_pass_through_basicsr_unchanged(tmp_path):
     levels = np.arange(256 * 3, dtype=np.uint16).reshape(16, 16, 3).astype(np.uint8)
     write_image(tmp_path / "H" / "a.png", np.repeat(np.repeat(levels, 2, axis=0), 2, axis=1))
     write_image(tmp_path / "L" / "a.png", levels)
@@ -181,7 +182,7 @@ def test_a_folder_of_another_scale_does_not_fit(pair, tmp_path):
         load_dataset("set", pair, 4)
 
 
-def test_hr_one_row_too_small_or_a_scale_too_large_does_not_fit(tmp_path, noise):
+def test_hr_one_row_too_small_or_a_scale_too_large_does_not_fit(tmp_path):
     write_image(tmp_path / "L" / "a.png", noise(5, 5))
     source = DataSource(hr=tmp_path / "H", lr=str(tmp_path / "L"))
     for height, fits in [(9, False), (10, True), (11, True), (12, False)]:
@@ -200,9 +201,9 @@ def test_bad_headers_are_found_before_any_pixel_is_read(pair, tmp_path):
             load_dataset("set", source, 2)
 
 
-def test_images_smaller_than_the_scale_are_refused(folder):
+def test_images_smaller_than_the_scale_are_refused(tmp_path):
     with pytest.raises(SrqError, match="9x3 pixels are too few for x4"):
-        load_dataset("set", DataSource(hr=folder("tiny", a=(3, 9))), 4)
+        load_dataset("set", DataSource(hr=write_images(tmp_path / "tiny", a=(3, 9))), 4)
 
 
 @pytest.mark.parametrize("cut", [1, 30])
@@ -234,7 +235,7 @@ def test_lmdbs_with_other_keys_or_sizes_are_refused(stores, pair, tmp_path):
         load_dataset("set", DataSource(hr=stores.hr, lr=str(tmp_path / "fewer.lmdb")), 2)
 
 
-def test_an_image_that_changes_in_use_is_noticed(pair, noise):
+def test_an_image_that_changes_in_use_is_noticed(pair):
     dataset = load_dataset("set", DataSource(hr=pair.hr), 2)
     write_image(pair.hr / "b.png", noise(6, 6))
     with pytest.raises(SrqError, match="image 'b' is 3x3, its header said 5x10; it changed"):
@@ -243,7 +244,7 @@ def test_an_image_that_changes_in_use_is_noticed(pair, noise):
         dataset.lr(1)
 
 
-def test_an_image_of_the_same_size_that_changes_in_use_is_noticed(pair, noise):
+def test_an_image_of_the_same_size_that_changes_in_use_is_noticed(pair):
     dataset = load_dataset("set", pair, 2)
     assert len(dataset.sha256) == 64
     write_image(pair.hr / "a.png", noise(13, 16, seed=9))
@@ -255,7 +256,7 @@ def test_an_image_of_the_same_size_that_changes_in_use_is_noticed(pair, noise):
         dataset.lr(0)
 
 
-def test_turned_jpegs_are_turned_in_every_kind(tmp_path, noise):
+def test_turned_jpegs_are_turned_in_every_kind(tmp_path):
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()

@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import noise
 
 from sr_ptq_bench.data.images.folder import list_images
 from sr_ptq_bench.data.images.header import check_bytes, check_image
@@ -31,7 +32,7 @@ def png_of_size(width: int, height: int, bits: int = 8, colour: int = 2) -> byte
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"])
-def test_reads_the_pixels_that_opencv_reads(tmp_path, noise, suffix):
+def test_reads_the_pixels_that_opencv_reads(tmp_path, suffix):
     path = tmp_path / f"image.{suffix}"
     PIL.Image.fromarray(noise(20, 30)).save(path)
     image = read_image(path)
@@ -41,14 +42,14 @@ def test_reads_the_pixels_that_opencv_reads(tmp_path, noise, suffix):
     assert check_image(path) == (20, 30)
 
 
-def test_png_keeps_every_pixel(tmp_path, noise):
+def test_png_keeps_every_pixel(tmp_path):
     write_image(tmp_path / "image.png", noise(5, 7))
     assert np.array_equal(read_image(tmp_path / "image.png"), noise(5, 7))
     assert [path.name for path in tmp_path.iterdir()] == ["image.png"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
-def test_grey_is_read_as_rgb(tmp_path, noise, suffix):
+def test_grey_is_read_as_rgb(tmp_path, suffix):
     path = tmp_path / f"grey.{suffix}"
     PIL.Image.fromarray(noise(6, 4)[:, :, 0]).save(path)
     image = read_image(path)
@@ -57,7 +58,7 @@ def test_grey_is_read_as_rgb(tmp_path, noise, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
-def test_the_size_is_that_of_the_upright_image(tmp_path, noise, suffix):
+def test_the_size_is_that_of_the_upright_image(tmp_path, suffix):
     path = tmp_path / f"turned.{suffix}"
     exif = PIL.Image.Exif()
     exif[0x0112] = 6
@@ -81,7 +82,7 @@ def test_the_size_is_that_of_the_upright_image(tmp_path, noise, suffix):
         ("RGBA", "tif", "alpha"),
     ],
 )
-def test_other_modes_are_refused_by_name(tmp_path, noise, mode, suffix, what):
+def test_other_modes_are_refused_by_name(tmp_path, mode, suffix, what):
     path = tmp_path / f"odd.{suffix}"
     if mode == "I;16":
         PIL.Image.fromarray(noise(4, 4)[:, :, 0].astype(np.uint16)).save(path)
@@ -93,14 +94,14 @@ def test_other_modes_are_refused_by_name(tmp_path, noise, mode, suffix, what):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bit_rgb_is_refused_though_pillow_calls_it_rgb(tmp_path, noise, suffix):
+def test_16_bit_rgb_is_refused_though_pillow_calls_it_rgb(tmp_path, suffix):
     path = tmp_path / f"deep.{suffix}"
     cv2.imwrite(str(path), noise(4, 4).astype(np.uint16) * 257)
     with pytest.raises(SrqError, match="a 16-bit image"):
         check_image(path)
 
 
-def test_transparent_colour_and_shallow_grey_are_refused(tmp_path, noise):
+def test_transparent_colour_and_shallow_grey_are_refused(tmp_path):
     PIL.Image.fromarray(noise(4, 4)).save(tmp_path / "a.png", transparency=(1, 2, 3))
     with pytest.raises(SrqError, match="transparent colour"):
         check_image(tmp_path / "a.png")
@@ -110,7 +111,7 @@ def test_transparent_colour_and_shallow_grey_are_refused(tmp_path, noise):
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.98])
-def test_truncated_files_are_refused(tmp_path, noise, suffix, part):
+def test_truncated_files_are_refused(tmp_path, suffix, part):
     path = tmp_path / f"cut.{suffix}"
     PIL.Image.fromarray(noise(40, 40)).save(path)
     data = path.read_bytes()
@@ -119,7 +120,7 @@ def test_truncated_files_are_refused(tmp_path, noise, suffix, part):
         read_image(path)
 
 
-def test_a_png_without_its_last_byte_is_refused(noise):
+def test_a_png_without_its_last_byte_is_refused():
     with pytest.raises(SrqError, match="image: OpenCV does not decode"):
         decode(encode_png(noise(4, 4))[:-1], "image")
 
@@ -130,7 +131,7 @@ def test_absurd_sizes_are_refused_by_the_header(width, height):
         check_bytes(png_of_size(width, height), "huge.png")
 
 
-def test_gifs_and_texts_are_no_images(tmp_path, noise):
+def test_gifs_and_texts_are_no_images(tmp_path):
     PIL.Image.fromarray(noise(4, 4)).save(tmp_path / "animated.gif")
     (tmp_path / "animated.gif").rename(tmp_path / "animated.png")
     (tmp_path / "text.png").write_text("hello")
@@ -175,7 +176,7 @@ def test_damaged_headers_never_escape(data):
         assert image.dtype == np.uint8
 
 
-def test_writes_png_only_and_says_where_it_cannot(tmp_path, noise):
+def test_writes_png_only_and_says_where_it_cannot(tmp_path):
     with pytest.raises(SrqError, match=r"name the file image\.png"):
         write_image(tmp_path / "image.jpg", noise(2, 2))
     (tmp_path / "file").write_text("")

@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import noise, write_images
 
 from sr_ptq_bench.data import lmdb as lmdb_store
 from sr_ptq_bench.data.images.header import Size
@@ -23,13 +24,13 @@ def put(folder, key, value):
 
 
 @pytest.fixture
-def store(folder, tmp_path):
+def store(tmp_path):
     """An LMDB of three images."""
-    write_lmdb(folder("images", a=(8, 6), b=(10, 12), c=(5, 5)), tmp_path / "s.lmdb")
+    write_lmdb(write_images(tmp_path / "images", a=(8, 6), b=(10, 12), c=(5, 5)), tmp_path / "s.lmdb")
     return tmp_path / "s.lmdb"
 
 
-def test_what_is_written_is_read_back(store, folder, tmp_path):
+def test_what_is_written_is_read_back(store, tmp_path):
     assert check_lmdb(store) == {"a": Size(8, 6), "b": Size(10, 12), "c": Size(5, 5)}
     assert (store / "meta_info.txt").read_text() == "a.png (8,6,3) 1\nb.png (10,12,3) 1\nc.png (5,5,3) 1\n"
     for key in "abc":
@@ -37,7 +38,7 @@ def test_what_is_written_is_read_back(store, folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "s.lmdb"]
 
 
-def test_grey_images_and_jpegs_are_packed_as_rgb(tmp_path, noise):
+def test_grey_images_and_jpegs_are_packed_as_rgb(tmp_path):
     (tmp_path / "images").mkdir()
     PIL.Image.fromarray(noise(6, 4)[:, :, 0]).save(tmp_path / "images" / "grey.png")
     PIL.Image.fromarray(noise(6, 4)).save(tmp_path / "images" / "photo.jpg")
@@ -47,20 +48,20 @@ def test_grey_images_and_jpegs_are_packed_as_rgb(tmp_path, noise):
         assert np.array_equal(pixels, read_image(tmp_path / "images" / name))
 
 
-def test_the_map_holds_images_far_larger_than_the_first(folder, tmp_path):
+def test_the_map_holds_images_far_larger_than_the_first(tmp_path):
     sizes = {"a": (1, 1)} | {f"b{number}": (900, 900) for number in range(9)}
-    assert write_lmdb(folder("mixed", **sizes), tmp_path / "s.lmdb") == 10
+    assert write_lmdb(write_images(tmp_path / "mixed", **sizes), tmp_path / "s.lmdb") == 10
     assert len(check_lmdb(tmp_path / "s.lmdb")) == 10
 
 
-def test_more_images_than_one_commit(folder, tmp_path, monkeypatch):
+def test_more_images_than_one_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(lmdb_store, "_IMAGES_PER_COMMIT", 2)
-    write_lmdb(folder("images", **{f"i{number}": (4, 4) for number in range(5)}), tmp_path / "s.lmdb")
+    write_lmdb(write_images(tmp_path / "images", **{f"i{number}": (4, 4) for number in range(5)}), tmp_path / "s.lmdb")
     assert len(check_lmdb(tmp_path / "s.lmdb")) == 5
 
 
-def test_an_existing_destination_is_an_error_and_stays(folder, tmp_path):
-    source = folder("images", a=(4, 4))
+def test_an_existing_destination_is_an_error_and_stays(tmp_path):
+    source = write_images(tmp_path / "images", a=(4, 4))
     (tmp_path / "s.lmdb").mkdir()
     (tmp_path / "s.lmdb" / "mine").touch()
     with pytest.raises(SrqError, match=r"s\.lmdb exists already"):
@@ -68,7 +69,7 @@ def test_an_existing_destination_is_an_error_and_stays(folder, tmp_path):
     assert [path.name for path in (tmp_path / "s.lmdb").iterdir()] == ["mine"]
 
 
-def test_equal_base_names_are_named(tmp_path, noise):
+def test_equal_base_names_are_named(tmp_path):
     for name in ("a.png", "a.bmp"):
         PIL.Image.fromarray(noise(4, 4)).save(tmp_path / name)
     with pytest.raises(SrqError, match=r"a\.bmp and a\.png have the same base name"):
@@ -76,13 +77,13 @@ def test_equal_base_names_are_named(tmp_path, noise):
 
 
 @pytest.mark.parametrize("name", ["a.b", "größe", "a\\b", "a\tb"])
-def test_names_that_basicsr_would_mangle_are_refused(folder, tmp_path, name):
+def test_names_that_basicsr_would_mangle_are_refused(tmp_path, name):
     with pytest.raises(SrqError, match="cannot be an LMDB key"):
-        write_lmdb(folder("images", **{name: (4, 4)}), tmp_path / "s.lmdb")
+        write_lmdb(write_images(tmp_path / "images", **{name: (4, 4)}), tmp_path / "s.lmdb")
 
 
-def test_destinations_that_cannot_be_are_refused(folder, tmp_path):
-    source = folder("images", a=(4, 4))
+def test_destinations_that_cannot_be_are_refused(tmp_path):
+    source = write_images(tmp_path / "images", a=(4, 4))
     with pytest.raises(SrqError, match=r"use out\.lmdb"):
         write_lmdb(source, tmp_path / "out")
     with pytest.raises(SrqError, match="no such folder"):
@@ -90,8 +91,8 @@ def test_destinations_that_cannot_be_are_refused(folder, tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device"), lmdb.MapFullError])
-def test_nothing_is_left_behind_by_a_failure(folder, tmp_path, monkeypatch, error):
-    source = folder("images", a=(4, 4), b=(4, 4))
+def test_nothing_is_left_behind_by_a_failure(tmp_path, monkeypatch, error):
+    source = write_images(tmp_path / "images", a=(4, 4), b=(4, 4))
 
     def fail(image, level):
         raise error
@@ -103,8 +104,8 @@ def test_nothing_is_left_behind_by_a_failure(folder, tmp_path, monkeypatch, erro
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
-def test_a_damaged_image_leaves_nothing_behind(folder, tmp_path):
-    source = folder("images", a=(40, 40), b=(40, 40))
+def test_a_damaged_image_leaves_nothing_behind(tmp_path):
+    source = write_images(tmp_path / "images", a=(40, 40), b=(40, 40))
     whole = (source / "b.png").read_bytes()
     (source / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SrqError, match=r"b\.png: not an image or damaged"):
@@ -189,15 +190,15 @@ def test_folders_that_are_no_lmdb_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
-def test_a_truncated_store_is_refused_instead_of_killing_the_process(folder, tmp_path, keep):
-    write_lmdb(folder("images", a=(100, 100), b=(100, 100)), tmp_path / "s.lmdb")
+def test_a_truncated_store_is_refused_instead_of_killing_the_process(tmp_path, keep):
+    write_lmdb(write_images(tmp_path / "images", a=(100, 100), b=(100, 100)), tmp_path / "s.lmdb")
     data = (tmp_path / "s.lmdb" / "data.mdb").read_bytes()
     (tmp_path / "s.lmdb" / "data.mdb").write_bytes(data[: int(keep * len(data))])
     with pytest.raises(SrqError, match=r"truncated|damaged"):
         check_lmdb(tmp_path / "s.lmdb")
 
 
-def test_entries_that_differ_from_their_line_are_refused(store, noise):
+def test_entries_that_differ_from_their_line_are_refused(store):
     put(store, "b", encode_png(noise(4, 4)))
     with pytest.raises(SrqError, match=r"s\.lmdb\[b\]: 4x4 pixels, meta_info.txt says 12x10"):
         check_lmdb(store)
@@ -221,7 +222,7 @@ def test_entries_without_a_line_are_refused(store):
 
 
 @pytest.mark.parametrize(("mode", "what"), [("RGBA", "alpha"), ("P", "palette"), ("I;16", "16-bit")])
-def test_other_modes_are_refused_inside_too(store, tmp_path, noise, mode, what):
+def test_other_modes_are_refused_inside_too(store, tmp_path, mode, what):
     image = (
         PIL.Image.fromarray(noise(8, 6)) if mode != "I;16" else PIL.Image.fromarray(noise(8, 6)[..., 0] * np.uint16(9))
     )

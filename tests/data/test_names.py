@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from refusals import error_of
-from tiny import TinySuite
+from tiny import TinySuite, noise, write_images
 
 from sr_ptq_bench.data.datasets import load_dataset
 from sr_ptq_bench.data.images.pixels import decode, write_image
@@ -23,8 +23,8 @@ NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
 
 @pytest.fixture
-def hr(folder):
-    return folder("HR", baby=(16, 12), bird=(9, 20))
+def hr(tmp_path):
+    return write_images(tmp_path / "HR", baby=(16, 12), bird=(9, 20))
 
 
 @pytest.fixture
@@ -115,21 +115,21 @@ def test_any_path_is_split_or_refused(path):
 
 
 @pytest.mark.parametrize(("of_hr", "of_lr"), [(NFC, NFD), (NFD, NFC), (NFD, NFD)])
-def test_accents_in_two_spellings_pair(tmp_path, noise, of_hr, of_lr):
+def test_accents_in_two_spellings_pair(tmp_path, of_hr, of_lr):
     write_image(tmp_path / "HR" / f"{of_hr}.png", noise(8, 8))
     write_image(tmp_path / "LR" / f"{of_lr}x2.png", noise(4, 4))
     dataset = load_dataset("set", DataSource(hr=tmp_path / "HR", lr=str(tmp_path / "LR")), 2)
     assert dataset.names == (NFC,)
 
 
-def test_two_names_that_look_alike_are_said(tmp_path, noise):
+def test_two_names_that_look_alike_are_said(tmp_path):
     for name in (NFC, NFD):
         write_image(tmp_path / "HR" / f"{name}.png", noise(8, 8))
     assert "share a base name (accents are spelt in two ways); rename one of them" in error_of(loaded, tmp_path / "HR")
 
 
-def test_the_order_is_that_of_names_in_folders_and_lmdbs(tmp_path, folder):
-    hr = folder("HR", **{"a": (8, 8), "a-b": (8, 8), "B": (8, 8)})
+def test_the_order_is_that_of_names_in_folders_and_lmdbs(tmp_path):
+    hr = write_images(tmp_path / "HR", **{"a": (8, 8), "a-b": (8, 8), "B": (8, 8)})
     write_lmdb(hr, tmp_path / "HR.lmdb")
     assert loaded(hr) == loaded(tmp_path / "HR.lmdb")
 

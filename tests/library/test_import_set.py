@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny import noise
 
 from sr_ptq_bench.data.datasets import Dataset, load_dataset
 from sr_ptq_bench.data.image_set import is_imported
@@ -23,7 +24,7 @@ MADE = ["LR x2: made", "LR x3: made", "LR x4: made"]
 
 
 @pytest.fixture
-def source(tmp_path, noise):
+def source(tmp_path):
     """A folder with the two HR images."""
     write_image(tmp_path / "mine" / "HR" / "a.png", noise(14, 17))
     write_image(tmp_path / "mine" / "HR" / "b.png", noise(24, 12))
@@ -118,7 +119,7 @@ def test_nothing_but_the_set_is_left(source, images):
     ]  # fmt: skip
 
 
-def test_another_set_is_refused(source, images, noise):
+def test_another_set_is_refused(source, images):
     write_image(source / "HR" / "c.png", noise(8, 8))
     assert refused(source, images) == "Two has no image 'c'; its images match a, b"
     (source / "HR" / "c.png").unlink()

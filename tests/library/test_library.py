@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 from refusals import error_of
-from tiny import Heard
+from tiny import Heard, noise
 
 from sr_ptq_bench.data.images.pixels import encode_png, write_image
 from sr_ptq_bench.library.library import Library
@@ -39,7 +39,7 @@ def library(web, tmp_path, told):
     return Library(tmp_path / "home", told, registry)
 
 
-def pngs(noise) -> dict[str, bytes]:
+def pngs() -> dict[str, bytes]:
     return {"a.png": encode_png(noise(14, 17)), "b.png": encode_png(noise(24, 12))}
 
 
@@ -52,7 +52,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def folder(tmp_path, noise):
+def folder(tmp_path):
     write_image(tmp_path / "mine" / "a.png", noise(14, 17))
     write_image(tmp_path / "mine" / "b.png", noise(24, 12))
     return tmp_path / "mine"
@@ -95,9 +95,9 @@ def test_weights_that_are_not_there_are_named(library, tmp_path):
 
 
 @pytest.mark.parametrize("inside", ["sets/Two/HR", "sets/Two"])
-def test_an_image_set_is_fetched_and_imported(web, library, told, noise, inside):
+def test_an_image_set_is_fetched_and_imported(web, library, told, inside):
     others = {"sets/Other/HR/c.png": b"no image", "readme.txt": b"hello"}
-    web.serve("/all.zip", zipped({f"{inside}/{name}": of for name, of in pngs(noise).items()} | others))
+    web.serve("/all.zip", zipped({f"{inside}/{name}": of for name, of in pngs().items()} | others))
     library.get("Two")
     assert library.is_available("Two")
     assert told.lines[0] == "Two: for research; see https://home"
@@ -118,8 +118,8 @@ def test_an_archive_without_the_set_is_named(web, library):
     assert not library.is_available("Two")
 
 
-def test_an_archive_that_reaches_outside_is_refused(web, library, noise):
-    web.serve("/all.zip", zipped({f"sets/Two/{name}": of for name, of in pngs(noise).items()} | {"../../x": b"evil"}))
+def test_an_archive_that_reaches_outside_is_refused(web, library):
+    web.serve("/all.zip", zipped({f"sets/Two/{name}": of for name, of in pngs().items()} | {"../../x": b"evil"}))
     assert "all.zip is refused: it names the place '../../x'" in error_of(library.get, "Two")
     assert not list(library.home.parent.rglob("x"))
     assert sorted(path.name for path in library.home.iterdir()) == ["downloads"]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from refusals import error_of
+from tiny import noise
 
 from sr_ptq_bench.data.datasets import load_dataset
 from sr_ptq_bench.data.images.pixels import encode_png
@@ -40,12 +41,12 @@ def library(tmp_path):
 
 
 @pytest.fixture
-def images(noise) -> dict[str, bytes]:
+def images() -> dict[str, bytes]:
     return {"a.png": encode_png(noise(14, 17)), "b.png": encode_png(noise(24, 12))}
 
 
 @pytest.fixture
-def small(noise) -> dict[str, bytes]:
+def small() -> dict[str, bytes]:
     """LR images under the names of HR images."""
     pixels = {"a.png": noise(14, 16), "b.png": noise(24, 12)}
     return {name: encode_png(downscale(image, 2)) for name, image in pixels.items()}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from refusals import error_of
-from tiny import FILE, comparable
+from tiny import FILE, comparable, write_images
 
 import sr_ptq_bench
 from sr_ptq_bench.cli.run import run
@@ -114,8 +114,8 @@ def test_html_has_the_table_and_four_pictures(tiny):
     assert set(re.findall(r'src="([^,]*),', html)) == {"data:image/png;base64"}
 
 
-def test_names_are_text(tiny, tiny_suite, folder):
-    images = folder("t", **{"<script>alert(1)": (24, 28)})
+def test_names_are_text(tiny, tiny_suite, tmp_path):
+    images = write_images(tmp_path / "t", **{"<script>alert(1)": (24, 28)})
     html = sr_ptq_bench.measure(method="minmax", test={"mine": images}, **tiny)._repr_html_()
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)" in html
