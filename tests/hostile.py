@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from refusals import one_line
 from tiny import plugins
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.errors import LONGEST
 
 RECORDS = sorted((Path(__file__).parents[1] / "leaderboards/results/sample").glob("*-x4-*.json"))
 INSTALLED = plugins()
@@ -33,17 +32,7 @@ def refused_in_one_line():
     try:
         yield
     except SrqError as error:
-        assert str(error).isprintable()
-        assert 0 < len(str(error)) <= LONGEST
-
-
-def refusal(function, *arguments) -> str:
-    """What a function says that must refuse its arguments."""
-    with pytest.raises(SrqError) as caught:
-        function(*arguments)
-    with refused_in_one_line():
-        raise caught.value
-    return str(caught.value)
+        one_line(error)
 
 
 def mutated(data: st.DataObject, content: bytes, within: int | None = None) -> bytes:

@@ -234,7 +234,7 @@ def test_only_the_calibrated_student_stays_of_a_finished_run(resume):
 # A run
 
 
-class Deadly:
+class DeadlyMetric:
     """Metrics that end the run at the `last` image."""
 
     def __init__(self, last: int = -1) -> None:
@@ -259,10 +259,10 @@ def once(suite: TinySuite, home, *more, method="minmax+dqc", reporter=None, **op
 
 def test_a_run_that_ends_while_scoring_goes_on_with_the_next_image(tiny_suite, tmp_path):
     """Two images by FP, bicubic, bilinear and the student; the eighth score is the student's second image."""
-    expected = once(tiny_suite, tmp_path / "a", Deadly().plugin())
+    expected = once(tiny_suite, tmp_path / "a", DeadlyMetric().plugin())
     with pytest.raises(Killed):
-        once(tiny_suite, tmp_path / "b", Deadly(8).plugin())
-    rest, heard = Deadly(), Heard()
+        once(tiny_suite, tmp_path / "b", DeadlyMetric(8).plugin())
+    rest, heard = DeadlyMetric(), Heard()
     found = once(tiny_suite, tmp_path / "b", rest.plugin(), reporter=heard)
     assert rest.scored == 1
     assert comparable(found.record) == comparable(expected.record)
@@ -279,10 +279,10 @@ def test_scores_of_other_tiles_or_metrics_are_not_continued(tiny_suite, tmp_path
         return replace(made, code=hashlib.sha256(str(value).encode()).hexdigest())
 
     with pytest.raises(Killed):
-        once(tiny_suite, tmp_path / "b", Deadly(8).plugin())
+        once(tiny_suite, tmp_path / "b", DeadlyMetric(8).plugin())
     if change == "tiles":
         tiny_suite.change(tiles={"size": 8, "overlap": 0})
-        rest = Deadly()
+        rest = DeadlyMetric()
         once(tiny_suite, tmp_path / "b", rest.plugin())
         assert rest.scored >= 2, "both images of the student"
     else:
@@ -292,8 +292,8 @@ def test_scores_of_other_tiles_or_metrics_are_not_continued(tiny_suite, tmp_path
 
 def test_references_that_end_half_way_go_on_with_the_next_image(tiny_suite, tmp_path):
     with pytest.raises(Killed):
-        once(tiny_suite, tmp_path / "b", Deadly(2).plugin())
-    rest = Deadly()
+        once(tiny_suite, tmp_path / "b", DeadlyMetric(2).plugin())
+    rest = DeadlyMetric()
     once(tiny_suite, tmp_path / "b", rest.plugin())
     assert rest.scored == 7
     assert not list((tmp_path / "b").rglob("*.part"))
@@ -386,10 +386,10 @@ def everything(calls, asks: bool):
 def test_all_tensors_that_a_calibrator_changes_come_back(tiny_suite, tmp_path, asks):
     """Whether it knows of checkpoints or not: what it leaves is kept when it is done."""
     method, calls = "everything+minmax", []
-    expected = once(tiny_suite, tmp_path / "a", Deadly().plugin(), everything([], asks), method=method)
+    expected = once(tiny_suite, tmp_path / "a", DeadlyMetric().plugin(), everything([], asks), method=method)
     with pytest.raises(Killed):
-        once(tiny_suite, tmp_path / "b", Deadly(7).plugin(), everything(calls, asks), method=method)
-    found = once(tiny_suite, tmp_path / "b", Deadly().plugin(), everything(calls, asks), method=method)
+        once(tiny_suite, tmp_path / "b", DeadlyMetric(7).plugin(), everything(calls, asks), method=method)
+    found = once(tiny_suite, tmp_path / "b", DeadlyMetric().plugin(), everything(calls, asks), method=method)
     assert len(calls) == 1
     assert comparable(found.record) == comparable(expected.record)
     assert found.state == expected.state

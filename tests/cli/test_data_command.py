@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from refusals import one_line
 from tiny import toml
 
 from sr_ptq_bench.cli.data import data
 from sr_ptq_bench.data.images.pixels import read_image, write_image
 from sr_ptq_bench.data.resize import downscale
-from sr_ptq_bench.errors import SrqError
 
 
 @pytest.fixture
@@ -26,11 +26,8 @@ def run(*arguments):
     return CliRunner().invoke(data, [str(argument) for argument in arguments])
 
 
-def error_of(*arguments):
-    result = run(*arguments)
-    assert isinstance(result.exception, SrqError), result
-    assert "\n" not in str(result.exception)
-    return str(result.exception)
+def refusal(*arguments):
+    return one_line(run(*arguments).exception)
 
 
 @pytest.mark.parametrize("command", [(), ("get",), ("import",), ("lmdb",), ("lr",)])
@@ -53,7 +50,7 @@ def test_lr_replaces_files_only_if_forced(hr, tmp_path):
     out = tmp_path / "LR"
     out.mkdir()
     (out / "b.png").write_text("mine")
-    assert "b.png exists already (1 such files); use --force" in error_of("lr", hr, out, "--scale", 2)
+    assert "b.png exists already (1 such files); use --force" in refusal("lr", hr, out, "--scale", 2)
     assert (out / "b.png").read_text() == "mine"
     assert not (out / "a.png").exists()
     assert run("lr", hr, out, "--scale", 2, "--force").exit_code == 0
@@ -67,7 +64,7 @@ def test_lr_never_replaces_its_own_source(hr):
     (linked / "a.png").symlink_to(hr / "a.png")
     before = {path: path.read_bytes() for path in hr.iterdir()}
     for source in (hr, hr / "{name}.png", hr.with_name("X{scale}"), linked):
-        refused = error_of("lr", source, hr / ".." / "X2", "--scale", 2, "--force")
+        refused = refusal("lr", source, hr / ".." / "X2", "--scale", 2, "--force")
         assert "has the HR images themselves; choose another folder" in refused
     assert {path: path.read_bytes() for path in hr.iterdir()} == before
 
@@ -79,7 +76,7 @@ def test_lr_takes_images_by_a_pattern(hr, tmp_path):
 
 def test_lr_checks_every_header_before_it_writes(hr, tmp_path):
     (hr / "z.png").write_text("no image")
-    assert "z.png: not an image" in error_of("lr", hr, tmp_path / "LR", "--scale", 2)
+    assert "z.png: not an image" in refusal("lr", hr, tmp_path / "LR", "--scale", 2)
     assert not (tmp_path / "LR").exists()
 
 
@@ -99,12 +96,12 @@ def test_lmdb_writes_a_store(hr, tmp_path):
         "lock.mdb",
         "meta_info.txt",
     }
-    assert "HR.lmdb exists already" in error_of("lmdb", hr, tmp_path / "HR.lmdb")
+    assert "HR.lmdb exists already" in refusal("lmdb", hr, tmp_path / "HR.lmdb")
 
 
 def test_missing_folders_are_named(tmp_path):
-    assert "missing: cannot be read" in error_of("lmdb", tmp_path / "missing", tmp_path / "x.lmdb")
-    assert "missing: cannot be read" in error_of("lr", tmp_path / "missing", tmp_path / "LR", "--scale", 3)
+    assert "missing: cannot be read" in refusal("lmdb", tmp_path / "missing", tmp_path / "x.lmdb")
+    assert "missing: cannot be read" in refusal("lr", tmp_path / "missing", tmp_path / "LR", "--scale", 3)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from refusals import one_line
 
 from sr_ptq_bench.cli.table import table
 from sr_ptq_bench.errors import SrqError
@@ -79,9 +80,8 @@ def call(*arguments: str) -> Result:
 def refusal(*arguments: str) -> str:
     """The line that the call is refused with."""
     result = call(*arguments)
-    assert isinstance(result.exception, SrqError), result.output
     assert result.stdout == ""
-    return str(result.exception)
+    return one_line(result.exception)
 
 
 def written(folder: Path) -> list[str]:

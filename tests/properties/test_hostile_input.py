@@ -14,12 +14,12 @@ from hostile import (
     mutated,
     places,
     put,
-    refusal,
     refused_in_one_line,
     values,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import error_of
 from tiny import TinySuite, toml
 
 from sr_ptq_bench import Bits, SrqError
@@ -56,7 +56,7 @@ def test_a_changed_record_is_read_or_refused_in_one_line(tmp_path, data):
 )
 def test_a_record_that_is_meant_to_exhaust_is_refused(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
-    refusal(read_record, tmp_path / "r.json")
+    error_of(read_record, tmp_path / "r.json")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_changed_suite_is_read_or_refused_in_one_line(tmp_path_factory, data):
 )
 def test_a_suite_that_is_meant_to_exhaust_is_refused(tmp_path, content):
     (tmp_path / "suite.toml").write_text(content)
-    refusal(Suite.load, str(tmp_path / "suite.toml"))
+    error_of(Suite.load, str(tmp_path / "suite.toml"))
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_meta_file(data):
     ],
 )
 def test_a_meta_line_that_reaches_out_or_claims_too_much_is_refused(line):
-    refusal(parse_meta, line, "meta_info.txt")
+    error_of(parse_meta, line, "meta_info.txt")
 
 
 @few

@@ -13,12 +13,12 @@ from hostile import (
     mutated,
     places,
     put,
-    refusal,
     refused_in_one_line,
     values,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
+from refusals import error_of
 from safetensors.torch import load, save
 from states import joined, parts_of
 from tiny import TinySuite, plugins, write_images
@@ -87,12 +87,12 @@ def test_a_state_with_another_header_is_read_or_refused_in_one_line(teacher, sta
 
 @pytest.mark.parametrize("header", [DEEP, HUGE, "", "null", "{", '{"version": ' + HUGE + "}"])
 def test_a_header_of_a_state_that_is_meant_to_exhaust_is_refused(teacher, state, header):
-    refusal(load_state, save(load(state), {"srq": header}), teacher)
+    error_of(load_state, save(load(state), {"srq": header}), teacher)
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 2**63, 2**64 - 1])
 def test_a_state_that_claims_a_length_of_its_header_is_refused(teacher, state, length):
-    refusal(load_state, length.to_bytes(8, "little") + state[8:], teacher)
+    error_of(load_state, length.to_bytes(8, "little") + state[8:], teacher)
 
 
 @example(torch.zeros(()))
