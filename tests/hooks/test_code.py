@@ -16,7 +16,8 @@ SOURCE = '"""A plugin."""\n\nimport json\n\n\ndef bounds(x):\n    """Bounds."""\
 
 
 def sha256(path: Path) -> str:
-    return code_sha256("srq_plugin_mine", path)
+    """As of a plugin's file, which may be run again after each change."""
+    return code_sha256("srq_plugin_mine", path, path.parent)
 
 
 @pytest.fixture
