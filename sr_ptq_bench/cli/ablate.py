@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("what", metavar="lr|batch|stages|parts", type=click.Choice(["lr", "batch", "stages", "parts"]))
 @click.option("--values", metavar="V,V,...", help="Learning rates or batch sizes; default: the paper's four.")
-@click.option("--method", "-m", metavar="NAME", help="Of `parts`: whose parts are left out; default: cotrain.")
+@click.option("--method", "-m", metavar="NAME", help="With `parts`: the method to take apart; default: cotrain.")
 @click.option("--bits", "-b", default="2", show_default=True, metavar="BITS", help="Bits, as for `srq run`.")
 @click.option("--scale", "-s", default=2, show_default=True, type=int, metavar="SCALE", help="2, 3 or 4.")
 @declared.suite

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 )
 @click.option("--test", metavar="SET", help="Score against HR on a test set of the suite instead: slow.")
 @declared.table_format()
-@click.option("--plot", type=declared.FILE, metavar="FILE", help="Draw it too: .png, .pdf or .svg.")
-@click.option("--keep", is_flag=True, help="Keep it beside the record of the run, for `srq report --images`.")
+@click.option("--plot", type=declared.FILE, metavar="FILE", help="Also draw the ranking: .png, .pdf or .svg.")
+@click.option("--keep", is_flag=True, help="Save the ranking beside the run's record, for `srq report --images`.")
 def analyze(
     method: str,
     by: By,
@@ -46,7 +46,7 @@ def analyze(
     keep: bool,
     **choice: Any,
 ) -> None:
-    """Rank sites by what their quantization costs: this site alone quantized, and all but this site.
+    """Rank sites by their quantization loss: only this site quantized, and all sites but this one.
 
     \b
     srq analyze --method dobi --bits 2 --scale 2
@@ -59,7 +59,7 @@ def analyze(
     from .selected import SelectedRuns
 
     if keep and by != "site":
-        raise click.UsageError("--keep is of single sites; leave out --by.")
+        raise click.UsageError("--keep needs --by site; leave out --by.")
     if test is not None and declared.is_given("patches"):
         raise click.UsageError("--test scores a test set, and --patches calibration patches; give one.")
     if plot:

@@ -11,7 +11,7 @@ from . import options as declared
 @declared.as_json
 @click.pass_context
 def cache(context: click.Context, as_json: bool) -> None:
-    """Show what srq keeps in the folder that SRQ_HOME names, or the platform's own for caches.
+    """Show what srq keeps in SRQ_HOME (default: the platform's cache folder).
 
     \b
     srq cache
@@ -45,10 +45,10 @@ def cache(context: click.Context, as_json: bool) -> None:
     default=0,
     show_default=True,
     metavar="DAYS",
-    help="Only what was not written to for so long.",
+    help="Only entries unchanged for at least DAYS days.",
 )
 @click.option("--results", is_flag=True, help="Also the results of runs: they are then measured again.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="Only say how much would be removed.")
 @declared.as_json
 @click.pass_context
 def prune(context: click.Context, days: float, results: bool, dry_run: bool, as_json: bool) -> None:

@@ -28,7 +28,7 @@ def data() -> None:
 def get(name: str | None, as_json: bool) -> None:
     """Fetch the published weights or the image set NAME; without NAME, list what there is.
 
-    Files are fetched once, into the folder that SRQ_HOME names or the platform's cache folder, and checked by SHA-256.
+    Files are fetched once, into SRQ_HOME (default: the platform's cache folder), and checked by SHA-256.
     An interrupted download continues. If the site needs a request or a login, this says what to download and from
     where; then use `srq data import`.
 

@@ -86,7 +86,9 @@ bits = click.option(
     "--bits", "-b", required=True, metavar="BITS", help="Bits of weights and activations: 4, or w4a8; 2 to 8."
 )
 mixed = click.option(
-    "--mixed", is_flag=True, help="Choose the bits of each site by its sensitivity, BITS in the mean; is mixed+NAME."
+    "--mixed",
+    is_flag=True,
+    help="Choose each site's bits by its sensitivity, BITS on average; same as --method mixed+NAME.",
 )
 scale = click.option("--scale", "-s", required=True, type=int, metavar="SCALE", help="Upscaling factor: 2, 3 or 4.")
 scope = click.option(
@@ -112,7 +114,7 @@ force = click.option("--force", is_flag=True, help="Measure again even if there 
 replace = click.option(
     "--replace",
     is_flag=True,
-    help="Replace a record of the same run that is there; default: it stays and is compared.",
+    help="Overwrite an existing record of the same run; default: keep it and compare.",
 )
 
 

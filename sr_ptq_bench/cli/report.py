@@ -108,9 +108,9 @@ def _check_own(out: Path, results: Path) -> None:
     from ..report.site import is_site
 
     if out.resolve().is_relative_to(results.resolve()):
-        raise SrqError(f"{out} is in the folder of the records, where a site would pass for records; choose another -o")
+        raise SrqError(f"{out} is inside the records folder; choose another -o")
     if out.is_dir() and any(out.iterdir()) and not is_site(out):
-        raise SrqError(f"{out} has other files than a site of srq; choose another -o, or an empty folder")
+        raise SrqError(f"{out} has files that are not from `srq report`; choose an empty folder or another -o")
 
 
 def _check_extra() -> None:

@@ -77,7 +77,7 @@ def run(
 
     The method quantizes the network, chooses its bounds and calibrates them. The quantized network is scored beside the
     full-precision (FP) network and bicubic. Results already on this machine are reused; a run that was interrupted
-    continues. A record of the same run that is there already stays: srq says whether the result equals it.
+    continues. An existing record of this run is kept; srq says whether the new result equals it.
     """
     if seed + seeds - 1 > LARGEST_SEED:
         raise click.BadParameter(f"the last of {seeds} seeds is larger than {LARGEST_SEED}", param_hint="--seeds")

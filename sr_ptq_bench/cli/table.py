@@ -50,7 +50,7 @@ def _no_search_for_cycles() -> Iterator[None]:
 @click.option(
     "--published",
     is_flag=True,
-    help="Measured beside published scores (OUT/published.csv, else srq's own), in MODEL-xSCALE-published.md.",
+    help="Compare with published scores (OUT/published.csv, or srq's own) in MODEL-xSCALE-published.md.",
 )
 @declared.table_format("All but Markdown is printed and not written; CSV and JSON are one table of all suites.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a Markdown table is out of date.")
@@ -83,7 +83,7 @@ def table(
     if check and as_format != "markdown":
         raise click.UsageError(f"--check is of the Markdown files; leave out --format {as_format}")
     if check and skip_bad:
-        raise click.UsageError("--check is of all records; leave out --skip-bad")
+        raise click.UsageError("--check needs all records; leave out --skip-bad")
 
     from .leaderboards.pages import measured_pages, published_pages
     from .leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out

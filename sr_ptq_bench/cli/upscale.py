@@ -30,7 +30,15 @@ TILE, OVERLAP = 64, 16
 
 @click.command()
 @click.argument("photos", metavar="IMAGE|FOLDER...", nargs=-1, required=True, type=declared.FILE)
-@click.option("--out", "-o", default=Path("upscaled"), show_default=True, type=declared.FOLDER, metavar="DIR")
+@click.option(
+    "--out",
+    "-o",
+    default=Path("upscaled"),
+    show_default=True,
+    type=declared.FOLDER,
+    metavar="DIR",
+    help="Folder for the results.",
+)
 @click.option(
     "--record", type=declared.FILE, metavar="RECORD", help="The network of this record; its state lies beside it."
 )
@@ -62,7 +70,7 @@ TILE, OVERLAP = 64, 16
     show_default=True,
     metavar="N",
     type=click.IntRange(8, 2**12),
-    help=f"Tiles of NxN pixels, each seen with {OVERLAP} more on every side; fewer need less memory.",
+    help=f"Tiles of NxN pixels, plus {OVERLAP} on every side; a smaller N needs less memory.",
 )
 @declared.plugin_files
 @declared.device

@@ -26,7 +26,7 @@ NOT_COMPARED = 2
 @click.option("--suite", metavar="SUITE", help="The suite of the record, if it is not built in: a .toml file.")
 @declared.test
 @click.option("--since", metavar="COMMIT", help="Only records that git says are new or changed since COMMIT.")
-@click.option("--stamp", is_flag=True, help="Write into each RECORD that this code gives its scores again.")
+@click.option("--stamp", is_flag=True, help="Mark each RECORD whose scores agree as verified with the installed code.")
 @declared.plugin_files
 @declared.device
 @declared.loudness
@@ -48,7 +48,7 @@ def verify(
     srq verify leaderboards/results/sample
     srq verify leaderboards/results --since origin/main
 
-    A FOLDER stands for all records in it and in the folders in it.
+    A FOLDER means all records in it and in its direct subfolders.
 
     The state is the quantized network; nothing is calibrated, and the plugins of the method may be missing. Network,
     weights and test images must be those of the record. Exit status 0: all mean scores agree within half of the last
@@ -136,7 +136,7 @@ def _expanded(records: tuple[Path, ...]) -> list[Path]:
     for path in records:
         inside = [each for folder in (path, *filter(Path.is_dir, entries(path))) for each in record_files(folder)]
         if path.is_dir() and not inside:
-            raise SrqError(f"{path}: no records in this folder or in the folders in it")
+            raise SrqError(f"{path}: no records in this folder or its direct subfolders")
         found += inside if path.is_dir() else [path]
     return found
 

@@ -100,7 +100,7 @@ def check_repeats(model: SRModel) -> None:
     finally:
         restore_generators(before)
     if not torch.equal(outputs[0], outputs[-1]):
-        raise SrqError("the network makes something else of an image once it has seen another; scores would not repeat")
+        raise SrqError("the network's output for an image depends on earlier images; scores would not be repeatable")
     kept = model.network.state_dict()
     for name, now in model.network.named_buffers():
         buffer, version, numbers = buffers.get(name, (None, None, now))

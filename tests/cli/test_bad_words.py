@@ -126,7 +126,7 @@ def test_an_empty_word_is_refused(srq, words, named, tmp_path, monkeypatch):
             "--record says the suite; --suite is for the",
         ),
         (("upscale", "a.png", "--record", "a.json", "--scale", 0), "--record says network and scale; leave out"),
-        (("sweep", "a.toml", "-o", "p=1"), "--option stands in the file's place; say it in a.toml, or leave"),
+        (("sweep", "a.toml", "-o", "p=1"), "--option cannot be combined with a.toml; set it in the file, or leave"),
     ],
 )
 def test_an_option_without_effect_is_refused(srq, words, said):

@@ -153,7 +153,7 @@ def test_a_site_replaces_no_files_of_others(srq, results, tmp_path):
     own.write_text("my page")
     refused = srq("report", "--results", results, "-o", own.parent)
     assert (refused.status, own.read_text()) == (2, "my page")
-    assert "has other files than a site of srq; choose another -o, or an empty folder" in refused.err
+    assert "has files that are not from `srq report`; choose an empty folder or another -o" in refused.err
     own.with_name("leaderboard.json").write_text('{"rows": []}')
     assert srq("report", "--results", results, "-o", own.parent).status == 2
     assert srq("report", "--results", results, "-o", tmp_path / "site").status == 0
@@ -163,5 +163,5 @@ def test_a_site_replaces_no_files_of_others(srq, results, tmp_path):
     for inside in (results, results / "site", results / "tiny"):
         refused = srq("report", "--results", results, "-o", inside)
         assert refused.status == 2
-        assert "is in the folder of the records" in refused.err
+        assert "is inside the records folder" in refused.err
     assert srq("report", "--results", results, "-o", tmp_path / "site").status == 0

@@ -247,7 +247,7 @@ def test_a_suite_s_folder_that_cannot_be_written_is_refused_before_any_work(swee
 def test_a_file_and_words_do_not_mix(srq, tmp_path):
     outcome = srq("sweep", tmp_path / "s.toml", "--bits", 4)
     assert outcome.status == 2
-    assert "--bits stands in the file's place" in outcome.err
+    assert "--bits cannot be combined with" in outcome.err
 
 
 def test_a_file_is_measured(srq, tiny_suite, tmp_path, out):

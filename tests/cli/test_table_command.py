@@ -325,15 +325,13 @@ def test_both_kinds_of_pages_are_checked_apart(home: Path) -> None:
 def test_no_published_scores_of_what_was_measured() -> None:
     store(record(scale=4))
     publish()
-    assert refusal("--published") == (
-        "nothing published is of the networks and test sets measured here; published are: Set5"
-    )
+    assert refusal("--published") == ("no published scores for these networks and test sets; published test sets: Set5")
 
 
 @pytest.mark.usefixtures("home")
 def test_published_scores_that_are_missing_or_wrong() -> None:
     store(record())
-    assert "nothing published is of the networks and test sets measured here" not in call("--published").output
+    assert "no published scores for these networks and test sets" not in call("--published").output
     path = publish(PUBLISHED.replace("34.39", "high"))
     assert refusal("--published").startswith(f"published scores {path}, line 2: psnr: Input should be a valid number")
 

@@ -196,7 +196,7 @@ def test_a_folder_stands_for_its_records(measured, verify, tmp_path):
         assert outcome.status == 0, outcome.err
         assert [line for line in outcome.out.splitlines() if not line.startswith(" ")] == list(map(str, paths))
     assert (
-        verify(tmp_path / "out").err == f"srq: {tmp_path / 'out'}: no records in this folder or in the folders in it\n"
+        verify(tmp_path / "out").err == f"srq: {tmp_path / 'out'}: no records in this folder or its direct subfolders\n"
     )
 
 

@@ -162,7 +162,7 @@ class Remembering(Upscaler):
 
 @pytest.mark.parametrize("persistent", [False, True])
 def test_a_network_whose_passes_change_the_next_is_refused(persistent):
-    with pytest.raises(SrqError, match="plugin 'mine': the network makes something else of an image once it has seen"):
+    with pytest.raises(SrqError, match="plugin 'mine': the network's output for an image depends on earlier images"):
         check_model("mine", open_network(Remembering(persistent, 0.01), "any", 2), 2)
 
 

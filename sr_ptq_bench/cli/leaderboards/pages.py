@@ -30,7 +30,7 @@ def published_pages(records: list[Record], out: Path, left_out: dict[str, str]) 
     compared = _made(records, lambda of: page(of, known), left_out)
     if not compared and not left_out:
         sets = ", ".join(dict.fromkeys(row.dataset for row in known)) or "none"
-        raise SrqError(f"nothing published is of the networks and test sets measured here; published are: {sets}")
+        raise SrqError(f"no published scores for these networks and test sets; published test sets: {sets}")
     return compared
 
 

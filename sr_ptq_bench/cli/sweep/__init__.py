@@ -49,7 +49,7 @@ SOME_FAILED, INTERRUPTED = 1, 130
 @declared.force
 @declared.replace
 @declared.loudness
-@click.option("--dry-run", is_flag=True, help="Show the cells, which are done, and how long the others will take.")
+@click.option("--dry-run", is_flag=True, help="List the cells: which are done, and the estimated time of the rest.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -60,7 +60,7 @@ SOME_FAILED, INTERRUPTED = 1, 130
     "--threads",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="CPU threads of a cell; default: the machine's over the workers, 1 with --ray.",
+    help="CPU threads per cell; default: all threads divided by the workers; 1 with --ray.",
 )
 @click.option("--ray", "address", metavar="auto|ADDRESS", help="Measure on a Ray cluster instead.")
 @click.option(

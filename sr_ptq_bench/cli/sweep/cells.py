@@ -26,7 +26,7 @@ def cells_of(
     given = [key for key in GRID if grid[key] not in (None, ())]
     if given:
         word = given[0].replace("options", "option")
-        raise click.UsageError(f"--{word} stands in the file's place; say it in {file}, or leave the file out.")
+        raise click.UsageError(f"--{word} cannot be combined with {file}; set it in the file, or leave the file out.")
     sweep_file = SweepFile.load(file)
     return unfold(sweep_file.grids()), (*sweep_file.plugins, *plugins)
 
