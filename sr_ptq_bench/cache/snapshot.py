@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
-
-from ..quantization.state.network_tensors import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import Tensor, nn
 
+INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""By their bytes: equal only where all bits are, unlike floats (-0 and 0, NaN)."""
+
 
 class Snapshot:
-    """What a network computes with at one time: modules, modes, hooks, and a copy of its parameters and buffers."""
+    """What a network computes with at one time: modules, modes, hooks, and a copy of its parameters and buffers.
+
+    Buffers that no checkpoint has may change: a network keeps its masks for a size of images there.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self._code, self._writes, self._numbers = _code(network), _writes(network), _numbers(network)
-
-    def is_untouched(self) -> bool:
-        """Whether nobody wrote to it, a matter of a millisecond; a write through `.data` is not seen."""
-        return _code(self._network) == self._code and _writes(self._network) == self._writes
+        self._code, self._bits = _code(network), [bits.clone() for bits in _bits(network)]
 
     def holds(self) -> bool:
-        """Whether all of it is the same now, tensors to the last bit."""
-        return _code(self._network) == self._code and torch.equal(_numbers(self._network), self._numbers)
+        """Whether all of it is the same now, tensors to the last bit; takes milliseconds."""
+        return _code(self._network) == self._code and all(map(torch.equal, _bits(self._network), self._bits))
 
 
 def _code(network: nn.Module) -> list[tuple[object, ...]]:
@@ -43,22 +42,16 @@ def _hooks_of(module: nn.Module) -> tuple[object, ...]:
     return *module._forward_pre_hooks.values(), None, *module._forward_hooks.values()
 
 
-def _writes(network: nn.Module) -> list[tuple[int, int]]:
-    """Where each tensor's numbers are, and how often torch has seen them written."""
-    return [(tensor.data_ptr(), tensor._version) for tensor in _tensors(network)]
-
-
-def _numbers(network: nn.Module) -> Tensor:
-    """All tensors as one of int64, of which a comparison takes an eighth of the time of bytes."""
-    numbers = [as_bytes(tensor) for tensor in _tensors(network)]
-    if numbers:
-        numbers.append(numbers[0].new_zeros(-sum(map(len, numbers)) % 8))
-    return torch.cat(numbers).view(torch.int64) if numbers else torch.empty(0)
+def _bits(network: nn.Module) -> Iterator[Tensor]:
+    for tensor in _tensors(network):
+        real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+        yield real.detach().view(INTEGERS[real.element_size()])
 
 
 def _tensors(network: nn.Module) -> Iterator[Tensor]:
-    """All parameters and buffers, one that modules share as often as they have it."""
+    """All parameters and persistent buffers, one that modules share as often as they have it."""
     for module in network.modules():
-        for tensor in chain(module._parameters.values(), module._buffers.values()):
+        buffers = ((name, of) for name, of in module._buffers.items() if name not in module._non_persistent_buffers_set)
+        for _, tensor in (*module._parameters.items(), *buffers):
             if tensor is not None:
                 yield tensor

@@ -44,9 +44,7 @@ class TeacherOutputs:
         self._folder, self._lock, self._say, self._limit = folder, lock, say, limit
         self._room: int | None = None  # counted when the first output is kept: most runs keep none
 
-    def of(
-        self, lr: Tensor, compute: Callable[[], tuple[Tensor, list[Tensor]]], may_keep: Callable[[], bool]
-    ) -> tuple[Tensor, list[Tensor]]:
+    def of(self, lr: Tensor, compute: Callable[[], tuple[Tensor, list[Tensor]]]) -> tuple[Tensor, list[Tensor]]:
         """What `compute` gives for these patches, on their device; computed unless it is kept."""
         content = lr.detach().cpu().contiguous()
         digest = hashlib.sha256(f"{tuple(lr.shape)} {lr.dtype}".encode() + content.numpy().tobytes()).hexdigest()
@@ -57,8 +55,7 @@ class TeacherOutputs:
                 output, features = compute()
                 # Memory layout is restored too, because another layout may be summed in another order.
                 found = output.contiguous(), [feature.contiguous() for feature in features]
-                if may_keep():
-                    self._keep(path, found)
+                self._keep(path, found)
         return found
 
     def _read(self, path: Path, device: torch.device) -> tuple[Tensor, list[Tensor]] | None:
@@ -124,9 +121,9 @@ class CachedTeacher:
 
     def with_features(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
         """As `SRModel.with_features`."""
-        if torch.is_grad_enabled() or not (self._before.is_untouched() or self._before.holds()):
+        if torch.is_grad_enabled() or self.is_changed():
             return self.model.with_features(lr)
-        return self.outputs.of(lr, partial(self._computed, lr), self._before.holds)
+        return self.outputs.of(lr, partial(self._computed, lr))
 
     def _computed(self, lr: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What others will read; a network that draws random numbers leaves the generators as a kept output does."""

@@ -58,7 +58,7 @@ def check_model(plugin: str, model: object, scale: int) -> None:
         if training := [name for name, module in modules.items() if module.training]:
             part = f", in {training[0]}" if training[0] else ""
             raise SrqError(f"the model's network is in training mode{part}; call its eval()")
-        with plugin_errors(f"plugin '{plugin}': the network fails on a small image of noise"):
+        with plugin_errors("the network fails on a small image of noise"):
             check_copy(model)
             check_repeats(model)
 
@@ -93,7 +93,7 @@ def check_repeats(model: SRModel) -> None:
     lr, outputs, before = _noise(model), [], generator_states()
     buffers = {name: (buffer, buffer._version, buffer.clone()) for name, buffer in model.network.named_buffers()}
     try:
-        for image in (lr, lr.transpose(2, 3), lr):
+        for image in (lr, lr.transpose(2, 3).contiguous(), lr):
             seed_generators(0)
             with torch.no_grad():
                 outputs.append(model(image))

@@ -15,8 +15,7 @@ def fuse_weights(network: nn.Module) -> None:
     """
     for module in list(network.modules()):
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name)
+            _unparametrize(module)
         for hook in list(module._forward_pre_hooks.values()):
             if isinstance(hook, WeightNorm):
                 remove_weight_norm(module, hook.name)
@@ -24,3 +23,12 @@ def fuse_weights(network: nn.Module) -> None:
                 remove_spectral_norm(module, hook.name)
             elif isinstance(hook, prune.BasePruningMethod):
                 prune.remove(module, hook._tensor_name)
+
+
+def _unparametrize(module: nn.Module) -> None:
+    """As torch's `remove_parametrizations`, which fails for a deep copy, and makes buffers where gradients are off."""
+    results = {name: getattr(module, name).detach().clone() for name in module.parametrizations}  # type: ignore[union-attr]
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, result in results.items():
+        setattr(module, name, nn.Parameter(result))

@@ -51,6 +51,15 @@ def checked(change: Callable[[Upscaler], None]) -> None:
     check_model("mine", open_network(network, "any", 2), 2)
 
 
+class Viewer(Upscaler):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + x.view(*x.shape[:2], -1).mean(-1)[..., None, None]
+
+
+def test_a_network_may_need_contiguous_images():
+    check_model("mine", open_network(Viewer(), "any", 2), 2)
+
+
 @pytest.mark.parametrize(
     ("change", "layer"), [(with_hook, "head"), (with_hook_before, "tail"), (with_forward_of_its_own, "head")]
 )

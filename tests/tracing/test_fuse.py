@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -57,6 +59,21 @@ def test_a_weight_that_is_computed_is_a_weight(how: str) -> None:
     assert list(student.quantizers) == [f"{layer}.{of}" for layer in layers for of in ("weight", "input")]
     assert all(torch.equal(student.weights[name], weight) for name, weight in weights.items())
     assert model.unquantized_ops == ""
+
+
+def test_copies_of_a_frozen_layer_are_weights_too(how: str) -> None:
+    network = Net(HOW[how]).eval().requires_grad_(False)
+    x = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network(x)  # after which a copy can be made
+        network.fc = nn.Sequential(network.fc, copy.deepcopy(network.fc))
+        expected = network(x)
+        model = open_network(network, "any", 2)
+        assert torch.equal(model(x), expected)
+    assert [name for name in quantize(model, Bits(weight=4, activation=4)).weights if name.startswith("fc")] == [
+        "fc.0.weight",
+        "fc.1.weight",
+    ]
 
 
 def test_a_layer_that_a_backbone_names_is_refused(how: str) -> None:
