@@ -86,10 +86,10 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> SrqError:
     return SrqError(f"no {kind} '{name}'; {hint}")
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """The allowed value that a misspelt name stands for, most likely; None if none is near."""
+def nearest(name: str, allowed: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The allowed value that a misspelt name stands for, most likely; None if none is so near: 1 is the same."""
     lower = {allowed.lower(): allowed for allowed in allowed}
-    near = get_close_matches(name.lower(), lower, n=1)
+    near = get_close_matches(name.lower(), lower, n=1, cutoff=likeness)
     return lower[near[0]] if near else None
 
 

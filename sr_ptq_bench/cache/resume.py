@@ -86,7 +86,8 @@ class ResumeState:
         with suppress(OSError):  # the folder cannot be read or written
             for path in self.folder.glob("*"):
                 if path.stem != "calibrated":
-                    path.unlink(missing_ok=True)  # another process removes them too
+                    with suppress(OSError):  # another process removes them too
+                        path.unlink()
 
     def scores(self, state: bytes, key: Mapping[str, Any]) -> ScoreLog:
         """The scores that the student of this state has so far, by image; `key` is all else that they depend on."""

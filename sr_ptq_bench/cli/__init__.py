@@ -79,7 +79,7 @@ class LazyGroup(click.Group):
         for before, word in pairwise(["", *args]):
             option = re.fullmatch(r"(--[a-z-]+)=", word)
             if (option or not word) and not ctx.resilient_parsing:
-                of = option[1] if option else before if before.startswith("-") else "a word"
+                of = option[1] if option else f"the word after {before}" if before else "the first word"
                 raise click.UsageError(f"{of} is empty; is a variable of the shell not set?")
         return super().parse_args(ctx, args)
 

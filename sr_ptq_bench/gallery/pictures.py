@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import PIL.Image
+
 from ..data.images.pixels import read_image, write_image
-from ..errors import SrqError
 from ..plots.views import crop_psnr, most_different
 from .views import BICUBIC, FP, HR, Crop, ImageView
 
@@ -65,8 +66,9 @@ class ImageFolder:
     def _has(self, picture: str) -> bool:
         """Whether a picture is there as a whole; one that another program has damaged is made again."""
         try:
-            read_image(self.path(picture))
-        except SrqError:
+            with PIL.Image.open(self.path(picture), formats=("PNG",)) as image:
+                image.verify()
+        except Exception:  # a damaged file makes Pillow raise nearly anything
             return False
         return True
 

@@ -160,5 +160,5 @@ def _number(value: Any, what: str) -> float:
     except Exception as error:  # a tensor of two numbers raises RuntimeError, for example
         raise SrqError(f"{what} is {value!r}; expected a number") from error
     if isnan(number) or (number != inf and abs(number) > LARGEST):
-        raise SrqError(f"{what} is {number}; expected a number or inf")
+        raise SrqError(f"{what} is {number}; expected a number up to {LARGEST:g}, or inf")
     return number

@@ -68,6 +68,12 @@ def _deterministic() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
+def _return_to(folder: Path | None) -> None:
+    with suppress(OSError):  # it is gone, which loses no result
+        if folder:
+            os.chdir(folder)
+
+
 def _folder() -> Path | None:
     """The working folder, to which paths of a user are relative; None if it is gone."""
     with suppress(OSError):
@@ -88,7 +94,7 @@ _SETTINGS: list[tuple[Any, Any, Any]] = [
         for kind in ("cpu", "cuda")
     ),
     (np.geterr, lambda modes: np.seterr(**modes), None),
-    (_folder, os.chdir, None),
+    (_folder, _return_to, None),
 ]
 """How to get and to set what a plugin may change, and what a new process has; None is left to the user."""
 _FLAGS = [

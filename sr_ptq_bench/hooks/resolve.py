@@ -90,7 +90,7 @@ def _check_defaults(plugins: Plugins, defaults: Mapping[str, OptionValue]) -> No
         with prefix_error(f"the suite's option '{key}'"):
             if name in known and option not in fields:
                 raise unknown("option", key, [f"{name}.{field}" for field in fields])
-            if name not in known and name not in blocked() and nearest(name, known):
+            if name not in known and name not in blocked() and nearest(name, known, 0.8):
                 raise unknown("plugin", name, known)
 
 

@@ -134,7 +134,10 @@ class LocalEngine:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back, which reaches the whole group; a process that starts here inherits that."""
+    """Hold Ctrl-C back, which reaches the whole group; a process that starts here inherits that, but on Windows."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     resource_tracker.ensure_running()  # its own start would let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

@@ -39,7 +39,7 @@ class Published(BaseModel):
 
     source: str = Field(min_length=1)
     backbone: str
-    scale: Annotated[Scale, BeforeValidator(lambda text: int(text) if str(text).isdecimal() else text)]
+    scale: Annotated[Scale, BeforeValidator(lambda text: int(text) if str(text).strip().isdecimal() else text)]
     bits: int = Field(ge=2, le=FULL_PRECISION)
     method: str
     dataset: str = Field(min_length=1)

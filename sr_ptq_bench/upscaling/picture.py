@@ -16,7 +16,7 @@ import numpy as np
 import PIL.Image
 
 from ..data.images.formats import FORMATS
-from ..data.images.header import MAX_PIXELS, unreadable
+from ..data.images.header import MAX_PIXELS, is_deep, unreadable
 from ..data.images.pixels import read_file
 from ..errors import SrqError
 from ..storage.files import write_atomically
@@ -167,13 +167,11 @@ def _check(image: PIL.Image.Image, path: Path) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise SrqError(f"{path}: more than {MAX_PIXELS} pixels; cut it into smaller images")
     stored = [tile[3] for tile in getattr(image, "tile", ())]
-    is_deep = any(";16" in str(form) for form in stored) or (
+    deep = is_deep(image) or (
         image.format == "PPM" and any(isinstance(form, tuple) and form[1] > 255 for form in stored)
     )
-    if image.mode not in _READ or is_deep:
-        raise SrqError(
-            f"{path}: an image of mode {image.mode}{', 16 bit' * is_deep}; expected 8-bit RGB, grey or palette"
-        )
+    if image.mode not in _READ or deep:
+        raise SrqError(f"{path}: an image of mode {image.mode}{', 16 bit' * deep}; expected 8-bit RGB, grey or palette")
     frames = getattr(image, "n_frames", 1) if image.format != _JPEG_AND_MORE else 1
     if frames > 1:
         raise SrqError(f"{path}: holds {frames} images; expected one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..data.images.formats import SUFFIXES
 from ..errors import SrqError
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def results_of(photo: Path, written_as: str, out: Path, compare: bool) -> dict[s
     """
     suffixes = _SUFFIXES[written_as]
     suffix = photo.suffix if photo.suffix.lower() in suffixes else suffixes[0]
-    return {added: out / f"{photo.stem}{added}{suffix}" for added in ("", COMPARISON)[: 1 + compare]}
+    stem = photo.stem if photo.suffix.lower() in SUFFIXES else photo.name
+    return {added: out / f"{stem}{added}{suffix}" for added in ("", COMPARISON)[: 1 + compare]}
 
 
 def check_free(wanted: Mapping[Path, Mapping[str, Path]], force: bool) -> None:

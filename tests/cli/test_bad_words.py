@@ -93,17 +93,11 @@ def test_a_suite_without_metrics(bench, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("table", "--out", ""), "--out"),
-        (
-            (
-                "report",
-                "--results=",
-            ),
-            "--results",
-        ),
-        (("upscale", "photo.png", "-o", ""), "-o"),
-        (("verify", "a.json", ""), "a word"),
-        (("upscale", "photo.png", "--method", "", "--bits", "3"), "--method"),
+        (("table", "--out", ""), "the word after --out"),
+        (("report", "--results="), "--results"),
+        (("upscale", "photo.png", "-o", ""), "the word after -o"),
+        (("verify", "a.json", ""), "the word after a.json"),
+        (("upscale", "photo.png", "--method", "", "--bits", "3"), "the word after --method"),
     ],
 )
 def test_an_empty_word_is_refused(srq, words, named, tmp_path, monkeypatch):

@@ -387,6 +387,15 @@ def test_the_working_folder_stays_that_of_the_user(tmp_path, monkeypatch):
     assert Path.cwd() == tmp_path
 
 
+def test_a_working_folder_that_goes_during_a_run_loses_nothing(tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    with settings_restored():
+        folder.rmdir()
+    assert not folder.exists()
+
+
 def test_settings_and_prints_of_a_plugin_stay_with_it(capsys):
     threads = torch.get_num_threads()
     before = torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(), np.geterr()

@@ -295,9 +295,9 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (float("nan"), "is nan; expected a number or inf"),
-        (float("-inf"), "is -inf; expected a number or inf"),
-        (1e301, "is 1e+301; expected a number or inf"),
+        (float("nan"), "is nan; expected a number up to 1e+200, or inf"),
+        (float("-inf"), "is -inf; expected a number up to 1e+200, or inf"),
+        (1e301, "is 1e+301; expected a number up to 1e+200, or inf"),
         ("high", "is 'high'; expected a number"),
         (None, "is None; expected a number"),
         ([1.0, 2.0], "is [1.0, 2.0]; expected a number"),

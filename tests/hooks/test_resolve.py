@@ -139,7 +139,7 @@ def test_the_suite_s_misspelt_default_is_refused(method, key, expected):
 
 def test_the_suite_s_defaults_for_plugins_that_are_not_here_are_left_alone(monkeypatch):
     monkeypatch.setenv("SRQ_DISABLE", "dobi")
-    assert options_of("minmax", {}, {"elsewhere.width": 3, "dobi.K": 3}) == {"minmax": {}}
+    assert options_of("minmax", {}, {"mine.width": 3, "brecq.lr": 1, "dobi.K": 3}) == {"minmax": {}}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import platform
 import re
+import subprocess
+import sys
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -80,3 +83,26 @@ def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch, libc):
     monkeypatch.setattr(environment.ctypes, "CDLL", lambda _: library())
     keep_freed_memory()
     assert len(calls) == (2 if libc == "glibc" else 0)
+
+
+def test_windows_has_no_module_resource(monkeypatch):
+    memory = SimpleNamespace(peak_wset=3 * 2**30)
+    process = SimpleNamespace(memory_info=lambda: memory)
+    monkeypatch.setitem(sys.modules, "psutil", SimpleNamespace(Process=lambda: process))
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.setattr(environment, "sys", SimpleNamespace(platform="win32"))
+    assert peak_memory() == 3 * 2**30
+
+
+def test_commands_are_imported_without_what_only_posix_has():
+    """`resource`, `fcntl` and `pthread_sigmask` are not on Windows."""
+    script = (
+        "import signal, sys\n"
+        "sys.modules |= {'resource': None, 'fcntl': None, 'pwd': None, 'grp': None}\n"
+        "del signal.pthread_sigmask\n"
+        "import sr_ptq_bench, sr_ptq_bench.cli.run, sr_ptq_bench.runs.run, sr_ptq_bench.sweep.local\n"
+        "from sr_ptq_bench.sweep.local import _interrupts_held_back\n"
+        "with _interrupts_held_back(): pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -134,6 +134,15 @@ def test_broken_exif_does_not_matter(tmp_path):
         assert after.size == (30, 24)
 
 
+def test_a_bmp_of_5_bits_a_colour_is_refused(tmp_path):
+    size = (2).to_bytes(4, "little"), (1).to_bytes(4, "little")
+    header = (40).to_bytes(4, "little") + b"".join(size) + b"\1\0\x10\0" + bytes(24)
+    (tmp_path / "a.bmp").write_bytes(
+        b"BM" + (58).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little") + header + bytes(4)
+    )
+    assert error_of(Picture.read, tmp_path / "a.bmp").endswith("16 bit; expected 8-bit RGB, grey or palette")
+
+
 def test_more_than_8_bits_of_a_ppm_are_refused(tmp_path):
     (tmp_path / "deep.ppm").write_bytes(b"P6 2 1 65535\n" + bytes(12))
     assert error_of(Picture.read, tmp_path / "deep.ppm").endswith(

@@ -15,6 +15,7 @@ from .formats import FORMATS, kind_of
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+    from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
 MAX_PIXELS = 2**26
@@ -146,9 +147,9 @@ def _accept(image: ImageFile, name: str) -> _Header:
 
 def _refused(image: ImageFile) -> str | None:
     """What an image is that is neither 8-bit RGB nor 8-bit grey; the mode alone does not tell."""
-    raw = " ".join(str(tile[3]) for tile in image.tile)  # how samples are stored, such as RGB;16B
-    if ";15" in raw or ";16" in raw or image.mode.startswith("I;16"):
-        return "a 16-bit image"  # of a BMP, 16 bit are all three colours
+    raw = _stored(image)
+    if is_deep(image):
+        return "a 16-bit image"
     if image.mode not in ("L", "RGB"):
         return _KINDS.get(image.mode, f"an image of mode {image.mode}")
     if image.mode == "L" and (";2" in raw or ";4" in raw):
@@ -156,6 +157,17 @@ def _refused(image: ImageFile) -> str | None:
     if image.format == "PPM" and image.tile and image.tile[0][3] not in _PPM_OF_8_BIT:
         return "an image whose largest value is not 255"
     return "an image with a transparent colour" if "transparency" in image.info else None
+
+
+def is_deep(image: Image) -> bool:
+    """Whether an opened image has 16 bit for a colour, or for all three of a BMP."""
+    raw = _stored(image)
+    return ";15" in raw or ";16" in raw or image.mode.startswith("I;16")
+
+
+def _stored(image: Image) -> str:
+    """How samples are stored, such as RGB;16B."""
+    return " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
 def _orientation(image: ImageFile) -> int:
