@@ -106,16 +106,7 @@ def upscale(
     resolution (DPI) and EXIF data, with the orientation, are kept. BMP and PPM become PNG. The suffix is that of the
     format, whatever the photo is called. A truncated photo is named, and the others are done.
     """
-    if sum(map(bool, (record, method, fp))) > 1:
-        raise click.UsageError("give one of --record, --method and --fp.")
-    if record and (scale is not None or model):
-        raise click.UsageError("--record says network and scale; leave out --scale and --model.")
-    if record and declared.is_given("suite") and not suite.endswith(".toml"):
-        raise click.UsageError("--record says the suite; --suite is for the .toml file of one that is not built in.")
-    if bits and (record or fp):
-        raise click.UsageError("--bits goes with --method; --record and --fp say what the network is.")
-    if force and resume:
-        raise click.UsageError("--force replaces results and --resume keeps them; give one.")
+    _check_together(record, method, bits, scale, fp, suite, model, force, resume)
     headers = _headers(photos)
     wanted = _wanted(headers, out, compare, force, resume)
     check_writable(out)
@@ -143,6 +134,29 @@ def upscale(
             network = _calibrated(spec, suits, session) if method else _installed(spec, fp, suite, session)
     suits(network)
     _upscale(wanted, network, tiles, display)
+
+
+def _check_together(
+    record: Path | None,
+    method: str | None,
+    bits: str | None,
+    scale: int | None,
+    fp: bool,
+    suite: str,
+    model: str | None,
+    force: bool,
+    resume: bool,
+) -> None:
+    if sum(map(bool, (record, method, fp))) > 1:
+        raise click.UsageError("give one of --record, --method and --fp.")
+    if record and (scale is not None or model):
+        raise click.UsageError("--record says network and scale; leave out --scale and --model.")
+    if record and declared.is_given("suite") and not suite.endswith(".toml"):
+        raise click.UsageError("--record says the suite; --suite is for the .toml file of one that is not built in.")
+    if bits and (record or fp):
+        raise click.UsageError("--bits goes with --method; --record and --fp say what the network is.")
+    if force and resume:
+        raise click.UsageError("--force replaces results and --resume keeps them; give one.")
 
 
 def _headers(photos: Sequence[Path]) -> dict[Path, Header]:

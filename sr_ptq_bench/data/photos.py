@@ -7,13 +7,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import SrqError, unknown
 from ..storage.files import sha256_of
-
-if TYPE_CHECKING:
-    from .images.pixels import Image
 
 PHOTOS = {
     "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
@@ -33,11 +29,6 @@ _FILES = {Path(file).stem: file for file in PHOTOS}
 _REMEDY = "install another version of scikit-image, such as 0.26"
 
 
-def photo_names() -> list[str]:
-    """Names of the sample photos, `astronaut` and others."""
-    return sorted(_FILES)
-
-
 def photo_path(name: str) -> Path:
     """The file of a sample photo; raises SrqError if it is missing or has another checksum."""
     if name not in _FILES:
@@ -49,13 +40,6 @@ def photo_path(name: str) -> Path:
     if found != expected:
         raise SrqError(f"photo '{name}': sha256 of {path} is {found}, expected {expected}; {_REMEDY}")
     return path
-
-
-def load_photo(name: str) -> Image:
-    """A sample photo as (H, W, 3) uint8 RGB; grey ones are read as RGB."""
-    from .images.pixels import read_image
-
-    return read_image(photo_path(name))
 
 
 def _folder() -> Path:

@@ -17,7 +17,7 @@ from sr_ptq_bench.data.datasets import crops, load_dataset
 from sr_ptq_bench.data.images.pixels import decode, read_image, write_image
 from sr_ptq_bench.data.lmdb import write_lmdb
 from sr_ptq_bench.data.make_lr import write_lr
-from sr_ptq_bench.data.photos import load_photo
+from sr_ptq_bench.data.photos import photo_path
 from sr_ptq_bench.data.resize import downscale
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.suite import DataSource
@@ -45,7 +45,7 @@ def test_photos_are_cropped_and_shrunk():
     first = dataset[0]
     assert first.name == "motorcycle_left"
     assert first.hr.shape == (498, 741, 3)
-    assert np.array_equal(first.hr, load_photo("motorcycle_left")[:498])
+    assert np.array_equal(first.hr, read_image(photo_path("motorcycle_left"))[:498])
     assert np.array_equal(first.lr, downscale(first.hr, 3))
     assert first.lr.shape == (166, 247, 3)
 
