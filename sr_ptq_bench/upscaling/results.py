@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..data.images.formats import SUFFIXES
+from ..data.images.formats import NOT_READ, SUFFIXES
 from ..errors import SrqError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def results_of(photo: Path, written_as: str, out: Path, compare: bool) -> dict[s
     """
     suffixes = _SUFFIXES[written_as]
     suffix = photo.suffix if photo.suffix.lower() in suffixes else suffixes[0]
-    stem = photo.stem if photo.suffix.lower() in SUFFIXES else photo.name
+    stem = photo.stem if photo.suffix.lower() in {*SUFFIXES, *NOT_READ} else photo.name
     return {added: out / f"{stem}{added}{suffix}" for added in ("", COMPARISON)[: 1 + compare]}
 
 
