@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ from sr_ptq_bench.records.fields import SCHEMA_VERSION
 from sr_ptq_bench.records.record import Environment, Record, Scope
 from sr_ptq_bench.records.resolved import Hashes, Patches, ResolvedSpec
 from sr_ptq_bench.records.scores import DatasetScores, References
+from sr_ptq_bench.tables.formats import markdown
+from sr_ptq_bench.tables.leaderboard import page
 
 LINEAR = {"short": "linear+matmul", "description": "Linear layers and matrix products", "sites": 384}
 
@@ -94,3 +97,13 @@ def rows(text: str, heading: str = "# ") -> list[list[str]]:
     (section,) = (part for part in re.split(r"\n(?=##? )", text) if part.startswith(heading))
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+
+
+def render(records: Sequence[Record]) -> str:
+    """The page of a table."""
+    return markdown(page(records))
+
+
+def methods(*records: Record) -> list[str]:
+    """The first cells of the rows below FP and the interpolations."""
+    return [row[0] for row in rows(render(records))[3:]]
