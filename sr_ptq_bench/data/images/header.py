@@ -159,6 +159,18 @@ def _refused(image: ImageFile) -> str | None:
     return "an image with a transparent colour" if "transparency" in image.info else None
 
 
+def is_whole_png(path: Path) -> bool:
+    """Whether a PNG is there and has its checksums right; its pixels are not decoded."""
+    import PIL.Image
+
+    try:
+        with PIL.Image.open(path, formats=("PNG",)) as image:
+            image.verify()
+    except Exception:  # a damaged file makes Pillow raise nearly anything
+        return False
+    return True
+
+
 def is_deep(image: Image) -> bool:
     """Whether an opened image has 16 bit for a colour, or for all three of a BMP."""
     raw = _stored(image)
