@@ -8,9 +8,10 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import SrqError, described, prefix_error, unknown
 from ..quantization.quantizer import Maker
@@ -21,7 +22,7 @@ from .specs import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
     from types import ModuleType
 
 OWN = "sr_ptq_bench"
@@ -100,12 +101,11 @@ def installed() -> Iterator[Plugin]:
 
     Raises SrqError for one that fails to import.
     """
-    left_out = blocked()
+    left_out, origin = blocked(), cache(_Origin.of)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        distribution = entry.dist.name if entry.dist else "unknown"
-        version = entry.dist.version if entry.dist else "unknown"
         if entry.name in left_out:
             continue
+        found = origin(entry.dist)
         try:
             with settings_restored():
                 module = entry.load()
@@ -113,10 +113,10 @@ def installed() -> Iterator[Plugin]:
             raise
         except BaseException as error:
             raise SrqError(
-                f"plugin '{entry.name}' of {distribution} {version} fails to import: "
+                f"plugin '{entry.name}' of {found.distribution} {found.version} fails to import: "
                 f"{_described(error)}; repair it, or block it with {BLOCKED}={entry.name}"
             ) from error
-        yield Plugin(entry.name, distribution, version, module, _code_of(entry, version))
+        yield Plugin(entry.name, found.distribution, found.version, module, _code_of(entry, found))
 
 
 def of_file(path: Path) -> Plugin:
@@ -127,15 +127,29 @@ def of_file(path: Path) -> Plugin:
     return Plugin(path.stem, path.name, f"sha256 {code[:12]}", module, code, is_file=True)
 
 
-def _code_of(entry: EntryPoint, version: str) -> str:
+class _Origin(NamedTuple):
+    """Where an installed plugin comes from; plugins of one distribution share it."""
+
+    distribution: str
+    version: str
+    files: frozenset[Path]
+    """The distribution's Python files."""
+
+    @classmethod
+    def of(cls, found: Distribution | None) -> _Origin:
+        if found is None:
+            return cls("unknown", "unknown", frozenset())
+        files = frozenset(Path(str(each.locate())).resolve() for each in found.files or () if each.suffix == ".py")
+        return cls(found.name, found.version, files)
+
+
+def _code_of(entry: EntryPoint, origin: _Origin) -> str:
     """The code of an installed plugin, which may be an object of a module; its version if the module has no file."""
     file = getattr(sys.modules.get(entry.module), "__file__", None)
     if not file:
-        return hashlib.sha256(version.encode()).hexdigest()
-    listed = getattr(entry.dist, "files", None) or ()
-    own = frozenset(Path(str(each.locate())).resolve() for each in listed if each.suffix == ".py")
+        return hashlib.sha256(origin.version.encode()).hexdigest()
     with prefix_error(f"plugin '{entry.name}'"):
-        return code_sha256(entry.module, Path(file).resolve(), own=own)
+        return code_sha256(entry.module, Path(file).resolve(), own=origin.files)
 
 
 def _imported(path: Path) -> ModuleType:

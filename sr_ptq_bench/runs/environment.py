@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ def library_versions(more: Iterable[str] = ()) -> dict[str, str]:
     return {name: _installed_version(distribution) for name, distribution in libraries.items()}
 
 
+@cache
 def _installed_version(name: str) -> str:
     """The version of a distribution, or the name and version of the fork that replaces it."""
     try:

@@ -41,6 +41,12 @@ class Options(PluginOptions):
     pass
 
 
+class Foreign:
+    """A distribution."""
+
+    name, version, files = "foreign", "2.0", None
+
+
 @pytest.fixture
 def installed(monkeypatch):
     """Make the environment have entry points of one distribution `foreign 2.0` beside the real ones."""
@@ -49,7 +55,7 @@ def installed(monkeypatch):
         found = list(entry_points(group="srq"))
         for name, value in values.items():
             entry = EntryPoint(name, value, "srq")
-            vars(entry).update(dist=SimpleNamespace(name="foreign", version="2.0"))
+            vars(entry).update(dist=Foreign)
             found.append(entry)
         monkeypatch.setattr(plugin_home, "entry_points", lambda group: found)
 
