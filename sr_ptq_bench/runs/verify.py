@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..errors import SrqError
+from ..hooks.guard import settings_restored
 from ..progress import TimedStages
 from ..quantization.state.network_tensors import changed_tensors
 from ..records.compare import compare, other_images
@@ -29,14 +33,18 @@ if TYPE_CHECKING:
 NUMBERS_OF_SCOPE = ("short", "sites", "quantized_weights", "parameters")
 
 
+@settings_restored()  # the number of threads
 def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Comparison]:
     """Score the student of a result again, and compare the mean scores with those of the record.
+
+    On a CPU as many threads as the record had decide the order of sums, where this machine has so many processors.
 
     Raises SrqError for a state with other bits at a site than the record says, or with more levels than its bits allow,
     unless record and quantizer say so; and for a record in which anything else is wrong that the state, the network
     and the images tell: counts, the class of the method, scores of single images and of the references.
     """
     record = result.record
+    torch.set_num_threads(min(record.environment.threads, os.cpu_count() or 1))
     student = restore_student(run, result)
     check_bits(record, student)
     check_counts(run, record, student)

@@ -7,9 +7,11 @@ import os
 import subprocess
 
 import pytest
+import torch
 from tiny import FILE, write_images
 
 from sr_ptq_bench.records.files import read_record, state_path
+from sr_ptq_bench.runs import verify as again
 
 SCALES = """
 from sr_ptq_bench import hookimpl
@@ -98,6 +100,26 @@ def test_the_scores_of_tiles_come_back(measured, verify):
     outcome = verify(tiled)
     assert outcome.status == 0, outcome.err
     assert outcome.out.count(": equal\n") == 2
+
+
+@pytest.mark.parametrize(("recorded", "used"), [(1, 1), (10**6, os.cpu_count())])
+def test_scores_are_made_with_the_record_s_number_of_threads(measured, verify, monkeypatch, recorded, used):
+    """It decides the order of sums; a record of a larger machine gets all processors of this one."""
+    path, threads, before = measured(), [], torch.get_num_threads()
+    edited(path, lambda content: content["environment"].update(threads=recorded))
+    original = again.score_student
+
+    def noting(*arguments):
+        threads.append(torch.get_num_threads())
+        return original(*arguments)
+
+    monkeypatch.setattr(again, "score_student", noting)
+    torch.set_num_threads(2)
+    try:
+        outcome = verify(path)
+        assert (outcome.status, threads, torch.get_num_threads()) == (0, [used], 2), outcome.err
+    finally:
+        torch.set_num_threads(before)
 
 
 def edited(path, change):
