@@ -84,7 +84,9 @@ def test_the_files_load_as_edsr(tool: Any, photos: Path, tmp_path: Path) -> None
     assert "edsr_baseline_x4 step 1" in output
     for scale, size in ((2, 1_369_859), (4, 1_517_571)):
         path = out / f"edsr_baseline_x{scale}.safetensors"
-        assert sum(tensor.numel() for tensor in load_file(path).values()) == size
+        tensors = load_file(path)
+        assert sum(tensor.numel() for tensor in tensors.values()) == size
+        assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
         assert edsr.srq_load_model("edsr-baseline", scale, path) is not None
 
 
