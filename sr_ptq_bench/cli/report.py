@@ -82,7 +82,10 @@ def report(
 
     check_writable(out)
     _check_own(out, results)
-    words = ["srq", "report", *(["--suite", suite] if suite else []), *(["--images"] if images else [])]
+    words = ["srq", "report", *(["--out", str(out)] if declared.is_given("out") else [])]
+    words += ["--results", str(results)] if declared.is_given("results") else []
+    words += ["--suite", suite] if suite else []
+    words += ["--images", *(word for file in plugin_files for word in ("--plugin", str(file)))] if images else []
     name = suite_name(suite) if suite else None
     galleries = _Galleries(out, results, suite, plugin_files, device) if images else None
 

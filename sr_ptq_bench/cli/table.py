@@ -82,6 +82,8 @@ def table(
     """
     if check and as_format != "markdown":
         raise click.UsageError(f"--check is of the Markdown files; leave out --format {as_format}")
+    if as_format != "markdown" and results and not published and declared.is_given("out"):
+        raise click.UsageError(f"--format {as_format} is printed; leave out --out")
     if check and skip_bad:
         raise click.UsageError("--check needs all records; leave out --skip-bad")
 

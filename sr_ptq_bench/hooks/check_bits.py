@@ -28,12 +28,12 @@ def check_bits(chosen: object, student: Student, bits: Bits) -> None:
     for role, mean in mean_bits(student, lambda site: chosen.get(site.name, bits.of(site.role))).items():
         if mean > bits.of(role):
             raise SrqError(
-                f"srq_choose_bits gives {role}s {mean:.3f} bits in the mean; expected {bits.of(role)} at most"
+                f"srq_choose_bits gives {role}s {mean:.3f} bits on average; expected {bits.of(role)} at most"
             )
 
 
 def check_mean_bits(student: Student, bits: Bits, chosen: Mapping[str, int]) -> None:
-    """Raise SrqError if quantizers have more bits in the mean than the run, or than `srq_choose_bits` has given them.
+    """Raise SrqError if quantizers have more bits on average than the run, or than `srq_choose_bits` has given them.
 
     The first and the last layer do not count: methods may keep 8 bits there, and tables say so.
     """
@@ -48,7 +48,7 @@ def check_mean_bits(student: Student, bits: Bits, chosen: Mapping[str, int]) -> 
     for role, mean in inner.items():
         if mean > max(bits.of(role), allowed[role]):
             raise SrqError(
-                f"its quantizers of {role}s have {mean:.3f} bits in the mean; expected {bits.of(role)} at most, "
+                f"its quantizers of {role}s have {mean:.3f} bits on average; expected {bits.of(role)} at most, "
                 "the first and the last layer left out"
             )
 

@@ -13,6 +13,8 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Scale = Literal[2, 3, 4]
 Padding = Literal["flip", "reflect", "window"]
 ScopeName = Literal["linear", "all"]
+ScopeWord = Literal["linear", "linear+matmul", "linear+conv", "all"]
+"""What tables call a scope: with products at sites, or layers alone."""
 OptionValue = bool | int | float | str
 
 

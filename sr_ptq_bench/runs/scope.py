@@ -10,10 +10,10 @@ from ..records.record import Scope
 from .count import parameters
 
 if TYPE_CHECKING:
-    from ..protocol.types import ScopeName
+    from ..protocol.types import ScopeName, ScopeWord
     from ..quantization.student import Student
 
-SCOPES: dict[ScopeName, tuple[str, str]] = {
+SCOPES: dict[ScopeName, tuple[ScopeWord, str]] = {
     "linear": (
         "linear+matmul",
         "Linear layers and the operands of matrix products; convolutions and LayerNorm stay FP",
@@ -21,7 +21,7 @@ SCOPES: dict[ScopeName, tuple[str, str]] = {
     "all": ("all", "convolutions, Linear layers and the operands of matrix products; LayerNorm and biases stay FP"),
 }
 """The word and the sentence of a table for each scope."""
-LAYERS_ALONE: dict[ScopeName, tuple[str, str]] = {
+LAYERS_ALONE: dict[ScopeName, tuple[ScopeWord, str]] = {
     "linear": ("linear", "Linear layers; convolutions and LayerNorm stay FP"),
     "all": ("linear+conv", "Linear layers and convolutions; LayerNorm and biases stay FP"),
 }

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Cell(BaseModel):
     """One run of a sweep as plain text; every machine resolves it itself.
 
-    `defaults` are the options of the whole file, until the plan puts them under the cell's own.
+    `entry` is the number of its `[[run]]` in the file. `defaults` are the options of the whole file, until the plan
+    puts them under the cell's own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +40,7 @@ class Cell(BaseModel):
     seed: int = 0
     options: dict[str, OptionValue] = {}
     defaults: dict[str, OptionValue] = {}
+    entry: Annotated[int, Field(exclude=True)] = 0
 
     @property
     def protocol(self) -> tuple[str, str, int, ScopeName | None, int]:
@@ -227,7 +229,7 @@ def _complaint(error: ValidationError) -> str:
 
 def unfold(grids: Sequence[Grid]) -> list[Cell]:
     """The cells of all grids; raises SrqError for a cell that is named twice."""
-    cells = [cell for grid in grids for cell in grid.cells()]
+    cells = [cell.model_copy(update={"entry": number}) for number, grid in enumerate(grids, 1) for cell in grid.cells()]
     known: set[str] = set()
     for cell in cells:
         text = cell.model_dump_json()

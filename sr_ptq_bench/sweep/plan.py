@@ -93,7 +93,7 @@ def with_own_options(cells: Sequence[Cell], plugins: Plugins) -> list[Cell]:
     """
     of_file = options_by_method(plugins, (cell.method for cell in cells), cells[0].defaults)
     found = []
-    for _, group in groupby(cells, lambda cell: repr(cell.options)):
+    for _, group in groupby(cells, lambda cell: cell.entry):
         same = list(group)
         own = options_by_method(plugins, (cell.method for cell in same), same[0].options)
         for cell in same:

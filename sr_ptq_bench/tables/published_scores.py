@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ..errors import SrqError, prefix_error, unknown
 from ..library.registry import Registry, file_name
-from ..protocol.types import Scale
+from ..protocol.types import Scale, ScopeWord
 from ..records.complaint import complaint
 from ..records.complexity import FULL_PRECISION
 from ..storage.text import read_table
@@ -46,7 +46,7 @@ class Published(BaseModel):
     psnr: FiniteFloat
     ssim: Annotated[FiniteFloat | None, Field(le=1), BeforeValidator(lambda text: text or None)]
     model: str = Field(min_length=1)
-    scope: str
+    scope: Literal["", ScopeWord]
     row: str = Field(min_length=1)
 
 

@@ -114,6 +114,7 @@ def test_an_empty_word_is_refused(srq, words, named, tmp_path, monkeypatch):
         (("report", "--port", 8000), "--port goes with --serve."),
         (("report", "--device", "auto"), "--device goes with --images; nothing else runs a network."),
         (("report", "--plugin", "mine.py"), "--plugin goes with --images; nothing else runs a network."),
+        (("table", "--format", "csv", "--results", "a", "--out", "b"), "--format csv is printed; leave out --out"),
         (("doctor", "--json", "--quiet"), "--json has all findings; leave out --quiet."),
         (
             ("upscale", "a.png", "--record", "a.json", "--suite", "sample"),

@@ -36,6 +36,13 @@ def test_a_site_is_written_and_nothing_else(srq, results, tmp_path):
     assert "version.txt" not in (tmp_path / "site/index.html").read_text()
 
 
+def test_the_site_says_with_which_words_it_was_made(srq, results, tmp_path):
+    (tmp_path / "leaderboards").rename(tmp_path / "mine")
+    assert srq("report", "-o", "here", "--results", "mine/results", "--suite", "sample").status == 0
+    said = "srq report --out here --results mine/results --suite sample"
+    assert said in (tmp_path / "here/index.html").read_text()
+
+
 def test_all_missing_libraries_are_named_at_once(srq, results, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     outcome = srq("report")

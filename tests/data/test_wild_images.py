@@ -58,9 +58,9 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def saved(kind: str, **options: object) -> bytes:
+def saved(kind: str, image: PIL.Image.Image = IMAGE, **options: object) -> bytes:
     buffer = io.BytesIO()
-    IMAGE.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -176,6 +176,24 @@ def test_pages_and_animations_are_refused(kind):
     assert PIL.Image.open(io.BytesIO(file)).n_frames == 2
     for read in (check_bytes, decode):
         assert error_of(read, file, "x") == "x: a file of several images; save the one that you mean as PNG"
+
+
+@pytest.mark.parametrize("between", [b"", b"\n"])
+@pytest.mark.parametrize("modes", [("RGB", "RGB"), ("L", "RGB"), ("RGB", "L")])
+def test_a_ppm_file_of_two_images_is_refused(between, modes):
+    file = between.join(saved("PPM", IMAGE.convert(mode)) for mode in modes)
+    for read in (check_bytes, decode):
+        assert error_of(read, file, "x") == "x: a file of several images; save the one that you mean as PNG"
+
+
+def test_bytes_behind_a_ppm_image_are_passed_over():
+    file = saved("PPM") + b"\nP7"
+    assert np.array_equal(decode(file, "x"), PIXELS)
+
+
+def test_a_tiff_of_signed_numbers_is_refused():
+    file = saved("TIFF", IMAGE.convert("L"), tiffinfo={339: 2})
+    assert "x: an image of signed numbers; expected 8-bit RGB or grey" in error_of(decode, file, "x")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "MPO"])

@@ -203,7 +203,7 @@ def widen_all(student):
 )
 def test_more_bits_than_the_run_has(tiny_suite, hooks):
     said = refused(tiny_suite, **hooks)
-    assert said.startswith("method 'mine': its quantizers of weights have 8.000 bits in the mean; expected 4 at most")
+    assert said.startswith("method 'mine': its quantizers of weights have 8.000 bits on average; expected 4 at most")
 
 
 def test_a_training_without_a_loss_for_a_step_fails_at_the_first(tiny_suite):
@@ -532,7 +532,7 @@ def test_the_first_and_last_layer_may_have_more_bits_than_a_method_chose():
     student = quantize(model, bits, lambda site, width: Quantizer(site, 8 if site.edge else width), chosen)
     check_mean_bits(student, bits, chosen)
     student.quantizers["1.weight"].bits = 6
-    assert "its quantizers of weights have 6.000 bits in the mean" in error_of(check_mean_bits, student, bits, chosen)
+    assert "its quantizers of weights have 6.000 bits on average" in error_of(check_mean_bits, student, bits, chosen)
 
 
 class Layers(nn.Sequential):

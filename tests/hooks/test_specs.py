@@ -213,8 +213,8 @@ def test_srq_choose_bits_is_answered_by_one_component(tiny_suite):
         ({"key": 9}, "srq_choose_bits gives site key 9 bits; expected an int from 2 to 8"),
         ({"key": 3.0}, "srq_choose_bits gives site key 3.0 bits; expected an int from 2 to 8"),
         ({"key": True}, "srq_choose_bits gives site key True bits; expected an int from 2 to 8"),
-        ({"fc1.weight": 5}, "srq_choose_bits gives weights 4.500 bits in the mean; expected 4 at most"),
-        ({"query": 5}, "srq_choose_bits gives activations 4.200 bits in the mean; expected 4 at most"),
+        ({"fc1.weight": 5}, "srq_choose_bits gives weights 4.500 bits on average; expected 4 at most"),
+        ({"query": 5}, "srq_choose_bits gives activations 4.200 bits on average; expected 4 at most"),
     ],
 )
 def test_srq_choose_bits_that_no_run_can_have_are_refused(tiny_suite, chosen, expected):

@@ -240,6 +240,16 @@ def test_a_tensor_above_one_real_piece():
     torch.testing.assert_close(of_upper.double(), by_hand[2].sum(), rtol=1e-3, atol=0.05)
 
 
+def test_a_batch_of_one_transposed_matrix_is_quantized_and_stays_as_it_was():
+    v = normal(1, 7, 6).transpose(1, 2)
+    before = v.clone()
+    with torch.inference_mode():
+        found = fake_quantize(v, scalar(-0.8), scalar(0.9), 3)
+    assert torch.equal(v, before)
+    assert torch.equal(found, fake_quantize(v.contiguous(), scalar(-0.8), scalar(0.9), 3))
+    assert found.shape == v.shape
+
+
 def transposed(v: Tensor) -> Tensor:
     return v.transpose(0, 1).contiguous().transpose(0, 1)
 

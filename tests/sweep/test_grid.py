@@ -135,6 +135,12 @@ def test_an_option_that_no_method_of_its_entry_has_is_a_line(tmp_path):
     assert "no option 'dqc.lr'" in error_of(with_own_options, unfold(load(tmp_path, text).grids()), Plugins())
 
 
+def test_entries_with_equal_options_are_checked_one_by_one(tmp_path):
+    entries = "\n".join(f"[[run]]\nmethods = ['{method}']\noptions.dqc.lr = 1" for method in ("minmax", "dobi+dqc"))
+    cells = unfold(load(tmp_path, f"bits = [4]\nscales = [2]\n{entries}").grids())
+    assert "no option 'dqc.lr'" in error_of(with_own_options, cells, Plugins())
+
+
 def test_a_file_without_entries_is_one_grid(tmp_path):
     assert len(unfold(load(tmp_path, 'methods = ["minmax"]\nbits = [4, 3]\nscales = [2, 3]').grids())) == 4
 

@@ -55,6 +55,7 @@ def test_the_order_of_columns_is_free(tmp_path: Path) -> None:
         ([HEAD, "", LINE, "", LINE.replace("34.39", "")], ", line 5: psnr: Input should be a valid number"),
         ([HEAD, LINE.replace(",2,4,", ",2.0,4,")], ", line 2: scale: Input should be 2, 3 or 4, got '2.0'"),
         ([HEAD, LINE, LINE.replace("34.39", "34")], ", line 3: the same score as in line 2; leave one out"),
+        ([HEAD, LINE.replace("linear+matmul", "linear+matmull")], ", line 2: scope: "),
         ([HEAD, LINE + ",more"], ", line 2: it has more values than there are columns"),
         ([HEAD, LINE.rpartition(",")[0]], ", line 2: row: String should have at least 1 character"),
         ([HEAD, "A paper"], ", line 2: scale: "),

@@ -86,7 +86,7 @@ class Always(Quantizer):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda site, bits: Quantizer(site, 8), "its quantizers of weights have 8.000 bits in the mean; expected 2"),
+        (lambda site, bits: Quantizer(site, 8), "its quantizers of weights have 8.000 bits on average; expected 2"),
         (lambda site, bits: Always(site, bits), "a forward of its own, which cannot be switched off"),  # noqa: PLW0108
     ],
 )

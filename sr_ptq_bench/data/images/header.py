@@ -38,6 +38,10 @@ _EXIF_ORIENTATION = 0x0112
 
 UPRIGHT = 1
 
+_TIFF_SAMPLE_FORMAT = 0x0153
+
+_SIGNED = 2
+
 _PPM_OF_8_BIT = ("RGB", "L", ("RGB", 255), ("L", 255))
 
 SIDEWAYS = range(5, 9)
@@ -135,7 +139,7 @@ def _accept(image: ImageFile, name: str) -> _Header:
     size = Size(image.height, image.width)
     if image.width * image.height > MAX_PIXELS:
         raise SrqError(f"{name}: {size} is more than {MAX_PIXELS} pixels; cut it into smaller images")
-    if getattr(image, "is_animated", False):
+    if getattr(image, "is_animated", False) or _is_followed(image):
         raise SrqError(f"{name}: a file of several images; save the one that you mean as PNG")
     kind = _refused(image)
     if kind is not None:
@@ -156,7 +160,17 @@ def _refused(image: ImageFile) -> str | None:
         return "a grey image of less than 8 bit"
     if image.format == "PPM" and image.tile and image.tile[0][3] not in _PPM_OF_8_BIT:
         return "an image whose largest value is not 255"
+    if image.format == "TIFF" and _SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ()):  # type: ignore[attr-defined]
+        return "an image of signed numbers"
     return "an image with a transparent colour" if "transparency" in image.info else None
+
+
+def _is_followed(image: ImageFile) -> bool:
+    """Whether another image follows the first in a binary PPM file."""
+    if image.format != "PPM" or image.tile[0][0] != "raw" or image.fp is None:
+        return False
+    image.fp.seek(image.tile[0][2] + image.width * image.height * len(image.getbands()))
+    return image.fp.read(64).lstrip()[:2] in (b"P5", b"P6")
 
 
 def is_whole_png(path: Path) -> bool:
