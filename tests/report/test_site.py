@@ -321,7 +321,7 @@ def test_no_name_becomes_an_element_or_an_attribute(names):
     ]  # fmt: skip
     score = Published(
         source=source, backbone=version, scale=2, bits=4, method=option, dataset=dataset, psnr=37.5, ssim=None,
-        model=image, scope=scope, row="x",
+        model=image, scope="all", row="x",
     )  # fmt: skip
     table, pages = "sample/swinir-light-x2", gallery(made, site=version)
     site = build(made, [score], source, {table: pages})
