@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,24 +21,38 @@ from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.progress import no_progress
 from sr_ptq_bench.quantization.student import cached_quantized_weights
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 SIZE = 256
+SET5_X4 = ((128, 128), (72, 72), (64, 64), (70, 70), (86, 57))
+"""Height and width of the LR images of Set5 at x4, the smallest images of a usual test set."""
 
 
 def rows() -> list[Row]:
     """LR images of one network that is Linear layers for the most part, and of one that is products."""
     swinir, dat = network.teacher(), network.teacher(backbone="dat-light")
     return [
-        _student("SwinIR-light", swinir, SIZE),
-        *(_student("DAT-light", dat, side) for side in (64, 128, SIZE)),
+        _student("SwinIR-light", swinir, [(SIZE, SIZE)]),
+        *(_student("DAT-light", dat, [(side, side)]) for side in (64, 128, SIZE)),
+        *(_student(name, network.teacher(4, name.lower()), SET5_X4) for name in ("SwinIR-light", "DAT-light")),
         _cached(swinir),
     ]
 
 
-def _student(name: str, model: SRModel, side: int) -> Row:
-    student, lr = network.student(model), network.patches(1, side)
+def _student(name: str, model: SRModel, sizes: Sequence[tuple[int, int]]) -> Row:
+    """Images of these heights and widths, one after the other."""
+    student = network.student(model)
+    images = [network.patches(1, max(height, width))[..., :height, :width] for height, width in sizes]
+
+    def upscale(by: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        for lr in images:
+            by(lr)
+
     with torch.inference_mode(), cached_quantized_weights(student):
-        full, quantized = alternate(lambda: model(lr), lambda: student(lr), 7)
-    work, ways = f"{name} x2, one image of {side}x{side}, weights quantized once", "FP network / student"
+        full, quantized = alternate(partial(upscale, model), partial(upscale, student), 7)
+    what = "one image of {}x{}".format(*sizes[0]) if len(sizes) == 1 else f"{len(sizes)} images of Set5's sizes"
+    work, ways = f"{name} x{model.scale}, {what}, weights quantized once", "FP network / student"
     return Row(work, ways, f"{full:.2f} s", f"{quantized:.2f} s", f"{quantized / full:.2f}x its time", "<= 1.2x")
 
 
