@@ -22,6 +22,32 @@ if TYPE_CHECKING:
 FLOAT64 = torch.float64
 
 
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = FLOAT64) -> Tensor:
+    """Normal numbers."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=FLOAT64).to(dtype)
+
+
+def scalar(value: float, dtype: torch.dtype = FLOAT64) -> Tensor:
+    """A number as a tensor."""
+    return torch.tensor(value, dtype=dtype)
+
+
+def differentiated(
+    function: Callable[..., Tensor], v: Tensor, lower: Tensor, upper: Tensor, bits: int, grad: Tensor
+) -> list[Tensor]:
+    """The gradients of v, lower and upper by autograd."""
+    leaves = [t.detach().clone().requires_grad_() for t in (v, lower, upper)]
+    return list(torch.autograd.grad(function(*leaves, bits), leaves, grad))
+
+
+def channel_bounds(channels: int, axis: int, ndim: int) -> tuple[Tensor, Tensor]:
+    """Bounds per channel, in shapes that broadcast."""
+    shape = [1] * ndim
+    shape[axis] = channels
+    lower = -0.3 - normal(channels, seed=1).abs()
+    return lower.view(shape), (lower + 0.2 + normal(channels, seed=2).abs()).view(shape)
+
+
 def quantized(v: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:
     """Eq. 1: clip, scale to levels, round, scale back."""
     n = 2**bits - 1

@@ -185,6 +185,11 @@ def prepare(spec: Any, plugins: Any = None, library: Any = None) -> Any:
     return prepared(spec, own)
 
 
+def ready(suite: TinySuite, *more: Any, **spec: Any) -> Any:
+    """A prepared run of the tiny network, with these plugins too."""
+    return prepare(suite.spec(**spec), plugins(*more))
+
+
 def measured(prepared: Any, home: Path | None = None, reporter: Any = None) -> Any:
     """The result of a prepared run, in a session of its own with this home; a run that follows continues nothing."""
     from sr_ptq_bench.runs.run import measure
