@@ -50,8 +50,8 @@ class Levels:
         self._quantizers = quantizers
         self._grids: dict[str, Grid] = {}
 
-    def see(self, name: str, result: Tensor, sample: int | None = None) -> None:
-        """Count a result of the quantizer of a site; only about `sample` of its values, if that is given."""
+    def see(self, name: str, v: Tensor, result: Tensor, sample: int | None = None) -> None:
+        """Count what the quantizer of a site makes of `v`; only about `sample` of the values, if that is given."""
         quantizer = self._quantizers[name]
         where = f"site {name}: levels_of"
         with quantizer.blamed("levels_of"):
@@ -64,6 +64,8 @@ class Levels:
         counted = self._grids.setdefault(name, Grid()).add(rows[:, ::step])
         if not counted and torch.isfinite(result).all():
             raise SrqError(f"{where} gives numbers that are not finite for a result that is")
+        if not counted and torch.isfinite(v).all():
+            raise SrqError(f"site {name}: quantize makes numbers that are not finite of numbers that are")
 
     def counts(self) -> dict[str, int]:
         """The number of levels by site; of a site with groups the largest."""
@@ -167,14 +169,14 @@ def counted_levels(student: Student) -> Iterator[Levels]:
     """Count the levels of all sites while the student runs."""
     levels = Levels(student.quantizers)
 
-    def see(name: str, sample: int | None, _quantizer: nn.Module, _args: object, result: Tensor) -> None:
-        levels.see(name, result, sample)
+    def see(name: str, sample: int | None, _quantizer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
+        levels.see(name, given[0], result, sample)
 
     with ExitStack() as stack:  # `capture` would keep quantizers from overwriting their inputs, which takes time
         for name, quantizer in student.quantizers.items():
             if name in student.weights:
                 with torch.no_grad():
-                    levels.see(name, quantizer(student.weights[name]))
+                    levels.see(name, student.weights[name], quantizer(student.weights[name]))
             else:
                 sample = SAMPLE if type(quantizer) in KINDS.values() else None
                 stack.callback(quantizer.register_forward_hook(partial(see, name, sample)).remove)

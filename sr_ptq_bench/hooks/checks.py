@@ -84,19 +84,30 @@ def check_nothing(hook: str, returned: object) -> None:
         raise SrqError(f"{hook} returns a {kind}, which would be lost; it changes the student in place")
 
 
-def weights_of(student: Student) -> dict[str, tuple[Tensor, torch.Size]]:
-    """The weights that a method may change in place, and their shapes, which it must keep."""
-    return {name: (weight, weight.shape) for name, weight in student.weights.items()}
+def weights_of(student: Student) -> dict[str, tuple[Tensor, str]]:
+    """The weights that a method may change in place, and their shapes and types, which it must keep."""
+    return {name: (weight, _form(weight)) for name, weight in student.weights.items()}
 
 
-def check_student(student: Student, before: Mapping[str, tuple[Tensor, torch.Size]]) -> None:
-    """Raise SrqError unless these are the weights, in their shapes, and all parameters, also bounds, are finite."""
+def _form(v: Tensor) -> str:
+    return f"{tuple(v.shape)} {v.dtype}"
+
+
+def check_student(student: Student, before: Mapping[str, tuple[Tensor, str]]) -> None:
+    """Raise SrqError unless these are the weights, in their shapes and types, in a network with the same quantizers.
+
+    All parameters, also bounds, are finite.
+    """
     now = {id(parameter) for parameter in student.network.parameters()}
-    for name, (weight, shape) in before.items():
+    for name, (weight, form) in before.items():
         if student.weights.get(name) is not weight or id(weight) not in now:
             raise SrqError(f"weight {name} is replaced by another tensor; change student.weights['{name}'] in place")
-        if weight.shape != shape:
-            raise SrqError(f"weight {name} now has the shape {tuple(weight.shape)}; expected {tuple(shape)}")
+        if _form(weight) != form:
+            raise SrqError(f"weight {name} is {_form(weight)} now; expected {form}")
+    modules = set(student.network.modules())
+    for name, quantizer in student.quantizers.items():
+        if quantizer not in modules:
+            raise SrqError(f"the quantizer of site {name} is replaced by another; srq_make_quantizer makes a new kind")
     check_finite(student.network)
 
 

@@ -131,6 +131,53 @@ def test_weights_that_are_replaced(tiny_suite, hook, change):
     )
 
 
+def new_entry(student):
+    student.quantizers["query"] = Quantizer(student.quantizers["query"].site, 4)
+
+
+def new_module(student):
+    student.network.fc1.weight_quantizer = Quantizer(student.quantizers["fc1.weight"].site, 8)
+
+
+@pytest.mark.parametrize(("change", "site"), [(new_entry, "query"), (new_module, "fc1.weight")])
+@pytest.mark.parametrize("hook", ["transform_model", "calibrate"])
+def test_quantizers_that_are_replaced(tiny_suite, hook, change, site):
+    """No state would have them: another student would be scored."""
+    assert refused(tiny_suite, **{hook: change}).startswith(
+        f"plugin 'mine': the quantizer of site {site} is replaced by another"
+    )
+
+
+def breaks(student):
+    student.network.register_forward_pre_hook(lambda *_: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("hook", "where"),
+    [
+        ("transform_model", "the network fails on calibration patches"),
+        ("calibrate", "the calibrated network fails on a calibration patch"),
+    ],
+)
+def test_a_network_that_a_method_breaks(tiny_suite, hook, where):
+    assert refused(tiny_suite, **{hook: breaks}).startswith(f"method 'mine': {where}: ZeroDivisionError: ")
+
+
+def bounds_of_no_channels(student):
+    student.quantizers["query"].lower.data = torch.zeros(4)
+    student.quantizers["query"].upper.data = torch.ones(4)
+
+
+def bounds_of_other_channels(student):
+    student.quantizers["fc1.weight"].lower.data = torch.zeros(3)
+    student.quantizers["fc1.weight"].upper.data = torch.ones(3)
+
+
+@pytest.mark.parametrize("change", [bounds_of_no_channels, bounds_of_other_channels])
+def test_bounds_that_fit_no_site_name_the_method(tiny_suite, change):
+    assert refused(tiny_suite, calibrate=change).startswith("method 'mine': site ")
+
+
 class InPlace(Quantizer):
     def quantize(self, v):
         v.mul_(0.5)

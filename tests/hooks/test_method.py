@@ -235,7 +235,7 @@ def quantizing(function):
 )
 def test_a_quantizer_returns_a_tensor_like_its_input(tiny_suite, function, expected):
     message = error_of(run, tiny_suite, plugin("mine", make_quantizer=quantizing(function)), method="minmax+mine")
-    assert message.startswith("plugin 'mine', site ")
+    assert "plugin 'mine', site fc1.weight: quantize returns " in message
     assert expected in message
 
 
@@ -284,7 +284,14 @@ def test_weights_that_a_transformation_ruins_name_the_plugin(tiny_suite):
     def to_shape(student):
         student.weights["fc1.weight"].data = torch.zeros(2, 2)
 
-    expected = {to_nan: "has values that are not finite", to_shape: "now has the shape (2, 2); expected (8, 4)"}
+    def to_half(student):
+        student.network.half()
+
+    expected = {
+        to_nan: "has values that are not finite",
+        to_shape: "is (2, 2) torch.float32 now; expected (8, 4) torch.float32",
+        to_half: "is (8, 4) torch.float16 now; expected (8, 4) torch.float32",
+    }
     for function, end in expected.items():
         message = error_of(run, tiny_suite, plugin("mine", transform_model=function), method="minmax+mine")
         assert message.startswith("plugin 'mine': ")
@@ -299,11 +306,12 @@ def test_weights_that_a_calibrator_ruins_name_the_plugin(tiny_suite):
     assert message == "plugin 'mine': the network's head.weight has values that are not finite"
 
 
-def test_an_output_that_is_not_finite_names_the_method(tiny_suite):
-    mine = plugin("mine", make_quantizer=quantizing(lambda v: v * NAN))
-    message = error_of(run, tiny_suite, mine, method="minmax+mine")
-    assert message.startswith(
-        "method 'minmax+mine': dataset 'noise', image 'first': the network's output is not finite"
+@pytest.mark.parametrize(("site", "when"), [("fc1.weight", ""), ("query", "dataset 'noise', image 'first': ")])
+def test_numbers_that_are_not_finite_name_the_method_and_the_site(tiny_suite, site, when):
+    to_nan = quantizing(lambda v: torch.where(v == v.max(), NAN, v))
+    mine = plugin("mine", make_quantizer=lambda site, bits, at=site: to_nan(site, bits) if site.name == at else None)
+    assert error_of(run, tiny_suite, mine, method="minmax+mine") == (
+        f"method 'minmax+mine': {when}site {site}: quantize makes numbers that are not finite of numbers that are"
     )
 
 
@@ -351,7 +359,7 @@ def test_whether_a_method_changes_weights():
 def test_every_transformer_is_called_in_order():
     called = []
     some = [plugin(name, transform_model=lambda student, name=name: called.append(name)) for name in "ba"]
-    student = SimpleNamespace(weights={}, network=torch.nn.Identity())
+    student = SimpleNamespace(weights={}, quantizers={}, network=torch.nn.Identity())
     resolve_method(plugins(*some), "b+a+minmax", {}).transform(student, SimpleNamespace())
     assert called == ["b", "a"]
 

@@ -9,7 +9,7 @@ import torch
 
 from ...cache.resume import Calibrated
 from ...data.patches import CountedBatches
-from ...errors import SrqError, prefix_error
+from ...errors import SrqError, plugin_errors, prefix_error
 from ...hooks.check_bits import check_mean_bits
 from ...hooks.guard import settings_restored
 from ...quantization.randomness import seed_generators
@@ -50,21 +50,22 @@ def calibrate_student(
         with stage("calibrate") as progress:
             log = run.method.calibrate(student, teacher, batches, progress, resume.checkpoint)
         learning.note(student, counts[STEPS])
-    with prefix_error(f"method '{run.spec.method}'"):
-        check_mean_bits(student, run.spec.bits, chosen_bits)
     if teacher.is_changed():
         plugin = run.method.calibrator
         raise SrqError(f"plugin '{plugin}' changes the full-precision network; a method changes the student")
+    fails = "the calibrated network fails on a calibration patch"
+    with prefix_error(f"method '{run.spec.method}'"), plugin_errors(fails):
+        check_mean_bits(student, run.spec.bits, chosen_bits)
+        state = _state_of(run, student, stage)
     seconds = stage.seconds["calibrate"] + resume.checkpoint.seconds_before
-    calibrated = Calibrated(_state_of(run, student, stage), log, seconds, learning.learned(batches.drawn))
+    calibrated = Calibrated(state, log, seconds, learning.learned(batches.drawn))
     resume.keep(calibrated)
     return calibrated
 
 
 def _state_of(run: PreparedRun, student: Student, stage: TimedStages) -> bytes:
     """The state of the student; says so where the restored student is another one."""
-    with prefix_error(f"method '{run.spec.method}'"):
-        state = save_state(student, run.teacher)
+    state = save_state(student, run.teacher)
     if not _is_restored(run, student, state):
         lost = "keeps something where no state has it: the student that is scored is not the calibrated one"
         stage.reporter.say(f"Method '{run.spec.method}' {lost} (docs/hooks.md, What is kept of a student).")

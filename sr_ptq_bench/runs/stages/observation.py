@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ...errors import plugin_errors
 from ...quantization.costs import output_costs
 from ...quantization.observe import observe
 from ...quantization.state.network_tensors import changed_tensors
@@ -28,7 +29,11 @@ def observe_distributions(
 
     Shared by all methods and bit-widths, unless a method changed the network.
     """
-    compute = partial(observe, student, run.batches.fixed)
+
+    def compute() -> dict[str, Distribution]:
+        with plugin_errors(f"method '{run.spec.method}': the network fails on calibration patches"):
+            return observe(student, run.batches.fixed)
+
     with stage("observe"):
         if _is_other_network(run, student):
             return compute()
