@@ -148,6 +148,19 @@ def test_a_state_that_is_not_all():
         suite.test_the_state_restores_the_student(method)
 
 
+class Dithered(Quantizer):
+    """Rounds up or down by chance."""
+
+    def quantize(self, v):
+        step = (self.upper - self.lower).clamp_min(1e-9) / (2**self.bits - 1)
+        return ((v - self.lower) / step + torch.rand_like(v)).floor().clamp(0, 2**self.bits - 1) * step + self.lower
+
+
+def test_a_quantizer_may_draw_random_numbers():
+    suite, method = method_with(make_quantizer=lambda site, bits: Dithered(site, bits))  # noqa: PLW0108
+    suite.test_the_state_restores_the_student(method)
+
+
 def test_a_teacher_that_is_changed():
     suite, method = method_with(calibrate=change_the_teacher)
     with pytest.raises(AssertionError, match="the teacher was changed"):
