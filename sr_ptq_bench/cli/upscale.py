@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..protocol.suite import Tiles
     from ..protocol.types import Scale
     from ..quantization.network import SRModel
+    from ..quantization.student import Student
     from ..runs.session import Session
     from ..upscaling.picture import Header
     from .display import Display
@@ -195,7 +196,15 @@ def _recorded(record: Path, suite: str, session: Session) -> SRModel:
 
     result = read_result(record)
     known = load_suite_of(result.record, suite if suite.endswith(".toml") else None)
-    return restore_recorded(result, known, session).model
+    return _held(restore_recorded(result, known, session), result.record.spec.seed)
+
+
+def _held(student: Student, seed: int) -> SRModel:
+    """The network of a student with the weights that were scored: one that rounds by chance has others in each pass."""
+    from ..quantization.student import hold_quantized_weights
+
+    hold_quantized_weights(student, seed)
+    return student.model
 
 
 def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str | None) -> RunSpec:
@@ -214,7 +223,7 @@ def _calibrated(spec: RunSpec, suits: Callable[[SRModel], None], session: Sessio
 
     run = prepare(spec, session)
     suits(run.teacher)  # before a calibration, which may take minutes
-    return load_or_calibrate(run, session, Path("leaderboards/results") / spec.suite.name).model
+    return _held(load_or_calibrate(run, session, Path("leaderboards/results") / spec.suite.name), spec.seed)
 
 
 def _installed(spec: RunSpec, fp: bool, suite: str, session: Session) -> SRModel:

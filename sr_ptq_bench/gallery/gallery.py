@@ -131,7 +131,7 @@ class _Maker:
 
     def _pictures(self, run: PreparedRun, student: Student, picture: str, record: Record, say: Say) -> None:
         upscaler = network_upscaler(student.model, run.tiles, record.spec.seed)
-        with cached_quantized_weights(student):
+        with cached_quantized_weights(student, record.spec.seed):
             for folder in self.folders:
                 made = folder.make(picture, upscaler)
                 if made is None:

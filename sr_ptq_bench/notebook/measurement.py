@@ -56,7 +56,7 @@ class Measurement:
         pair = self._run.tests[dataset][self._run.tests[dataset].names.index(image)]
         tiles, spec = self._run.tiles, self._run.spec
         student = restore_student(self._run, self._result)
-        with cached_quantized_weights(student):
+        with cached_quantized_weights(student, spec.seed):
             sr = network_upscaler(student.model, tiles, spec.seed)(pair.lr)
         return {
             "HR": pair.hr,

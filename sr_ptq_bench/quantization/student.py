@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .capture import capture
 from .network import SRModel
 from .quantizer import Quantizer
+from .randomness import seed_generators
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,13 +77,19 @@ def quantizers_off(student: Student) -> Iterator[None]:
             quantizer.enabled = before[name]
 
 
+def hold_quantized_weights(student: Student, seed: int) -> None:
+    """Quantize the weights once for all forward passes; a quantizer that draws random numbers draws by the seed."""
+    seed_generators(seed)
+    with torch.no_grad():
+        for name, weight in student.weights.items():
+            student.quantizers[name].hold(weight)
+
+
 @contextmanager
-def cached_quantized_weights(student: Student) -> Iterator[None]:
-    """Quantize the weights once for many forward passes."""
+def cached_quantized_weights(student: Student, seed: int = 0) -> Iterator[None]:
+    """As `hold_quantized_weights`, for the passes within this context."""
     try:
-        with torch.no_grad():
-            for name, weight in student.weights.items():
-                student.quantizers[name].hold(weight)
+        hold_quantized_weights(student, seed)
         yield
     finally:
         for name in student.weights:

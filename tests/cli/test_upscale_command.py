@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import PIL.Image
 import pytest
 from tiny import FILE, noise, write_images
 
+from sr_ptq_bench.data.resize import downscale
+from sr_ptq_bench.evaluation.metrics import srq_evaluate
 from sr_ptq_bench.quantization.state.header import read_header
 
 
@@ -80,6 +84,37 @@ def test_the_network_of_a_record_is_that_of_its_method(upscale, srq, tiny_suite,
         pixels.append(np.asarray(opened(tmp_path / "large/a.png")))
     assert np.array_equal(pixels[0], pixels[1])
     assert not np.array_equal(pixels[0], pixels[2])
+
+
+DITHERED = """
+import torch
+from sr_ptq_bench import Quantizer, hookimpl
+
+
+class Dithered(Quantizer):
+    def quantize(self, v):
+        step = (self.upper - self.lower) / (2**self.bits - 1)
+        return ((v - self.lower) / step + torch.rand_like(v)).floor().clamp(0, 2**self.bits - 1) * step + self.lower
+
+
+@hookimpl
+def srq_make_quantizer(site, bits):
+    return Dithered(site, bits) if site.role == "weight" else None
+"""
+
+
+def test_weights_that_are_rounded_by_chance_are_those_of_the_scores(upscale, srq, tiny_suite, tmp_path):
+    (tmp_path / "dithered.py").write_text(DITHERED)
+    more = "--plugin", tmp_path / "dithered.py"
+    words = "-m", "minmax+dithered", "-b", 2, "-s", 2, "--seed", 5, "--out", tmp_path / "out"
+    srq("run", "--suite", tiny_suite.path, "--plugin", FILE, *more, *words)
+    (record,) = (tmp_path / "out").rglob("*.json")
+    hr = np.asarray(opened(tiny_suite.folder / "test/first.png"))
+    PIL.Image.fromarray(downscale(hr, 2)).save(tmp_path / "first.png")
+    outcome = upscale(tmp_path / "first.png", by=("--record", record, *more))
+    assert outcome.status == 0, outcome.err
+    scores = json.loads(record.read_text())["scores"]["noise"]["images"]["first"]
+    assert srq_evaluate(sr=np.asarray(opened(tmp_path / "large/first.png")), hr=hr, scale=2) == pytest.approx(scores)
 
 
 def test_a_record_of_one_s_own_photos_has_a_network_too(upscale, srq, tiny_suite, tmp_path):

@@ -326,6 +326,16 @@ def test_cached_quantized_weights_gives_the_same_and_puts_them_back():
         assert torch.equal(student(lr), expected)
 
 
+def test_cached_quantized_weights_are_drawn_with_the_seed():
+    student = bounded(tiny_teacher())
+    name, weight = next(iter(student.weights.items()))
+    student.quantizers[name].quantize = lambda v: v + torch.rand(v.shape)
+    drawn = torch.rand(weight.shape, generator=torch.Generator().manual_seed(3))
+    with cached_quantized_weights(student, 3):
+        assert torch.equal(student.quantizers[name](weight), weight + drawn)
+        assert torch.equal(student.quantizers[name](weight), weight + drawn)
+
+
 def test_cached_quantized_weights_restores_after_an_error():
     student = bounded(tiny_teacher())
     originals = {name: weight.clone() for name, weight in student.weights.items()}

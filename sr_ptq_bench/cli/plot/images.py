@@ -89,7 +89,7 @@ def _views(
     }
     views = [view(label, sr) for label, sr in made.items()]
     for method, student in selected.students():
-        with cached_quantized_weights(student):
+        with cached_quantized_weights(student, run.spec.seed):
             made[method] = network_upscaler(student.model, run.tiles, run.spec.seed)(pair.lr)
         views.append(view(method, made[method]))
     differing = {label: made[label] for label in methods} if len(methods) > 1 else made

@@ -8,7 +8,6 @@ from ...errors import prefix_error
 from ...evaluation.levels import counted_levels
 from ...evaluation.score import network_upscaler, score_datasets
 from ...hooks.guard import settings_restored
-from ...quantization.randomness import seed_generators
 from ...quantization.state.save_load import KINDS
 from ...quantization.student import cached_quantized_weights
 
@@ -33,11 +32,10 @@ def score_student(
     Raises SrqError for a site with more levels than its bits allow, unless its quantizer announces them.
     """
     upscaler = network_upscaler(student.model, run.tiles, run.spec.seed)
-    seed_generators(run.spec.seed)  # a quantizer of weights may draw random numbers
     if not all(type(quantizer) in KINDS.values() for quantizer in student.quantizers.values()):
         log = None
     with (
-        cached_quantized_weights(student),
+        cached_quantized_weights(student, run.spec.seed),
         prefix_error(f"method '{run.spec.method}'"),
         counted_levels(student) as levels,
     ):
