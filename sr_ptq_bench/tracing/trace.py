@@ -55,7 +55,7 @@ def trace(network: nn.Module, lr: Tensor, other: Tensor | None = None, smallest:
     if smallest is not None:
         small = _products_of(network, smallest)
         products = {name: product.free_as(small.get(name)) for name, product in products.items()}
-    return Trace(layers, products, _blocks(network, watch), _not_covered(network, watch, layers), output)
+    return Trace(layers, products, _blocks(network, watch), _not_covered(network, watch, layers, products), output)
 
 
 def _products_of(network: nn.Module, lr: Tensor) -> dict[str, Product]:
@@ -107,12 +107,14 @@ def _is_feature(outputs: list[object]) -> bool:
     return len(outputs) == 1 and isinstance(outputs[0], Tensor) and outputs[0].ndim in (3, 4)
 
 
-def _not_covered(network: nn.Module, watch: Watch, layers: Mapping[str, InputKind]) -> str:
+def _not_covered(
+    network: nn.Module, watch: Watch, layers: Mapping[str, InputKind], products: Mapping[str, Product]
+) -> str:
     tally, places = watch.tally, Counter[str]()
-    for name, products in tally.others.items():
+    for name, calls in tally.others.items():
         if name not in layers:
             kind = type(network.get_submodule(name)).__name__
-            places[f"{kind} {re.sub('[0-9]+', '*', name)}".strip()] += products
+            places[f"{kind} {re.sub('[0-9]+', '*', name)}".strip()] += calls
     said = []
     if places:
         share = sum(macs for name, macs in tally.macs_of_others.items() if name not in layers) / tally.macs
@@ -126,4 +128,9 @@ def _not_covered(network: nn.Module, watch: Watch, layers: Mapping[str, InputKin
     idle = len(watch.layers.keys() - watch.inputs.keys() - watch.touched)
     if idle:
         said.append(f"{idle} layers that a pass on noise does not call")
+    computed = watch.computed_operands(products)
+    if computed:
+        which = ", ".join(dict.fromkeys(re.sub("[0-9]+", "*", name) for name in computed))
+        what = f"the parameters behind {len(computed)} operands that do not depend on the image, {which}"
+        said.append(f"{what}, which have the bits of activations")
     return " and ".join(said)

@@ -34,7 +34,8 @@ class SeenProduct:
     memory: tuple[set[int], set[int]]
     calls: int = 0
     before_softmax: bool = False
-    is_constant: bool = True
+    constant: tuple[bool, bool] = (True, True)
+    """Whether each operand comes from parameters and buffers alone."""
 
 
 class Watch(Follow):
@@ -152,7 +153,8 @@ class Watch(Follow):
         )
         if operands:
             self._note_operands(name, seen, operands)
-        seen.is_constant &= operands is not None and all(id(v) in self._constants for v in operands)
+        now = [id(v) in self._constants for v in operands] if operands else [False, False]
+        seen.constant = seen.constant[0] and now[0], seen.constant[1] and now[1]
         if seen.kinds != (a, b):
             seen.kinds = tuple(old if old == new else "other" for old, new in zip(seen.kinds, (a, b), strict=True))  # type: ignore[assignment]
         if seen.parameters != tuple(known):
@@ -214,7 +216,16 @@ class Watch(Follow):
             for kind, parameter, free, memory in zip((a, b), seen.parameters, seen.inplace, seen.memory, strict=True)
         )
         is_linear = seen.function == "linear" and right.parameter is not None
-        return Product(left, right, is_linear=is_linear, is_constant=seen.is_constant)
+        return Product(left, right, is_linear=is_linear, is_constant=all(seen.constant))
+
+    def computed_operands(self, products: Mapping[str, Product]) -> list[str]:
+        """The operands of these products that do not depend on the image and are no parameter: such as `matmul0.b`."""
+        return [
+            f"{name}.{side}"
+            for name, product in products.items()
+            for side, of, constant in zip("ab", (product.a, product.b), self.products[name].constant, strict=True)
+            if constant and of.parameter is None and not product.is_constant
+        ]
 
 
 def _operand(kind: InputKind, parameter: str | None, inplace: bool) -> ProductOperand:

@@ -73,9 +73,17 @@ def test_every_linear_and_conv2d_layer_is_a_site(name, tmp_path):
     assert model.first_last_layers == ("conv_first", "upsample.0") or name not in ("swinir", "dat")
 
 
-@pytest.mark.parametrize("name", ["compact", "esrgan", *WITH_ATTENTION])
+@pytest.mark.parametrize("name", sorted({"compact", "esrgan", *WITH_ATTENTION} - {"atd"}))
 def test_nothing_of_these_is_left_out(name, tmp_path):
     assert loaded(name, 2, tmp_path).unquantized_ops == ""
+
+
+def test_keys_and_values_from_a_learned_dictionary_are_said_to_be_activations(tmp_path):
+    """ATD's first layer makes them of a parameter alone."""
+    assert loaded("atd", 2, tmp_path).unquantized_ops == (
+        "the parameters behind 2 operands that do not depend on the image, "
+        "layers.*.residual_group.layers.*.attn_atd.matmul*.b, which have the bits of activations"
+    )
 
 
 def test_convolutions_that_only_shift_the_mean_are_no_sites_and_are_named(tmp_path):

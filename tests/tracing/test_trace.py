@@ -248,3 +248,31 @@ class Pair(nn.Sequential):
 def test_an_output_that_is_no_image_is_said(network, message):
     with pytest.raises(SrqError, match=message):
         open_network(network, "any", 2)
+
+
+class WithOperand(nn.Module):
+    """A product of the image with what `make` makes of its tensors."""
+
+    def __init__(self, make) -> None:
+        super().__init__()
+        self.weight, self.scale = nn.Parameter(torch.eye(3)), nn.Parameter(torch.ones(3, 1))
+        self.register_buffer("fixed", torch.eye(3))
+        self.make = make
+
+    def forward(self, x):
+        return (x.permute(0, 2, 3, 1) @ self.make(self, x)).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "is_said"),
+    [
+        (lambda network, x: network.weight * network.scale, True),
+        (lambda network, x: network.weight[None].expand(len(x), -1, -1).squeeze(0) + 0, True),
+        (lambda network, x: network.fixed, True),
+        (lambda network, x: network.weight, False),
+        (lambda network, x: network.weight * x.mean(), False),
+    ],
+)
+def test_an_operand_that_is_computed_from_parameters_is_said(make, is_said):
+    what = "the parameters behind 1 operands that do not depend on the image, matmul*.b, which have the bits of"
+    assert trace(WithOperand(make), images(1, 8)).unquantized_ops == (f"{what} activations" if is_said else "")

