@@ -7,6 +7,7 @@ import os
 import warnings
 from functools import wraps
 from io import BytesIO
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from ..errors import SrqError, printable
@@ -40,6 +41,10 @@ LONG = 28
 """Characters of a legend's text that take too much of the figure's width."""
 LINE = 0.2
 """Inches of a line of a legend."""
+WIDEST = 10
+"""Characters of a text in an inch of a figure's width; longer lines are broken, also within a word."""
+SAMPLE = 0.5
+"""Inches of the line and the marker before a text of a legend."""
 NEUTRAL = "#4D4D4D"
 FAINT = "#B8B8B8"
 _LOOK: dict[Any, Any] = {
@@ -112,6 +117,16 @@ def picture(axes: Axes) -> None:
         spine.set(visible=True, linewidth=0.5, color=NEUTRAL)
 
 
+def begin_at(axes: Axes, lowest: float | None) -> None:
+    """Cut off what lies below `lowest`, unless it is None; raises SrqError if nothing lies above it."""
+    if lowest is None:
+        return
+    highest = axes.get_ylim()[1]
+    if lowest >= highest:
+        raise SrqError(f"nothing would be shown from {lowest:g} dB on; all values are below {highest:.2f} dB")
+    axes.set_ylim(bottom=lowest)
+
+
 def literal(text: str) -> str:
     """Text from anybody, which matplotlib would read as a formula between two `$`."""
     return printable(text).replace("$", r"\$")
@@ -119,17 +134,22 @@ def literal(text: str) -> str:
 
 def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
     """Give the figure a title and the legend of one of its panels: on the right, or below if its texts are long."""
-    figure.suptitle("\n".join(map(literal, title.splitlines())))
+    width, height = figure.get_size_inches()
+    figure.suptitle("\n".join(_broken(line, width) for line in title.splitlines()))
     if legend is None:
         return
     handles, labels = legend.get_legend_handles_labels()
-    labels = [literal(label) for label in labels]
     if max(map(len, labels), default=0) <= LONG:
-        figure.legend(handles, labels, loc="outside right center")
+        figure.legend(handles, list(map(literal, labels)), loc="outside right center")
         return
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + LINE * len(labels))
+    labels = [_broken(label, width - SAMPLE) for label in labels]
+    figure.set_size_inches(width, height + LINE * sum(label.count("\n") + 1 for label in labels))
     figure.legend(handles, labels, loc="outside lower center")
+
+
+def _broken(text: str, width: float) -> str:
+    """A literal text in lines that fit into so many inches."""
+    return "\n".join(map(literal, wrap(printable(text), int(WIDEST * width))))
 
 
 def save(figure: Figure, path: Path) -> None:

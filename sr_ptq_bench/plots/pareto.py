@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..tables.cells import bits
 from ..tables.labels import REFERENCES
-from .canvas import FAINT, NEUTRAL, colour, head, literal, marker, panels, styled
+from .canvas import FAINT, NEUTRAL, begin_at, colour, head, literal, marker, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,8 +57,7 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
             panel.axhline(psnr, color=FAINT, linewidth=1.2, label=REFERENCES["fp"], zorder=1)
             panel.set(title=literal(dataset), xlabel=cost[0], ylabel="PSNR (dB)")
             panel.locator_params(axis="x", nbins=5)
-            if lowest is not None:
-                panel.set_ylim(bottom=lowest)
+            begin_at(panel, lowest)
     head(figure, title, axes[0])
     return figure
 

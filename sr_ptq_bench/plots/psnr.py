@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..tables.labels import REFERENCES
-from .canvas import FAINT, NEUTRAL, colour, head, literal, marker, panels, styled
+from .canvas import FAINT, NEUTRAL, begin_at, colour, head, literal, marker, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,7 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
             panel.axhline(psnr, color=line, linestyle=dashes, linewidth=1.2, label=REFERENCES[name], zorder=1)
         panel.set(title=literal(dataset), xlabel="bits of weights / activations", ylabel="PSNR (dB)")
         panel.set_xlim(-0.3, len(bits) - 0.7)
-        if lowest is not None:
-            panel.set_ylim(bottom=lowest)
+        begin_at(panel, lowest)
     head(figure, title, axes[0])
     return figure
 

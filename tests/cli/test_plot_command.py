@@ -67,6 +67,12 @@ def test_several_seeds_and_a_lowest_value_are_drawn(plot):
     plot.is_drawn(plot.of_records("psnr", "--lowest", 10))
 
 
+@pytest.mark.parametrize("kind", ["psnr", "pareto"])
+def test_an_axis_that_begins_above_all_values_is_refused(plot, kind):
+    plot.run("minmax")
+    plot.is_refused(plot.of_records(kind, "--lowest", 100), "nothing would be shown from 100 dB on")
+
+
 def test_psnr_over_cost_is_drawn(plot):
     for bits in ("2", "w4a8"):
         plot.run("minmax", bits=bits)

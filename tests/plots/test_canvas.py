@@ -64,6 +64,21 @@ def test_a_legend_of_long_texts_stands_below_and_takes_no_width_from_the_panel(l
     assert figure.get_size_inches()[1] == pytest.approx(3 + 0.2 * below)
 
 
+@pytest.mark.parametrize("width", [4.6, 9.2])
+def test_long_words_leave_neither_the_figure_nor_the_panel_without_room(width):
+    long = "method_of_a_name_without_any_break_" * 4
+    figure, (axes,) = panels(1, 1, width, 3)
+    axes.plot([0, 1], [0, 1], label=long)
+    head(figure, long, axes)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    for text in (legend, *figure.texts, figure._suptitle):
+        box = text.get_window_extent()
+        assert (box.x0 >= 0, box.x1 <= 100 * width) == (True, True)
+    assert figure._suptitle.get_text().replace("\n", "") == long
+    assert axes.get_window_extent().height > 150
+
+
 def test_series_have_colours_and_markers_of_their_own():
     assert len(set(COLOURS)) == len(set(MARKERS)) == len(COLOURS) == 8
     assert (colour(8), marker(8)) == (COLOURS[0], MARKERS[1])

@@ -22,7 +22,7 @@ record_selection = declared.together(
 )  # fmt: skip
 """The options of figures that need only records."""
 _lowest = click.option(
-    "--lowest", type=declared.FiniteRange(), metavar="DB", help="Where the axis begins; lower values are not shown."
+    "--lowest", type=declared.FiniteRange(0), metavar="DB", help="Where the axis begins; lower values are not shown."
 )
 
 
