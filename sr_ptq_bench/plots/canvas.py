@@ -135,19 +135,19 @@ def literal(text: str) -> str:
 def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
     """Give the figure a title and the legend of one of its panels: on the right, or below if its texts are long."""
     width, height = figure.get_size_inches()
-    figure.suptitle("\n".join(_broken(line, width) for line in title.splitlines()))
+    figure.suptitle("\n".join(broken(line, width) for line in title.splitlines()))
     if legend is None:
         return
     handles, labels = legend.get_legend_handles_labels()
     if max(map(len, labels), default=0) <= LONG:
         figure.legend(handles, list(map(literal, labels)), loc="outside right center")
         return
-    labels = [_broken(label, width - SAMPLE) for label in labels]
+    labels = [broken(label, width - SAMPLE) for label in labels]
     figure.set_size_inches(width, height + LINE * sum(label.count("\n") + 1 for label in labels))
     figure.legend(handles, labels, loc="outside lower center")
 
 
-def _broken(text: str, width: float) -> str:
+def broken(text: str, width: float) -> str:
     """A literal text in lines that fit into so many inches."""
     return "\n".join(map(literal, wrap(printable(text), int(WIDEST * width))))
 

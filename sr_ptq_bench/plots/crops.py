@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .canvas import COLOURS, head, panels, picture, styled
+from .canvas import COLOURS, broken, head, panels, picture, styled
 from .views import crop_psnr
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ..data.images.pixels import Image
     from .views import Box, View
 
+WIDTH = 1.75
+"""Inches of a panel."""
+
 
 @styled
 def draw(hr: Image, views: Sequence[View], box: Box, title: str) -> Figure:
@@ -24,7 +27,7 @@ def draw(hr: Image, views: Sequence[View], box: Box, title: str) -> Figure:
     The first number is the PSNR of the crop, the number in brackets that of the whole image.
     """
     columns = math.ceil((len(views) + 2) / 2)
-    figure, axes = panels(len(views) + 2, columns, 1.75, 2.1)
+    figure, axes = panels(len(views) + 2, columns, WIDTH, 2.1)
     for axis in axes:
         picture(axis)
     whole, truth, *rest = axes
@@ -44,4 +47,4 @@ def draw(hr: Image, views: Sequence[View], box: Box, title: str) -> Figure:
 
 def caption(view: View, hr: Image, box: Box) -> str:
     """The name of a view, above its PSNR of the crop and, in brackets, of the image."""
-    return f"{view.label}\n{crop_psnr(view.sr, hr, box):.2f} dB ({view.psnr:.2f} dB)"
+    return f"{broken(view.label, WIDTH)}\n{crop_psnr(view.sr, hr, box):.2f} dB ({view.psnr:.2f} dB)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from sr_ptq_bench.tables.published_scores import read_published
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 HOSTILE = '<img src=x onerror="document.title=1">'
-PSNR = 2  # the column
+PSNR, LESS_FP, LESS_OTHER = 2, 7, 8  # the columns
 RESULTS = Path(__file__).parents[2] / "leaderboards" / "results"
 
 
@@ -146,6 +147,28 @@ def test_names_are_shown_as_they_are(board):
     choose(board, "test", HOSTILE)
     assert set(cells(board, 6)) == {HOSTILE}
     assert board.execute_script("return document.querySelectorAll('#board img, form img').length") == 0
+
+
+def test_a_filter_by_the_scope_all_is_not_taken_for_none(driver, tmp_path):
+    every = {"short": "all", "description": "all layers"}
+    write(build([record("minmax"), record("dobi", scope=every)], [], "srq report"), tmp_path)
+    visit(driver, (tmp_path / "index.html").as_uri())
+    texts = [option.text for option in driver.find_elements("css selector", "[name=scope] option")]
+    assert sorted(texts) == sorted(set(texts))
+    choose(driver, "scope", "all")
+    assert [cell.split()[0] for cell in cells(driver, 0)] == ["dobi"]
+
+
+def test_numbers_are_sorted_from_infinite_to_not_known(driver, tmp_path):
+    methods = {"mse": math.inf, "minmax": 30.0, "dobi": 20.0}
+    write(build([record(name, psnr) for name, psnr in methods.items()], [], "srq report"), tmp_path)
+    page = (tmp_path / "index.html").as_uri()
+    visit(driver, f"{page}#kind=measured&sort={LESS_FP}-desc")
+    assert cells(driver, LESS_FP) == ["+inf", "-8.15", "-18.15"]
+    visit(driver, f"{page}#kind=measured&sort={LESS_OTHER}-desc")
+    assert cells(driver, LESS_OTHER) == ["+inf", "-inf", "-inf"]
+    visit(driver, f"{page}#sort={LESS_OTHER}-asc")
+    assert cells(driver, LESS_OTHER) == ["–", "–", "–", "-inf", "-inf", "+inf"]
 
 
 def test_a_record_is_one_click_away(board):

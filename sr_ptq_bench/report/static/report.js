@@ -63,8 +63,8 @@
     link.setAttribute("aria-label", "Link to this row");
     row.cells[0].append(" ", link);
     for (const column of numbers) {
-      const value = row.cells[column].textContent.replaceAll(",", "");
-      row.cells[column].dataset.order = value.startsWith("inf") ? 1e9 : value === "–" ? -1e9 : parseFloat(value);
+      const value = row.cells[column].textContent.replaceAll(",", "").replace("inf", "1e9");
+      row.cells[column].dataset.order = value === "–" ? -1e10 : parseFloat(value);
     }
   }
 
@@ -82,7 +82,7 @@
     for (const { name, label, column } of filters) {
       const select = field(label, document.createElement("select"), name);
       const values = [...new Set(texts.map((row) => row[column]))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
-      select.append(new Option("all", ""), ...values.map((value) => new Option(value, value)));
+      select.append(new Option("any", ""), ...values.map((value) => new Option(value, value)));
       select.addEventListener("change", () => change(name, select.value));
     }
     const reset = document.createElement("button");
