@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
@@ -34,14 +34,14 @@ SHOWN = 192
 """CSS pixels of a crop."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Measurement:
     """A record, and the path of its file if one was asked for."""
 
     record: Record
     path: Path | None
-    _run: PreparedRun = field(repr=False)
-    _result: RunResult = field(repr=False)
+    _run: PreparedRun
+    _result: RunResult
 
     @property
     def psnr(self) -> dict[str, float]:
@@ -77,6 +77,11 @@ class Measurement:
 
         return max(((dataset, image) for dataset, of in record.scores.items() for image in of.images), key=loss)
 
+    def __repr__(self) -> str:
+        spec = self.record.spec
+        scores = ", ".join(f"{name} {psnr:.2f} dB" for name, psnr in self.psnr.items())
+        return printable(f"Measurement({spec.method} {spec.bits}, {spec.model} x{spec.scale}: {scores})")
+
     def _repr_html_(self) -> str:
         return "".join(self._html())
 
@@ -88,8 +93,8 @@ class Measurement:
             yield f'</tr><tr><th scope="row">{_text(label)}</th>{"".join(f"<td>{_text(cell)}</td>" for cell in cells)}'
         yield f"</tr></table>{''.join(f'<p>{_text(line)}</p>' for line in lost(self.record))}"
         pictures = self.pictures
-        hr, *others = pictures.values()
-        box = most_different(others, SIDE)
+        hr, _, full, student = pictures.values()
+        box = most_different([full, student], SIDE)  # with bicubic: where it is blurred, whatever quantization does
         _, image = self._worst()
         yield f"<p>{_text(image)}, {box.width}x{box.height} pixels at {box.left}, {box.top}:</p>"
         for name, picture in pictures.items():

@@ -38,9 +38,14 @@ def lost(record: Record) -> Iterator[str]:
         psnr, fp, bicubic = (of[name].mean.get("psnr") for of in (record.scores, references.fp, references.bicubic))
         if psnr is None or fp is None or bicubic is None:
             continue
-        yield f"{name}: {psnr - fp:+.2f} dB against FP, {psnr - bicubic:+.2f} dB against bicubic"
+        yield f"{name}: {_difference(psnr, fp)} dB against FP, {_difference(psnr, bicubic)} dB against bicubic"
         if psnr < bicubic:
             yield f"{name}: below bicubic: the quantized network is worse than plain interpolation"
+
+
+def _difference(psnr: float, other: float) -> str:
+    """With two decimals, but no -0.00; equal infinite values do not differ."""
+    return f"{0.0 if psnr == other else round(psnr - other, 2) + 0.0:+.2f}"
 
 
 def _number(scores: DatasetScores, metric: str) -> str:

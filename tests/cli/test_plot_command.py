@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import FILE, TinySuite
 
+from sr_ptq_bench.plots.crops import draw
 from sr_ptq_bench.records.files import read_record, state_path
 
 TRAINED = ("-o", "dqc.iterations=3", "-o", "dqc.batch=2", "-o", "dqc.patch=8")
@@ -166,6 +168,16 @@ def test_a_calibrator_that_changes_weights_is_drawn_alone(plot, tmp_path, kind):
     assert (outcome.status, outcome.err.splitlines()[-1]) == (2, line)
     assert not plot.picture.exists()
     plot.is_drawn(plot.of_runs(kind, *more, methods=("minmax+half",)))
+
+
+def test_the_crop_of_one_method_is_where_it_differs_most_from_fp(plot, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("sr_ptq_bench.plots.crops.draw", lambda *of: drawn.append(of) or draw(*of))
+    plot.is_drawn(plot.of_runs("crops", "--side", 8, methods=("minmax",)))
+    ((_, (_, full, own), box, _),) = drawn
+    squares = ((full.sr.astype(float) - own.sr) @ (65.481, 128.553, 24.966)) ** 2
+    sums = np.lib.stride_tricks.sliding_window_view(squares, (8, 8)).sum((2, 3))
+    assert (box.top, box.left) == np.unravel_index(sums.argmax(), sums.shape)
 
 
 @pytest.mark.parametrize("kind", ["crops", "errors"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 
 import pytest
 import torch
+from made_records import like
 from made_records import record as made
 from safetensors.torch import save_file
 from tiny import FILE, TinySuite, comparable, write_images
@@ -388,6 +390,17 @@ def test_a_result_below_bicubic_is_named():
     better, worse = (list(lost(made(psnr=psnr))) for psnr in (33.7, 33.6))
     assert better == ["Set5: -4.45 dB against FP, +0.02 dB against bicubic"]
     assert worse[1] == "Set5: below bicubic: the quantized network is worse than plain interpolation"
+
+
+def test_what_is_lost_is_neither_minus_nothing_nor_nan():
+    def end(psnr: float, fp: float) -> str:
+        scores = made(psnr=psnr).scores
+        references = {"fp": like(scores, fp), "bicubic": like(scores, 30.0), "bilinear": like(scores, 30.0)}
+        (line,) = lost(made(scores=scores, references=references))
+        return line
+
+    assert end(35.0, 35.001) == "Set5: +0.00 dB against FP, +5.00 dB against bicubic"
+    assert end(math.inf, math.inf) == "Set5: +0.00 dB against FP, +inf dB against bicubic"
 
 
 def test_a_record_from_elsewhere_that_is_reproduced_stays(run, records, monkeypatch, tmp_path):

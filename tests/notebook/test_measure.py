@@ -114,6 +114,16 @@ def test_html_has_the_table_and_four_pictures(tiny):
     assert set(re.findall(r'src="([^,]*),', html)) == {"data:image/png;base64"}
 
 
+def test_the_crop_is_where_the_student_differs_most_from_fp(tiny, tmp_path):
+    images = write_images(tmp_path / "t", large=(96, 112))
+    made = sr_ptq_bench.measure(method="minmax", test={"mine": images}, **tiny | {"bits": 2})
+    full, student = (made.pictures[name].astype(float) for name in ("FP", "minmax w2a2"))
+    squares = ((full - student) @ (65.481, 128.553, 24.966)) ** 2
+    sums = np.lib.stride_tricks.sliding_window_view(squares, (64, 64)).sum((2, 3))
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
+    assert f"64x64 pixels at {left}, {top}:" in made._repr_html_()
+
+
 def test_names_are_text(tiny, tiny_suite, tmp_path):
     images = write_images(tmp_path / "t", **{"<script>alert(1)": (24, 28)})
     html = sr_ptq_bench.measure(method="minmax", test={"mine": images}, **tiny)._repr_html_()
@@ -176,7 +186,7 @@ def test_a_notebook_shows_it(tiny, tmp_path):
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     (output,) = [each for each in notebook.cells[0].outputs if each.output_type == "execute_result"]
     assert output.data["text/html"].count("<img ") == 4
-    assert "Measurement(record=" in output.data["text/plain"]
+    assert re.fullmatch(r"Measurement\(minmax w4a4, tiny x2: noise [\d.]+ dB\)", output.data["text/plain"])
 
 
 def test_the_example_of_the_docs_is_a_run(monkeypatch):

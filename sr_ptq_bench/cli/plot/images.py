@@ -92,5 +92,5 @@ def _views(
         with cached_quantized_weights(student, run.spec.seed):
             made[method] = network_upscaler(student.model, run.tiles, run.spec.seed)(pair.lr)
         views.append(view(method, made[method]))
-    differing = {label: made[label] for label in methods} if len(methods) > 1 else made
-    return pair.hr, views, box or most_different(differing.values(), side), f"{name}, {selected.title}"
+    differing = [made[label] for label in (methods if len(methods) > 1 else ("FP", *methods))]
+    return pair.hr, views, box or most_different(differing, side), f"{name}, {selected.title}"
