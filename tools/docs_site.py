@@ -148,17 +148,18 @@ def _class(name: str) -> tuple[str, str]:
 
 def commands() -> str:
     """Every command with its help."""
-    return _page("Commands", ((name, f"```text\n{text}\n```") for name, text in _helps("srq", srq)))
+    return _page("Commands", ((name, f"```text\n{text}\n```") for name, text in _helps(srq)))
 
 
-def _helps(name: str, command: click.Command) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=name, terminal_width=WIDTH)
-    yield name, command.get_help(context)
+def _helps(command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    settings = dict(command.context_settings) | {"terminal_width": WIDTH}
+    context = click.Context(command, parent, command.name, **settings)
+    yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
         for sub in command.list_commands(context):
             found = command.get_command(context, sub)
             assert found is not None
-            yield from _helps(f"{name} {sub}", found)
+            yield from _helps(found, context)
 
 
 def methods() -> str:

@@ -34,6 +34,7 @@ def draw(found: Sensitivities, title: str) -> Figure:
     without.set_yticks(places, [""] * len(groups))
     without.axvline(found.all_quantized, color=NEUTRAL, linestyle="--", linewidth=1.2, label="all quantized")
     without.legend(fontsize=8, loc="best")
-    figure.supxlabel(found.unit, fontsize=9)
-    head(figure, title)
+    figure.supxlabel(f"{found.unit} (dB)", fontsize=9)
+    left_out = f"\nthe {MOST} most sensitive of {len(found.groups)}" if len(found.groups) > MOST else ""
+    head(figure, title + left_out)
     return figure

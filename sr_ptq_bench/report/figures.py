@@ -74,7 +74,8 @@ def figures(table: Table) -> Iterator[Figure]:
         heading = f"Loss over steps, {bits}"
         caption = (
             f"The strong line is the mean of {loss.WINDOW} steps, the faint line spans the lowest and the highest of "
-            "neighbouring steps; of several seeds the first is shown."
+            f"neighbouring steps; fewer than {loss.MANY * loss.WINDOW} steps have one line, of every step. Of several "
+            "seeds the first is shown."
         )
         drawn = loss.draw(losses, title, loss.Small(PLACES, colours))
         yield Figure(f"loss-{bits}", heading, caption, svg(drawn, heading, f"{bits}-"), *_steps(losses))
