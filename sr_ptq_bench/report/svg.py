@@ -51,6 +51,8 @@ def _strip(element: Element) -> None:
             continue
         if child.tag in (f"{_SVG}g", f"{_SVG}text"):
             child.attrib.pop("id", None)
+        if child.tag == f"{_SVG}text" and "text-anchor" not in child.attrib.get("style", ""):  # a line of several
+            child.attrib["style"] = f"{child.attrib.get('style', '')};text-anchor:start"
         _shorten(child)
         if set(child.attrib) <= {"d"} and child.tag in (f"{_SVG}path", f"{_SVG}defs") and not len(child):
             continue  # neither line nor colour

@@ -159,6 +159,18 @@ def test_a_filter_by_the_scope_all_is_not_taken_for_none(driver, tmp_path):
     assert [cell.split()[0] for cell in cells(driver, 0)] == ["dobi"]
 
 
+def test_a_long_name_in_a_legend_is_within_the_figure_and_beside_its_line(driver, tmp_path):
+    write(build([record("a_name_without_any_break" * 4), record("dobi", 31.0)], [], "srq report"), tmp_path)
+    visit(driver, (tmp_path / "sample/swinir-light-x2.html").as_uri())
+    (figure, *_) = driver.find_elements("css selector", "figure svg")
+    texts = figure.find_elements("css selector", "text")
+    parts = [text.rect for text in texts if text.text and text.text in "a_name_without_any_break" * 4]
+    (short,) = [text.rect for text in texts if text.text == "dobi"]
+    assert len(parts) > 1
+    assert all(abs(part["x"] - short["x"]) < 2 for part in parts)
+    assert max(part["x"] + part["width"] for part in parts) <= figure.rect["x"] + figure.rect["width"]
+
+
 def test_numbers_are_sorted_from_infinite_to_not_known(driver, tmp_path):
     methods = {"mse": math.inf, "minmax": 30.0, "dobi": 20.0}
     write(build([record(name, psnr) for name, psnr in methods.items()], [], "srq report"), tmp_path)
