@@ -34,7 +34,7 @@ def get(name: str | None, as_json: bool) -> None:
 
     Example: srq data get swinir-light-x2
     """
-    library = _library()
+    library = _library(lines_on_stdout=not as_json)
     if as_json:
         names = library.names() if name is None else [name]
         if name is not None:
@@ -72,12 +72,12 @@ def import_(name: str, path: Path) -> None:
     _library().add(name, path)
 
 
-def _library() -> Library:
+def _library(lines_on_stdout: bool = True) -> Library:
     from ..library.library import Library
     from ..storage.home import default_home
     from .display import Display
 
-    return Library(default_home(), Display(lines_on_stdout=True))
+    return Library(default_home(), Display(lines_on_stdout))
 
 
 @data.command()

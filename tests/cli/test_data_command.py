@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -134,6 +136,13 @@ def test_get_fetches_weights(registry, srq, web, own_home):
     assert (outcome.status, outcome.err) == (0, "Fetch w\n")
     assert outcome.out.splitlines()[-1] == f"w is available: {own_home / 'downloads' / 'w.pth'}"
     assert (own_home / "downloads" / "w.pth").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("words", [["w"], []])
+def test_get_as_json_prints_nothing_else(registry, srq, web, words):
+    web.serve("/w.pth", b"weights")
+    outcome = srq("data", "get", *words, "--json")
+    assert json.loads(outcome.out)[0] == {"name": "w", "available": bool(words)}
 
 
 def test_get_without_a_network_is_one_line(registry, srq, web):
