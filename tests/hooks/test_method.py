@@ -311,7 +311,7 @@ def test_numbers_that_are_not_finite_name_the_method_and_the_site(tiny_suite, si
     to_nan = quantizing(lambda v: torch.where(v == v.max(), NAN, v))
     mine = plugin("mine", make_quantizer=lambda site, bits, at=site: to_nan(site, bits) if site.name == at else None)
     assert error_of(run, tiny_suite, mine, method="minmax+mine") == (
-        f"method 'minmax+mine': {when}site {site}: quantize makes numbers that are not finite of numbers that are"
+        f"{when}method 'minmax+mine': site {site}: quantize makes numbers that are not finite of numbers that are"
     )
 
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from tiny import comparable, measured, plugin, ready, run
+from tiny import comparable, measured, noise, plugin, ready, run
 
 from sr_ptq_bench import Bounds, Quantizer, SrqError
+from sr_ptq_bench.data.images.pixels import write_image
 from sr_ptq_bench.progress import Silent, TimedStages
 
 TRAINED = {"dqc.iterations": "2", "dqc.batch": "2", "dqc.patch": "8"}
@@ -67,6 +68,14 @@ def test_2dquant_measures_what_dobi_and_dqc_measure(tiny_suite):
     assert one.scores == other.scores
     assert one.state_sha256 == other.state_sha256
     assert one.spec.parts == other.spec.parts
+
+
+def test_an_image_that_changes_before_it_is_scored_is_no_error_of_the_method(tiny_suite):
+    def calibrate(student):
+        write_image(tiny_suite.folder / "test" / "first.png", noise(24, 28, seed=9))
+
+    with pytest.raises(SrqError, match=r"^dataset 'noise': image 'first' .*; it changed while in use"):
+        run(tiny_suite, plugin("mine", calibrate=calibrate), method="minmax+mine")
 
 
 # Bits

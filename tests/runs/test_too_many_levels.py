@@ -46,7 +46,7 @@ def test_more_levels_than_bits_are_refused_by_name(tiny_suite):
     with pytest.raises(SrqError) as caught:
         of(tiny_suite, announced=False)
     assert str(caught.value) == (
-        "method 'minmax+mine': dataset 'noise', image 'first': site query has 6 distinct levels; "
+        "dataset 'noise', image 'first': method 'minmax+mine': site query has 6 distinct levels; "
         "2 bits have 4 at most. With levels_per_channel = True they count by channel; with levels_bounded = False a "
         "quantizer may have more, and tables say so"
     )

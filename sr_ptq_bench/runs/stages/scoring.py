@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ...errors import prefix_error
@@ -34,16 +35,16 @@ def score_student(
     upscaler = network_upscaler(student.model, run.tiles, run.spec.seed)
     if not all(type(quantizer) in KINDS.values() for quantizer in student.quantizers.values()):
         log = None
-    with (
-        cached_quantized_weights(student, run.spec.seed),
-        prefix_error(f"method '{run.spec.method}'"),
-        counted_levels(student) as levels,
-    ):
-        levels.check()  # of the weights
+    of_method = f"method '{run.spec.method}'"
+    with cached_quantized_weights(student, run.spec.seed), ExitStack() as stack:
+        with prefix_error(of_method):
+            levels = stack.enter_context(counted_levels(student))
+            levels.check()  # of the weights
 
         def counted(lr: np.ndarray) -> np.ndarray:
-            sr = upscaler(lr)
-            levels.check()
+            with prefix_error(of_method):
+                sr = upscaler(lr)
+                levels.check()
             return sr
 
         scores = score_datasets(counted, run.tests, run.spec.scale, run.plugins, progress, log)
