@@ -17,12 +17,16 @@ import click
 
 from ..errors import DEBUG, SrqError
 
+_STDOUT = 1
+"""The number of the file that every process prints to."""
+
 
 def prepare_streams() -> None:
     """Let a terminal or a locale show another character for one that it does not have; replace streams that are closed.
 
     Without a stream (`>&-`, as services are started) the next file would take its number, and what libraries print
-    would go into it.
+    would go into it. What libraries and child processes print to file 1 themselves goes to stderr: stdout is for
+    results of srq.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -32,6 +36,11 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, ValueError, OSError):  # a stream that a caller has replaced
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    with suppress(AttributeError, ValueError, OSError):
+        if sys.stdout.fileno() == _STDOUT:
+            results = os.dup(_STDOUT)
+            os.dup2(sys.stderr.fileno(), _STDOUT)
+            sys.stdout = open(results, "w", encoding=sys.stdout.encoding, errors="replace")  # noqa: PTH123, SIM115
 
 
 def close_stdout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -206,6 +207,17 @@ def test_a_pipe_that_is_closed_in_the_middle_of_a_command_gives_status_141():
         process.stdout.close()
         said = process.stderr.read()
     assert (process.returncode, said) == (141, b"")
+
+
+def test_what_a_process_of_a_plugin_prints_is_not_mixed_with_json(tmp_path):
+    plugin = tmp_path / "loud.py"
+    plugin.write_text(
+        "import os\nfrom sr_ptq_bench import Bounds, hookimpl\nos.system('echo compiling')\n"
+        "@hookimpl\ndef srq_init_bounds(distribution):\n    return Bounds(0.0, 1.0)\n"
+    )
+    done = subprocess.run([*SRQ, "methods", "--plugin", plugin, "--json"], capture_output=True, text=True, check=False)
+    assert "loud" in [method["name"] for method in json.loads(done.stdout)]
+    assert done.stderr.strip() == "compiling"
 
 
 def test_a_working_folder_that_was_removed_is_one_line(tmp_path):
