@@ -14,7 +14,7 @@ from ..errors import SrqError
 from .image_set import list_imported
 from .images.header import Size
 from .images.pixels import Image, decode, size_of
-from .pairs import Listing, list_pairs
+from .pairs import Listing, list_pairs, sha256_of_pairs
 from .photos import photo_path
 from .resize import crop_to_multiple, downscale
 from .stores import Files, open_store
@@ -91,12 +91,7 @@ class Dataset:
         """64 hexadecimal digits over names, shapes and pixels; unless known, the first access reads every image."""
         if self.known_sha256 is not None:
             return self.known_sha256
-        digest = hashlib.sha256()
-        for pair in self:
-            digest.update(f"{pair.name}\n{pair.lr.shape} {pair.hr.shape}\n".encode(errors="surrogateescape"))
-            digest.update(pair.lr.tobytes())
-            digest.update(pair.hr.tobytes())
-        return digest.hexdigest()
+        return sha256_of_pairs((pair.name, pair.lr, pair.hr) for pair in self)
 
 
 class LrImages:

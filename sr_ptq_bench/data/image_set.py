@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..errors import SrqError
 from ..storage.files import read_whole, write_atomically
-from .pairs import Listing, list_pairs
+from .pairs import Listing, list_pairs, sha256_of_pairs
 from .stores import open_store
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ImportedSet(BaseModel):
     sha256: dict[int, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
     """By scale, what `Dataset.sha256` finds when it reads every image."""
     bytes: dict[str, int]
-    """The size of every LMDB; a changed LMDB has another size."""
+    """The size of every LMDB; most changes of an LMDB change it."""
 
     @model_validator(mode="after")
     def _every_scale(self) -> Self:
@@ -87,9 +87,23 @@ def list_imported(names: Sequence[str], images: Path, scale: int) -> Listing:
 
 def _list_one(folder: Path, scale: int) -> Listing:
     known = ImportedSet.read(folder)
+    changed = SrqError(f"{folder}: changed since its import; remove this folder and import {folder.name} again")
     if known.bytes != bytes_of(folder):
-        raise SrqError(f"{folder}: changed since its import; remove this folder and import {folder.name} again")
-    return list_packed(folder, scale)._replace(sha256=known.sha256[scale])
+        raise changed
+    listing = list_packed(folder, scale)._replace(sha256=known.sha256[scale])
+    if _is_younger(folder) and _computed(listing) != listing.sha256:
+        raise changed
+    return listing
+
+
+def _is_younger(folder: Path) -> bool:
+    """Whether an LMDB was written after the import; a copy of the folder may look so too."""
+    imported = (folder / "import.json").stat().st_mtime_ns
+    return any(path.stat().st_mtime_ns > imported for path in folder.glob("*.lmdb/data.mdb"))
+
+
+def _computed(listing: Listing) -> str:
+    return sha256_of_pairs((name, *listing.read(index)) for index, name in enumerate(listing.names))
 
 
 def list_packed(folder: Path, scale: int) -> Listing:

@@ -6,6 +6,7 @@ pair at a time.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +19,7 @@ from .images.pixels import Image, decode, portable
 from .names import lr_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .stores import Store
 
@@ -34,6 +35,16 @@ class Listing(NamedTuple):
     read: Callable[[int], tuple[Image, Image]]
     read_lr: Callable[[int], Image]
     sha256: str | None = None
+
+
+def sha256_of_pairs(pairs: Iterable[tuple[str, Image, Image]]) -> str:
+    """64 hexadecimal digits over names, shapes and pixels of (name, LR, HR)."""
+    digest = hashlib.sha256()
+    for name, lr, hr in pairs:
+        digest.update(f"{name}\n{lr.shape} {hr.shape}\n".encode(errors="surrogateescape"))
+        digest.update(lr.tobytes())
+        digest.update(hr.tobytes())
+    return digest.hexdigest()
 
 
 def list_pairs(hr: Store, lr: Store, scale: int, where: str) -> Listing:

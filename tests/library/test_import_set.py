@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -11,7 +12,8 @@ from tiny import noise
 
 from sr_ptq_bench.data.datasets import Dataset, load_dataset
 from sr_ptq_bench.data.image_set import is_imported
-from sr_ptq_bench.data.images.pixels import read_image, write_image
+from sr_ptq_bench.data.images.pixels import read_image, size_of, write_image
+from sr_ptq_bench.data.lmdb import pack
 from sr_ptq_bench.data.make_lr import write_lr
 from sr_ptq_bench.data.resize import downscale
 from sr_ptq_bench.errors import SrqError
@@ -161,6 +163,24 @@ def test_a_set_that_changed_since_is_refused(source, images):
         file.write(b"more")
     with pytest.raises(SrqError, match=f"{images / 'Two'}: changed since its import; remove this folder and import"):
         load_dataset("x", DataSource(datasets=("Two",)), 2, images)
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_an_lmdb_that_is_written_again_to_the_same_size_is_read_and_compared(source, images, changed):
+    bring(source, images)
+    folder, before = images / "Two" / "LRx3.lmdb", load_dataset("x", DataSource(datasets=("Two",)), 3, images)
+    pixels = {pair.name: pair.lr ^ np.uint8(changed) for pair in before}
+    size = (folder / "data.mdb").stat().st_size
+    shutil.rmtree(folder)
+    pack(folder, {name: size_of(image) for name, image in pixels.items()}, pixels.__getitem__)
+    assert (folder / "data.mdb").stat().st_size == size
+    later = (images / "Two" / "import.json").stat().st_mtime + 1
+    os.utime(folder / "data.mdb", (later, later))
+    if changed:
+        with pytest.raises(SrqError, match=f"{images / 'Two'}: changed since its import; remove this folder"):
+            load_dataset("x", DataSource(datasets=("Two",)), 3, images)
+    else:
+        assert load_dataset("x", DataSource(datasets=("Two",)), 3, images).sha256 == before.sha256
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"images": 2}'])
