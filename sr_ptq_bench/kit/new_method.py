@@ -24,7 +24,7 @@ def write_package(name: str, kind: str, parent: Path) -> Path:
     if folder.exists() or folder.is_symlink():
         raise SrqError(f"{folder} exists; choose another name, or move it away")
     if not parent.is_dir():
-        raise SrqError(f"no folder {parent}")
+        raise SrqError(f"{parent}: no such folder; make it first")
     files = {
         f"{name}.py": f"{kind}.py.txt",
         f"test_{name}.py": "test.py.txt",

@@ -108,9 +108,15 @@ def test_records_without_losses_are_refused(plot):
     plot.is_refused(plot.of_records("loss"), "srq: of the 1 records selected none holds losses; measure a calibrator")
 
 
+@pytest.mark.parametrize("kind", ["psnr", "pareto"])
+def test_the_axis_begins_at_0_db_or_above(plot, kind):
+    plot.is_refused(plot.of_records(kind, "--lowest", -1), "'--lowest': -1.0 is not in the range x>=0.")
+    assert "[x>=0]" in plot.srq("plot", kind, "--help").out
+
+
 @pytest.mark.parametrize("kind", ["psnr", "loss"])
 def test_no_records_are_refused(plot, kind):
-    step = "make one: `srq run --method minmax --bits 4 --scale 2 --suite tiny`"
+    step = "make one: `srq run --method minmax --bits 4 --scale 2 --suite FILE.toml`"
     plot.is_refused(plot.of_records(kind), f"srq: no records of x2 in {plot.out}/results/tiny; {step}")
 
 

@@ -45,12 +45,16 @@ def suite_records(results: Path, suite: str | None, skip: Say | None, left_out: 
         except SrqError as error:
             left_out[folder.name] = str(error)
     if not records and not left_out:
-        from ...protocol.suite import suite_names
-
-        known = suite if suite in suite_names() else "sample" if suite is None else "FILE.toml"
-        ask = f"srq run --method minmax --bits 4 --scale 2 --suite {shlex.quote(known)}"
-        raise SrqError(f"no records in {results / suite if suite else results}; make one: `{ask}`")
+        raise SrqError(f"no records in {results / suite if suite else results}; {how_to_make(suite or 'sample')}")
     return records
+
+
+def how_to_make(suite: str, scale: int = 2) -> str:
+    """The command for a record of a suite, which is known by its name only if it is built in."""
+    from ...protocol.suite import suite_names
+
+    known = suite if suite.endswith(".toml") or suite in suite_names() else "FILE.toml"
+    return f"make one: `srq run --method minmax --bits 4 --scale {scale} --suite {shlex.quote(known)}`"
 
 
 def _records_of(folder: Path, skip: Say | None) -> list[Record]:

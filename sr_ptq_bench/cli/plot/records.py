@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,15 +101,14 @@ def _records(methods: tuple[str, ...], *, scale: int, suite: str, model: str | N
     from ...protocol.suite import Suite, suite_names
     from ...protocol.types import parse_scale
     from ...records.files import read_records
-    from ..leaderboards.records import suite_name
+    from ..leaderboards.records import how_to_make, suite_name
 
     asked, suite = suite, suite_name(suite)
     factor = parse_scale(scale)
     records = [record for record in read_records(results / suite) if record.spec.scale == factor]
     models = sorted({record.spec.model for record in records})
     if not records:
-        ask = f"srq run --method minmax --bits 4 --scale {scale} --suite {shlex.quote(asked)}"
-        raise SrqError(f"no records of x{scale} in {results / suite}; make one: `{ask}`")
+        raise SrqError(f"no records of x{scale} in {results / suite}; {how_to_make(asked, factor)}")
     if model is None and suite in suite_names() and Suite.load(suite).model in models:
         model = Suite.load(suite).model
     if model is None and len(models) > 1:
