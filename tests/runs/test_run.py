@@ -104,7 +104,6 @@ def test_eight_bits_are_close_to_full_precision(tiny_suite):
 
 
 def test_a_student_without_quantization_scores_as_full_precision(tiny_suite):
-
     class Off(Quantizer):
         levels_bounded = False
 
