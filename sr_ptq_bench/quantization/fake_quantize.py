@@ -28,16 +28,16 @@ def fake_quantize(v: Tensor, lower: Tensor, upper: Tensor, bits: int, inplace: b
     levels = 2**bits - 1
     if torch.is_grad_enabled():
         return _FakeQuantize.apply(v, lower, upper, levels)  # type: ignore[no-any-return]
-    if not v.is_contiguous():
-        # torch transposes a matrix faster than a batch of one.
-        v, inplace = v.squeeze().contiguous().view(v.shape), True
-    if inplace:
+    if inplace and v.is_contiguous():
         return _round_to_levels(v, v, lower, upper, levels)
-    return _round_to_levels(v, torch.empty_like(v), lower, upper, levels)
+    out = torch.empty_like(v)  # of the same strides, unless v has gaps or overlaps
+    if out.stride() != v.stride():
+        v = out.copy_(v)
+    return _round_to_levels(v, out, lower, upper, levels)
 
 
 def _round_to_levels(v: Tensor, out: Tensor, lower: Tensor, upper: Tensor, levels: int) -> Tensor:
-    """Write the quantized `v` to `out`, which may be `v` itself; both contiguous."""
+    """Write the quantized `v` to `out`, which may be `v` itself; both dense and of the same strides."""
     size = upper - lower
     to_level, to_value = _above_zero(size).reciprocal() * levels, size / levels
     for x, q in _pieces(_PIECE, lower, v, out):
@@ -87,10 +87,13 @@ class _FakeQuantize(torch.autograd.Function):
 
 
 def _pieces(size: int, bound: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The tensors cut into pieces of this size; whole if small, for bounds per channel and on an accelerator."""
+    """Dense tensors of the same strides, cut into pieces of this size in the order of memory.
+
+    Whole if small, for bounds per channel and on an accelerator.
+    """
     if tensors[0].numel() <= size or bound.ndim or bound.device.type != "cpu":
         return iter([tensors])
-    return zip(*(tensor.view(-1).split(size) for tensor in tensors), strict=True)
+    return zip(*(tensor.as_strided((tensor.numel(),), (1,)).split(size) for tensor in tensors), strict=True)
 
 
 def _total(x: Tensor, bound: Tensor) -> Tensor:
