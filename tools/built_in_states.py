@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from sr_ptq_bench.cli.upscale import BUILT_IN
+from sr_ptq_bench.cli.commands.upscale import BUILT_IN
 from sr_ptq_bench.progress import Silent
 from sr_ptq_bench.protocol.suite import Suite
 from sr_ptq_bench.quantization.state.save_load import load_state, save_state

@@ -1,4 +1,4 @@
-"""The command line `srq`: one file per command, each imported only when it is called.
+"""The command line `srq`: its start and its end, and what the commands share.
 
 May import: every room.
 """
@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
                 return None
             raise unknown("command", cmd_name, COMMANDS)
         module = cmd_name.replace("-", "_")
-        command: click.Command = getattr(import_module(f".{module}", __name__), module)
+        command: click.Command = getattr(import_module(f".commands.{module}", __name__), module)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -139,6 +139,7 @@ def head(figure: Figure, title: str, legend: Axes | None = None) -> None:
     if legend is None:
         return
     handles, labels = legend.get_legend_handles_labels()
+    labels = [printable(label) for label in labels]
     if max(map(len, labels), default=0) <= LONG:
         figure.legend(handles, list(map(literal, labels)), loc="outside right center")
         return

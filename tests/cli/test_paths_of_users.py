@@ -9,8 +9,8 @@ import pytest
 import tiny
 from click.testing import CliRunner
 
-from sr_ptq_bench.cli.run import run as run_command
-from sr_ptq_bench.cli.table import table
+from sr_ptq_bench.cli.commands.run import run as run_command
+from sr_ptq_bench.cli.commands.table import table
 from sr_ptq_bench.protocol.request import with_tests
 from sr_ptq_bench.protocol.suite import Suite
 from sr_ptq_bench.storage.home import default_home, expanded

@@ -299,7 +299,7 @@ def test_crops_larger_than_an_image_name_it(pair):
 
 def test_modules_load_neither_torch_nor_opencv_nor_basicsr():
     code = (
-        "import sys, sr_ptq_bench.cli.data, sr_ptq_bench.data.datasets, sr_ptq_bench.data.make_lr;"
+        "import sys, sr_ptq_bench.cli.commands.data, sr_ptq_bench.data.datasets, sr_ptq_bench.data.make_lr;"
         "print({'torch', 'cv2', 'basicsr', 'lmdb', 'skimage', 'PIL'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

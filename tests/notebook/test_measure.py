@@ -17,7 +17,7 @@ from refusals import error_of
 from tiny import FILE, comparable, write_images
 
 import sr_ptq_bench
-from sr_ptq_bench.cli.run import run
+from sr_ptq_bench.cli.commands.run import run
 from sr_ptq_bench.evaluation.metrics import srq_evaluate
 from sr_ptq_bench.records.files import read_record
 

@@ -246,7 +246,7 @@ def test_another_itables_is_refused(monkeypatch, tmp_path):
 
 def test_the_command_gives_back_the_recorded_run():
     """For every committed record, read by the command line's own parsers and plugins."""
-    from sr_ptq_bench.cli.run import run
+    from sr_ptq_bench.cli.commands.run import run
     from sr_ptq_bench.hooks.options import recorded_values
     from sr_ptq_bench.hooks.plugins import Plugins
     from sr_ptq_bench.hooks.resolve import resolve_method

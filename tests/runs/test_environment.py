@@ -100,7 +100,7 @@ def test_commands_are_imported_without_what_only_posix_has():
         "import signal, sys\n"
         "sys.modules |= {'resource': None, 'fcntl': None, 'pwd': None, 'grp': None}\n"
         "del signal.pthread_sigmask\n"
-        "import sr_ptq_bench, sr_ptq_bench.cli.run, sr_ptq_bench.runs.run, sr_ptq_bench.sweep.local\n"
+        "import sr_ptq_bench, sr_ptq_bench.cli.commands.run, sr_ptq_bench.runs.run, sr_ptq_bench.sweep.local\n"
         "from sr_ptq_bench.sweep.local import _interrupts_held_back\n"
         "with _interrupts_held_back(): pass\n"
     )

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options as declared
-from .loudness import note
+from .. import options as declared
+from ..loudness import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..gallery.views import Gallery
-    from ..protocol.suite import Suite
-    from ..records.record import Record
-    from ..tables.published_scores import Published
+    from ...gallery.views import Gallery
+    from ...protocol.suite import Suite
+    from ...records.record import Record
+    from ...tables.published_scores import Published
 
 
 @click.command()
@@ -76,9 +76,9 @@ def report(
         if declared.is_given(parameter) and not images:
             raise click.UsageError(f"{word} goes with --images; nothing else runs a network.")
     _check_extra()
-    from ..report.site import build, is_site, write
-    from .leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out
-    from .writable import check_writable
+    from ...report.site import build, is_site, write
+    from ..leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out
+    from ..writable import check_writable
 
     check_writable(out)
     _check_own(out, results)
@@ -107,8 +107,8 @@ def report(
 
 def _check_own(out: Path, results: Path) -> None:
     """Raise SrqError for a folder in which a site would replace or join files of others."""
-    from ..errors import SrqError
-    from ..report.site import is_site
+    from ...errors import SrqError
+    from ...report.site import is_site
 
     if out.resolve().is_relative_to(results.resolve()):
         raise SrqError(f"{out} is inside the records folder; choose another -o")
@@ -120,7 +120,7 @@ def _check_extra() -> None:
     """Raise SrqError that names all missing libraries, not only the first."""
     from importlib.util import find_spec
 
-    from ..errors import SrqError
+    from ...errors import SrqError
 
     missing = [name for name in ("itables", "jinja2", "matplotlib") if find_spec(name) is None]
     if missing:
@@ -129,7 +129,7 @@ def _check_extra() -> None:
 
 
 def _serve(out: Path, results: Path, make: Callable[[], None], port: int) -> None:
-    from ..report.serve import server, watch
+    from ...report.serve import server, watch
 
     with server(out, port) as address:
         click.echo(f"{address} shows it; stop with Ctrl-C", err=True)
@@ -140,7 +140,7 @@ def _serve(out: Path, results: Path, make: Callable[[], None], port: int) -> Non
 
 
 def _published(results: Path) -> list[Published]:
-    from ..tables.published_scores import read_published
+    from ...tables.published_scores import read_published
 
     path = results.parent / "published.csv"
     return read_published(path) if path.is_file() else []
@@ -152,22 +152,22 @@ class _Galleries:
     def __init__(
         self, out: Path, results: Path, suite: str | None, plugin_files: tuple[Path, ...], device: str
     ) -> None:
-        from .display import Display
+        from ..display import Display
 
         self._out, self._results, self._suite = out, results, suite
         display = Display()
         with display.preparing():
-            from ..runs.session import Session
+            from ...runs.session import Session
 
             self._session = Session.open(display, plugin_files, device)
 
     def of(self, records: Sequence[Record]) -> dict[str, Gallery]:
         """The gallery of every table that has a usable state, by the table's path; records without are named."""
-        from ..errors import SrqError
-        from ..gallery.gallery import gallery
-        from ..tables.comparable import comparable_records
-        from ..tables.leaderboard import groups
-        from .leaderboards.records import say_left_out
+        from ...errors import SrqError
+        from ...gallery.gallery import gallery
+        from ...tables.comparable import comparable_records
+        from ...tables.leaderboard import groups
+        from ..leaderboards.records import say_left_out
 
         found: dict[str, Gallery] = {}
         for path, known in groups(records).items():
@@ -182,6 +182,6 @@ class _Galleries:
         return found
 
     def _suite_of(self, record: Record) -> Suite:
-        from ..records.suite_name import load_suite_of
+        from ...records.suite_name import load_suite_of
 
         return load_suite_of(record, self._suite if self._suite and self._suite.endswith(".toml") else None)

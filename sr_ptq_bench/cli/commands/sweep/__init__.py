@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from .. import complete
-from .. import options as declared
-from ..writable import check_writable
+from ... import complete
+from ... import options as declared
+from ...writable import check_writable
 from .cells import cells_of
 from .summary import say_result, shared_words, show_plan
 from .work import config_of, engine_for, measure_planned, plan_all
@@ -96,7 +96,7 @@ def sweep(
     cells, plugins = cells_of(file, grid, plugin_files)
     check_writable(out / "results")
 
-    from ..display import Display
+    from ...display import Display
 
     display = Display()
     config = config_of(plugins, device, threads or (1 if address else None), workers, force, display)

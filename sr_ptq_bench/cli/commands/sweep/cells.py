@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ...sweep.grid import Cell
+    from ....sweep.grid import Cell
 
 GRID = ("suite", "methods", "bits", "scales", "models", "scope", "seed", "seeds", "options")
 
@@ -18,7 +18,7 @@ def cells_of(
     file: Path | None, grid: dict[str, Any], plugin_files: tuple[Path, ...]
 ) -> tuple[list[Cell], tuple[Path, ...]]:
     """The cells of the file or of the options, and the plugin files as absolute paths."""
-    from ...sweep.grid import SweepFile, unfold
+    from ....sweep.grid import SweepFile, unfold
 
     plugins = tuple(path.absolute() for path in plugin_files)
     if file is None:
@@ -32,8 +32,8 @@ def cells_of(
 
 
 def _of_options(grid: dict[str, Any]) -> list[Cell]:
-    from ...protocol.run_spec import parse_options
-    from ...sweep.grid import GridFields, unfold
+    from ....protocol.run_spec import parse_options
+    from ....sweep.grid import GridFields, unfold
 
     for key in ("methods", "bits", "scales"):
         if not grid[key]:
@@ -53,7 +53,7 @@ def _words(text: str) -> list[str]:
 
 
 def _number(word: str) -> int:
-    from ...errors import SrqError
+    from ....errors import SrqError
 
     if not re.fullmatch(r"\d{1,9}", word):
         raise SrqError(f"no scale '{word}'; expected 2, 3 or 4")

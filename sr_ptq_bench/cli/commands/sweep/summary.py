@@ -8,16 +8,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ...sweep.estimate import Timings
-    from ...sweep.measure_all import Failure
-    from ...sweep.plan import Planned
-    from ...sweep.worker import WorkerConfig
-    from ..display import Display
+    from ....sweep.estimate import Timings
+    from ....sweep.measure_all import Failure
+    from ....sweep.plan import Planned
+    from ....sweep.worker import WorkerConfig
+    from ...display import Display
 
 
 def show_plan(planned: Sequence[Planned], timings: Timings, workers: int, display: Display) -> None:
     """The grid, the finished cells, and the time that the others will take."""
-    from ...sweep.estimate import in_words
+    from ....sweep.estimate import in_words
 
     missing = [each for each in planned if not each.done]
     seconds = dict(zip((each.record for each in missing), timings.of(missing), strict=True))
@@ -31,7 +31,7 @@ def show_plan(planned: Sequence[Planned], timings: Timings, workers: int, displa
 
 def _work_left(planned: Sequence[Planned], seconds: Sequence[float | None], workers: int) -> str:
     """In one line; `seconds` are those of the missing cells, None where there is no estimate."""
-    from ...sweep.estimate import in_words
+    from ....sweep.estimate import in_words
 
     known = [value for value in seconds if value is not None]
     text = f"{_count(planned)}, {len(planned) - len(seconds)} done, {len(seconds)} to do"
@@ -46,7 +46,7 @@ def say_result(
     planned: Sequence[Planned], failures: Sequence[Failure], shared: Sequence[str], seconds: float, display: Display
 ) -> None:
     """How many cells were done, measured and failed; why each of these failed, and the command for it alone."""
-    from ...sweep.estimate import in_words
+    from ....sweep.estimate import in_words
 
     done = sum(each.done for each in planned)
     counts = f"{done} were done, {len(planned) - done - len(failures)} measured, {len(failures)} failed"

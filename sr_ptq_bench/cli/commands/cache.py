@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from . import options as declared
+from .. import options as declared
 
 
 @click.group(invoke_without_command=True)
@@ -21,8 +21,8 @@ def cache(context: click.Context, as_json: bool) -> None:
         return
     import json
 
-    from ..cache.kept import KINDS, size_of
-    from ..storage.home import default_home
+    from ...cache.kept import KINDS, size_of
+    from ...storage.home import default_home
 
     home = default_home()
     found = {kind.name: kind.entries(home) for kind in KINDS}
@@ -58,9 +58,9 @@ def prune(context: click.Context, days: float, results: bool, dry_run: bool, as_
     """
     import json
 
-    from ..cache.kept import prunable, remove, size_of
-    from ..errors import SrqError
-    from ..storage.home import default_home
+    from ...cache.kept import prunable, remove, size_of
+    from ...errors import SrqError
+    from ...storage.home import default_home
 
     entries, freed = list(prunable(default_home(), days, results)), 0
     for entry in entries:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import SrqError
-from . import options as declared
+from ...errors import SrqError
+from .. import options as declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..tables.formats import Format, Page
+    from ...tables.formats import Format, Page
 
 OUT = Path("leaderboards")
 
@@ -87,8 +87,8 @@ def table(
     if check and skip_bad:
         raise click.UsageError("--check needs all records; leave out --skip-bad")
 
-    from .leaderboards.pages import measured_pages, published_pages
-    from .leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out
+    from ..leaderboards.pages import measured_pages, published_pages
+    from ..leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out
 
     suite = suite and suite_name(suite)
     left_out: dict[str, str] = {}
@@ -106,7 +106,7 @@ def table(
 
 
 def _print(pages: Mapping[str, Page], as_format: Format) -> None:
-    from ..tables.formats import render
+    from ...tables.formats import render
 
     click.echo(render(pages.values(), as_format), nl=False)
 
@@ -115,7 +115,7 @@ def _check(
     pages: Mapping[str, Page], out: Path, suite: str | None, published: bool, left_out: Mapping[str, str], renew: str
 ) -> None:
     """Say that every table is up to date; raises SrqError with the command that renews them where one is not."""
-    from .leaderboards import files
+    from ..leaderboards import files
 
     texts = files.texts(pages, out, published)
     found = files.found(out, suite, published)
@@ -125,8 +125,8 @@ def _check(
 
 def _write(pages: Mapping[str, Page], out: Path, published: bool) -> None:
     """The tables into their files, and on the screen."""
-    from ..storage.files import write_atomically
-    from .leaderboards import files
+    from ...storage.files import write_atomically
+    from ..leaderboards import files
 
     texts = files.texts(pages, out, published)
     files.check_own(texts)
@@ -141,7 +141,7 @@ def _write(pages: Mapping[str, Page], out: Path, published: bool) -> None:
 
 def _show(pages: Mapping[str, Page], texts: Mapping[Path, str]) -> None:
     """Tables for this terminal; those in files are for other readers."""
-    from .display import Display
+    from ..display import Display
 
     display = Display()
     for page, path in zip(pages.values(), texts, strict=True):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options as declared
+from .. import options as declared
 
 if TYPE_CHECKING:
-    from ..hooks.plugin import Plugin
-    from ..hooks.plugins import Plugins
+    from ...hooks.plugin import Plugin
+    from ...hooks.plugins import Plugins
 
 
 KINDS = (("srq_choose_bits", "bits"), ("srq_init_bounds", "initializer"), ("srq_calibrate", "calibrator"))
@@ -31,7 +31,7 @@ def methods(plugin_files: tuple[Path, ...], as_json: bool) -> None:
     Any initializer joins any calibrator: `--method percentile+dqc`. A suite may have other defaults: `sample` makes
     trainings short. A record says which values were used.
     """
-    from ..hooks.plugins import Plugins
+    from ...hooks.plugins import Plugins
 
     plugins = Plugins(plugin_files)
     if as_json:
@@ -44,7 +44,7 @@ def methods(plugin_files: tuple[Path, ...], as_json: bool) -> None:
 
 def _table(plugins: Plugins, plugin: Plugin) -> dict[str, Any]:
     """What is known of a method, for programs."""
-    from ..hooks.options import option_values
+    from ...hooks.options import option_values
 
     kind = [word for hook, word in KINDS if hook in plugin.hooks()]
     composed = plugins.hook(plugin.name).srq_compose()

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..protocol.limits import LARGEST_SEED
-from . import options as declared
-from .writable import check_writable
+from ...protocol.limits import LARGEST_SEED
+from .. import options as declared
+from ..writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..protocol.run_spec import RunSpec
-    from ..protocol.suite import Suite
-    from ..records.record import Record
-    from ..runs.session import Session
-    from .display import Display
+    from ...protocol.run_spec import RunSpec
+    from ...protocol.suite import Suite
+    from ...records.record import Record
+    from ...runs.session import Session
+    from ..display import Display
 
 
 @click.command()
@@ -85,20 +85,20 @@ def run(
     if asked["tile_overlap"] is not None and asked["tile"] is None:
         raise click.UsageError("--tile-overlap goes with --tile.")
 
-    from ..protocol.request import requested
-    from ..protocol.run_spec import parse_options
+    from ...protocol.request import requested
+    from ...protocol.run_spec import parse_options
 
     spec = requested(**asked, options=parse_options(options), seed=seed)
     folder = out / "results" / spec.suite.name
     check_writable(folder)
 
-    from .display import Display
+    from ..display import Display
 
     display = Display()
     found = {}
     for each in range(seed, seed + seeds):
         with display.preparing():
-            from ..runs.session import Session
+            from ...runs.session import Session
 
             session = Session.open(display, plugin_files, device, threads)  # loads a plugin's file again
         record, path = _measured(spec.model_copy(update={"seed": each}), session, folder, force, replace, display)
@@ -115,8 +115,8 @@ def _measured(
     spec: RunSpec, session: Session, folder: Path, force: bool, replace: bool, display: Display
 ) -> tuple[Record, Path]:
     with display.preparing():
-        from ..runs.measure import deliver
-        from ..runs.prepare import prepare
+        from ...runs.measure import deliver
+        from ...runs.prepare import prepare
 
         prepared = prepare(spec, session)
     return deliver(prepared, session, folder, force, replace)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from . import options as declared
+from .. import options as declared
 
 UNFIT = 1
 SIGNS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
@@ -28,12 +28,12 @@ def doctor(as_json: bool, quiet: bool) -> None:
         raise click.UsageError("--json has all findings; leave out --quiet.")
     import json
 
-    from ..errors import SrqError, printable
+    from ...errors import SrqError, printable
 
     if not as_json and sys.stdout.isatty():
         click.echo("Looking ...", err=True)
     try:
-        from ..runs.health import examine
+        from ...runs.health import examine
     except ImportError as error:  # without torch nothing else can be asked
         raise SrqError(f"{error}; install srq again: pip install --force-reinstall .") from error
 

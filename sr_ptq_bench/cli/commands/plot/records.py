@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options as declared
+from ... import options as declared
 from .writer import picture_writer
 
 if TYPE_CHECKING:
-    from ...records.record import Record
+    from ....records.record import Record
 
 
 record_selection = declared.together(
@@ -34,10 +34,10 @@ def psnr(methods: tuple[str, ...], out: Path, lowest: float | None, **where: Any
     Example: srq plot psnr --scale 2 --out psnr.png
     """
     save = picture_writer(out)
-    from ...plots.psnr import draw
-    from ...tables.comparable import comparable_records
-    from ...tables.labels import labels
-    from ...tables.rows import rows_of
+    from ....plots.psnr import draw
+    from ....tables.comparable import comparable_records
+    from ....tables.labels import labels
+    from ....tables.rows import rows_of
 
     records = comparable_records(_records(methods, **where))
     save(draw(rows_of(records, labels(records)), records[0].references, _place(records[0]), lowest))
@@ -52,10 +52,10 @@ def pareto(methods: tuple[str, ...], out: Path, lowest: float | None, **where: A
     Example: srq plot pareto --scale 2 --out pareto.png
     """
     save = picture_writer(out)
-    from ...plots.pareto import draw
-    from ...tables.comparable import comparable_records
-    from ...tables.labels import labels
-    from ...tables.rows import rows_of
+    from ....plots.pareto import draw
+    from ....tables.comparable import comparable_records
+    from ....tables.labels import labels
+    from ....tables.rows import rows_of
 
     records = comparable_records(_records(methods, **where))
     save(draw(rows_of(records, labels(records)), records[0].references, _place(records[0]), lowest))
@@ -70,10 +70,10 @@ def loss(methods: tuple[str, ...], out: Path, bits: str | None, **where: Any) ->
     Example: srq plot loss --scale 2 --bits 2 --out loss.png
     """
     save = picture_writer(out)
-    from ...errors import SrqError
-    from ...plots.loss import draw
-    from ...protocol.bits import Bits
-    from ...tables.labels import labels
+    from ....errors import SrqError
+    from ....plots.loss import draw
+    from ....protocol.bits import Bits
+    from ....tables.labels import labels
 
     wanted = Bits.parse(bits) if bits else None
     found = [record for record in _records(methods, **where) if wanted in (None, record.spec.bits)]
@@ -97,11 +97,11 @@ def _records(methods: tuple[str, ...], *, scale: int, suite: str, model: str | N
 
     Raises SrqError if there are none, or several networks.
     """
-    from ...errors import SrqError, unknown
-    from ...protocol.suite import Suite, suite_names
-    from ...protocol.types import parse_scale
-    from ...records.files import read_records
-    from ..leaderboards.records import how_to_make, suite_name
+    from ....errors import SrqError, unknown
+    from ....protocol.suite import Suite, suite_names
+    from ....protocol.types import parse_scale
+    from ....records.files import read_records
+    from ...leaderboards.records import how_to_make, suite_name
 
     asked, suite = suite, suite_name(suite)
     factor = parse_scale(scale)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options as declared
+from .. import options as declared
 
 if TYPE_CHECKING:
-    from ..library.library import Library
+    from ...library.library import Library
 
 _PATH = declared.FILE
 
@@ -73,9 +73,9 @@ def import_(name: str, path: Path) -> None:
 
 
 def _library(lines_on_stdout: bool = True) -> Library:
-    from ..library.library import Library
-    from ..storage.home import default_home
-    from .display import Display
+    from ...library.library import Library
+    from ...storage.home import default_home
+    from ..display import Display
 
     return Library(default_home(), Display(lines_on_stdout))
 
@@ -92,7 +92,7 @@ def lmdb(src: Path, dst: Path) -> None:
 
     Example: srq data lmdb Set5/HR Set5/HR.lmdb
     """
-    from ..data.lmdb import write_lmdb
+    from ...data.lmdb import write_lmdb
 
     click.echo(f"wrote {write_lmdb(src, dst)} images to {dst}")
 
@@ -111,7 +111,7 @@ def lr(hr: Path, dst: Path, scale: int, force: bool) -> None:
 
     Example: srq data lr Set5/HR Set5/LR_bicubic/X2 --scale 2
     """
-    from ..data.make_lr import write_lr
+    from ...data.make_lr import write_lr
 
     written = write_lr(hr, dst, scale, force=force)
     click.echo(f"wrote {len(written)} images to {dst}")

@@ -133,7 +133,7 @@ def test_sensitivities_are_kept_beside_the_record_and_shown(srq, measured, tiny_
 
 
 def test_published_scores_beside_the_records(srq, results, tmp_path):
-    shutil.copy(Path(__file__).parents[2] / "leaderboards" / "published.csv", tmp_path / "leaderboards")
+    shutil.copy(Path(__file__).parents[3] / "leaderboards" / "published.csv", tmp_path / "leaderboards")
     assert srq("report").status == 0
     assert "<td>published<td>arXiv 2406.06649" in (tmp_path / "site/index.html").read_text()
 

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import complete
-from . import options as declared
-from .writable import check_writable
+from .. import complete
+from .. import options as declared
+from ..writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..protocol.bits import Bits
-    from ..protocol.run_spec import RunSpec
-    from ..protocol.suite import Tiles
-    from ..protocol.types import Scale
-    from ..quantization.network import SRModel
-    from ..quantization.student import Student
-    from ..runs.session import Session
-    from ..upscaling.picture import Header
-    from .display import Display
+    from ...protocol.bits import Bits
+    from ...protocol.run_spec import RunSpec
+    from ...protocol.suite import Tiles
+    from ...protocol.types import Scale
+    from ...quantization.network import SRModel
+    from ...quantization.student import Student
+    from ...runs.session import Session
+    from ...upscaling.picture import Header
+    from ..display import Display
 
-BUILT_IN = Path(__file__).parents[1] / "states"
+BUILT_IN = Path(__file__).parents[2] / "states"
 TILE, OVERLAP = 64, 16
 
 
@@ -115,14 +115,14 @@ def upscale(
         click.echo(f"nothing is left to do: all results are in {out}", err=True)
         return
 
-    from .display import Display
+    from ..display import Display
 
     display = Display()
     with display.preparing():
-        from ..protocol.bits import Bits
-        from ..protocol.suite import Tiles
-        from ..protocol.types import parse_scale
-        from ..runs.session import Session
+        from ...protocol.bits import Bits
+        from ...protocol.suite import Tiles
+        from ...protocol.types import parse_scale
+        from ...runs.session import Session
 
         factor, width = parse_scale(2 if scale is None else scale), Bits.parse(bits or "4")
         tiles = Tiles(size=tile, overlap=OVERLAP)
@@ -162,9 +162,9 @@ def _check_together(
 
 def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
     """The images that are named, and those of the folders, with their headers; raises SrqError before any work."""
-    from ..data.images.folder import list_images
-    from ..errors import SrqError
-    from ..upscaling.picture import Header
+    from ...data.images.folder import list_images
+    from ...errors import SrqError
+    from ...upscaling.picture import Header
 
     files = [file for photo in photos for file in (list_images(photo) if photo.is_dir() else [photo])]
     for file in files:
@@ -177,7 +177,7 @@ def _wanted(
     photos: Mapping[Path, Header], out: Path, compare: bool, force: bool, resume: bool
 ) -> dict[Path, dict[str, Path]]:
     """The files to write of each photo that is to be upscaled; raises SrqError where one would be overwritten."""
-    from ..upscaling.results import check_free, results_of
+    from ...upscaling.results import check_free, results_of
 
     wanted = {photo: results_of(photo, header.format, out, compare) for photo, header in photos.items()}
     check_free(wanted, force or resume)
@@ -190,9 +190,9 @@ def _wanted(
 
 def _recorded(record: Path, suite: str, session: Session) -> SRModel:
     """The network of a record, from the state beside it."""
-    from ..records.files import read_result
-    from ..records.suite_name import load_suite_of
-    from ..runs.restore import restore_recorded
+    from ...records.files import read_result
+    from ...records.suite_name import load_suite_of
+    from ...runs.restore import restore_recorded
 
     result = read_result(record)
     known = load_suite_of(result.record, suite if suite.endswith(".toml") else None)
@@ -201,15 +201,15 @@ def _recorded(record: Path, suite: str, session: Session) -> SRModel:
 
 def _held(student: Student, seed: int) -> SRModel:
     """The network of a student with the weights that were scored: one that rounds by chance has others in each pass."""
-    from ..quantization.student import hold_quantized_weights
+    from ...quantization.student import hold_quantized_weights
 
     hold_quantized_weights(student, seed)
     return student.model
 
 
 def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str | None) -> RunSpec:
-    from ..protocol.run_spec import RunSpec
-    from ..protocol.suite import Suite
+    from ...protocol.run_spec import RunSpec
+    from ...protocol.suite import Suite
 
     protocol = Suite.load(suite)
     chosen = protocol.with_model(model or (protocol.model if method else "dat-light"))
@@ -218,8 +218,8 @@ def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str |
 
 def _calibrated(spec: RunSpec, suits: Callable[[SRModel], None], session: Session) -> SRModel:
     """The network by a method, calibrated now if it was not yet; `suits` looks at the network before that."""
-    from ..runs.prepare import prepare
-    from ..runs.restore import load_or_calibrate
+    from ...runs.prepare import prepare
+    from ...runs.restore import load_or_calibrate
 
     run = prepare(spec, session)
     suits(run.teacher)  # before a calibration, which may take minutes
@@ -228,9 +228,9 @@ def _calibrated(spec: RunSpec, suits: Callable[[SRModel], None], session: Sessio
 
 def _installed(spec: RunSpec, fp: bool, suite: str, session: Session) -> SRModel:
     """The full-precision network, or the quantized one that is installed with srq."""
-    from ..quantization.state.save_load import load_state
-    from ..runs.prepare import load_network
-    from ..storage.files import read_whole
+    from ...quantization.state.save_load import load_state
+    from ...runs.prepare import load_network
+    from ...storage.files import read_whole
 
     teacher, _, _ = load_network(spec, session)
     if fp:
@@ -243,9 +243,9 @@ def _installed(spec: RunSpec, fp: bool, suite: str, session: Session) -> SRModel
 
 def _check(headers: Mapping[Path, Header], compare: bool, tiles: Tiles, network: SRModel) -> None:
     """Raise SrqError unless the network can take the tiles and the photos, and formats can hold the results."""
-    from ..errors import prefix_error
-    from ..evaluation.tiles import check_tiles
-    from ..upscaling.upscale import check
+    from ...errors import prefix_error
+    from ...evaluation.tiles import check_tiles
+    from ...upscaling.upscale import check
 
     check_tiles(tiles, network)
     for photo, header in headers.items():
@@ -255,11 +255,11 @@ def _check(headers: Mapping[Path, Header], compare: bool, tiles: Tiles, network:
 
 def _upscale(wanted: Mapping[Path, Mapping[str, Path]], network: SRModel, tiles: Tiles, display: Display) -> None:
     """Write the files of each photo; names one that is damaged behind its header, and raises SrqError at the end."""
-    from ..errors import SrqError
-    from ..upscaling.picture import Picture
-    from ..upscaling.results import COMPARISON
-    from ..upscaling.upscale import side_by_side
-    from ..upscaling.upscale import upscale as through
+    from ...errors import SrqError
+    from ...upscaling.picture import Picture
+    from ...upscaling.results import COMPARISON
+    from ...upscaling.upscale import side_by_side
+    from ...upscaling.upscale import upscale as through
 
     damaged = 0
     with display.stage("Upscale") as progress:

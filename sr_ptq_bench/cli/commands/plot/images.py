@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options as declared
+from ... import options as declared
 from .writer import picture_writer
 
 if TYPE_CHECKING:
-    from ...data.images.pixels import Image
-    from ...plots.views import Box, View
+    from ....data.images.pixels import Image
+    from ....plots.views import Box, View
 
 
 image_selection = declared.together(
@@ -34,7 +34,7 @@ def crops(out: Path, **choice: Any) -> None:
     Example: srq plot crops --method dobi --method 2dquant --bits 2 --scale 2 --image coffee --out crops.png
     """
     save = picture_writer(out)
-    from ...plots.crops import draw
+    from ....plots.crops import draw
 
     save(draw(*_views(**choice)))
 
@@ -47,7 +47,7 @@ def errors(out: Path, **choice: Any) -> None:
     Example: srq plot errors --method dobi --method 2dquant --bits 2 --scale 2 --image coffee --out errors.png
     """
     save = picture_writer(out)
-    from ...plots.errors import draw
+    from ....plots.errors import draw
 
     save(draw(*_views(**choice)))
 
@@ -56,17 +56,17 @@ def _views(
     methods: tuple[str, ...], image: str | None, crop: str | None, side: int, **choice: Any
 ) -> tuple[Image, list[View], Box, str]:
     """An HR image, the output of each upscaler, the box to show, and a title."""
-    from ...plots.views import Box, View, most_different
+    from ....plots.views import Box, View, most_different
 
     if crop and declared.is_given("side"):
         raise click.UsageError("--crop says the size; leave out --side.")
     box = Box.parse(crop) if crop else None
 
-    from ...errors import unknown
-    from ...evaluation.score import interpolations, network_upscaler, psnr_of
-    from ...quantization.student import cached_quantized_weights
-    from ...runs.stages.references import FP_SEED
-    from ..selected import SelectedRuns
+    from ....errors import unknown
+    from ....evaluation.score import interpolations, network_upscaler, psnr_of
+    from ....quantization.student import cached_quantized_weights
+    from ....runs.stages.references import FP_SEED
+    from ...selected import SelectedRuns
 
     selected = SelectedRuns(methods, **choice)
     run = selected.runs[0]

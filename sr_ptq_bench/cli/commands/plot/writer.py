@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..loudness import note
+from ...loudness import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def picture_writer(out: Path) -> Callable[[Figure], None]:
     """What writes a figure to `out`; raises SrqError at once if matplotlib is missing or the suffix is unknown."""
-    from ...plots.canvas import check_suffix, save
+    from ....plots.canvas import check_suffix, save
 
     check_suffix(out)
 

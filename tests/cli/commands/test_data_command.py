@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from refusals import one_line
 from tiny import toml
 
-from sr_ptq_bench.cli.data import data
+from sr_ptq_bench.cli.commands.data import data
 from sr_ptq_bench.data.images.pixels import read_image, write_image
 from sr_ptq_bench.data.resize import downscale
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import printable
-from . import options as declared
+from ...errors import printable
+from .. import options as declared
 
 if TYPE_CHECKING:
-    from ..records.compare import Comparison
-    from ..runs.session import Session
+    from ...records.compare import Comparison
+    from ...runs.session import Session
 
 DIFFERS = 1
 NOT_COMPARED = 2
@@ -55,9 +55,9 @@ def verify(
     printed digit; 1: some do not; 2: some records cannot be compared. Every bad record is named on stderr. A record
     with a stamp counts as a result of the code that verified it: `srq sweep` does not measure it again.
     """
-    from ..errors import SrqError
-    from .display import Display
-    from .last_resort import report_failure
+    from ...errors import SrqError
+    from ..display import Display
+    from ..last_resort import report_failure
 
     paths = _expanded(records)
     if since:
@@ -69,7 +69,7 @@ def verify(
             return
     display, status, found = Display(), 0, []
     with display.preparing():
-        from ..runs.session import Session
+        from ...runs.session import Session
 
         session = Session.open(display, plugin_files, device)
     for path in paths:
@@ -95,13 +95,13 @@ def _compare(
     path: Path, suite: str | None, tests: tuple[str, ...], stamp: bool, session: Session
 ) -> tuple[bool, list[Comparison]]:
     """Score one record again: whether it holds, and each comparison; raises SrqError that names the record."""
-    from ..errors import SrqError, prefix_error
-    from ..protocol.request import with_tests
-    from ..records.files import read_result, write_record
-    from ..records.suite_name import load_suite_of, suite_of
-    from ..runs.restore import prepare_recorded
-    from ..runs.verify import stamped
-    from ..runs.verify import verify as compare
+    from ...errors import SrqError, prefix_error
+    from ...protocol.request import with_tests
+    from ...records.files import read_result, write_record
+    from ...records.suite_name import load_suite_of, suite_of
+    from ...runs.restore import prepare_recorded
+    from ...runs.verify import stamped
+    from ...runs.verify import verify as compare
 
     result = read_result(path)
     with prefix_error(str(path)):
@@ -119,7 +119,7 @@ def _compare(
 
 def _changed(paths: list[Path], named: tuple[Path, ...], since: str) -> list[Path]:
     """Those of the records that changed since a commit."""
-    from ..records.changed import changed_records
+    from ...records.changed import changed_records
 
     folders = {path if path.is_dir() else path.parent for path in named}
     changed = set().union(*(changed_records(folder, since) for folder in folders))
@@ -128,9 +128,9 @@ def _changed(paths: list[Path], named: tuple[Path, ...], since: str) -> list[Pat
 
 def _expanded(records: tuple[Path, ...]) -> list[Path]:
     """The records that are named, and those of folders with what is in them; raises SrqError for a folder without."""
-    from ..errors import SrqError
-    from ..records.files import record_files
-    from ..storage.files import entries
+    from ...errors import SrqError
+    from ...records.files import record_files
+    from ...storage.files import entries
 
     found = []
     for path in records:

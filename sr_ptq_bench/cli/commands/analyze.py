@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options as declared
+from .. import options as declared
 
 if TYPE_CHECKING:
-    from ..records.sensitivity import By
-    from ..tables.formats import Format
+    from ...records.sensitivity import By
+    from ...tables.formats import Format
 
 
 @click.command()
@@ -56,25 +56,25 @@ def analyze(
     The quantized network is the one of `srq run` if there is a record, else the method is run now. The score is the
     PSNR between its output and the output of the full-precision (FP) network on a few calibration patches.
     """
-    from .selected import SelectedRuns
+    from ..selected import SelectedRuns
 
     if keep and by != "site":
         raise click.UsageError("--keep needs --by site; leave out --by.")
     if test is not None and declared.is_given("patches"):
         raise click.UsageError("--test scores a test set, and --patches calibration patches; give one.")
     if plot:
-        from ..plots.canvas import check_suffix, save
-        from ..plots.sensitivity import draw
+        from ...plots.canvas import check_suffix, save
+        from ...plots.sensitivity import draw
 
         check_suffix(plot)
     selected = SelectedRuns((method,), **choice)
     (run,) = selected.runs
 
-    from ..errors import SrqError, unknown
-    from ..records.sensitivity import write_sensitivity
-    from ..runs.sensitivity import psnr_to_fp, psnr_to_hr, sensitivities
-    from ..tables.formats import render
-    from ..tables.sensitivity import page
+    from ...errors import SrqError, unknown
+    from ...records.sensitivity import write_sensitivity
+    from ...runs.sensitivity import psnr_to_fp, psnr_to_hr, sensitivities
+    from ...tables.formats import render
+    from ...tables.sensitivity import page
 
     if test is not None and test not in run.tests:
         raise unknown("test set", test, run.tests)

@@ -222,7 +222,7 @@ def test_the_built_in_state_is_dat_light_at_four_bits(srq, tmp_path, scale):
     outcome = srq("upscale", photo, "-o", tmp_path / "large", "--scale", scale)
     assert outcome.status == 0, outcome.err
     assert opened(tmp_path / "large/a.png").size == (18 * scale, 16 * scale)
-    from sr_ptq_bench.cli.upscale import BUILT_IN
+    from sr_ptq_bench.cli.commands.upscale import BUILT_IN
 
     header = read_header((BUILT_IN / f"dat_light_x{scale}_cotrain_w4a4.safetensors").read_bytes())
     assert {site.bits for site in header.sites.values()} == {4}

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from refusals import one_line
 
-from sr_ptq_bench.cli.table import table
+from sr_ptq_bench.cli.commands.table import table
 from sr_ptq_bench.errors import SrqError
 from sr_ptq_bench.protocol.bits import Bits
 from sr_ptq_bench.protocol.suite import SUITES

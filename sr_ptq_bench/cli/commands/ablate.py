@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options as declared
-from .writable import check_writable
+from .. import options as declared
+from ..writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ..protocol.run_spec import RunSpec
-    from ..protocol.types import OptionValue
-    from ..runs.session import Session
-    from ..tables.ablation import Name, Setting
-    from ..tables.formats import Format
+    from ...protocol.run_spec import RunSpec
+    from ...protocol.types import OptionValue
+    from ...runs.session import Session
+    from ...tables.ablation import Name, Setting
+    from ...tables.formats import Format
 
 
 @click.command()
@@ -70,7 +70,7 @@ def ablate(
     srq ablate lr --values 3e-2,1e-2,3e-3 -o dqc.iterations=500
     srq ablate parts --scale 4
     """
-    from ..protocol.run_spec import parse_options
+    from ...protocol.run_spec import parse_options
 
     if method and what != "parts":
         raise click.UsageError(f"--method goes with parts; {what} is about 2DQuant.")
@@ -82,15 +82,15 @@ def ablate(
     folder = out / "results" / shown.suite.name
     check_writable(folder)
 
-    from .display import Display
+    from ..display import Display
 
     display = Display()
     with display.preparing():
-        from ..runs.measure import deliver
-        from ..runs.prepare import prepare
-        from ..runs.session import Session
-        from ..tables.ablation import page
-        from ..tables.formats import render
+        from ...runs.measure import deliver
+        from ...runs.prepare import prepare
+        from ...runs.session import Session
+        from ...tables.ablation import page
+        from ...tables.formats import render
 
         session = Session.open(display, plugin_files, device)
         specs = _varied(shown, _cells(what, values, method, session), given, session)
@@ -103,10 +103,10 @@ def ablate(
 
 
 def _spec(method: str, bits: str, scale: int, suite: str, model: str | None, seed: int) -> RunSpec:
-    from ..protocol.bits import Bits
-    from ..protocol.run_spec import RunSpec
-    from ..protocol.suite import Suite
-    from ..protocol.types import parse_scale
+    from ...protocol.bits import Bits
+    from ...protocol.run_spec import RunSpec
+    from ...protocol.suite import Suite
+    from ...protocol.types import parse_scale
 
     protocol = Suite.load(suite)
     return RunSpec(
@@ -119,8 +119,8 @@ def _spec(method: str, bits: str, scale: int, suite: str, model: str | None, see
 
 
 def _cells(what: Name, values: str | None, method: str, session: Session) -> list[Setting]:
-    from ..hooks.resolve import resolve_method
-    from ..tables.ablation import settings, without_parts
+    from ...hooks.resolve import resolve_method
+    from ...tables.ablation import settings, without_parts
 
     if what == "parts":
         return without_parts(method, resolve_method(session.plugins, method, {}).parts())
@@ -131,7 +131,7 @@ def _varied(
     shown: RunSpec, cells: Sequence[Setting], given: Mapping[str, OptionValue], session: Session
 ) -> dict[str, RunSpec]:
     """The run of each cell by its label; raises SrqError for an impossible value, before any cell is measured."""
-    from ..hooks.resolve import options_by_method, over_defaults, resolve_method
+    from ...hooks.resolve import options_by_method, over_defaults, resolve_method
 
     owned = options_by_method(session.plugins, (cell.method for cell in cells), given)
     specs, used = {}, set()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from . import options as declared
+from .. import options as declared
 
 KINDS = ("bounds", "weights", "quantizer")
 
@@ -28,7 +28,7 @@ def new_method(name: str, kind: str, out: Path) -> None:
     pip install ./mine && srq run --method mine --bits 2 --scale 4
     pytest mine
     """
-    from ..kit.new_method import write_package
+    from ...kit.new_method import write_package
 
     folder = write_package(name, kind, out)
     place = shlex.quote(str(folder) if folder.is_absolute() else f"./{folder}")

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import options as declared
+from ... import options as declared
 from .writer import picture_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ...errors import SrqError
-    from ...quantization.distribution import Distribution
-    from ...quantization.quantizer import Bounds, Site
-    from ..selected import SelectedRuns
+    from ....errors import SrqError
+    from ....quantization.distribution import Distribution
+    from ....quantization.quantizer import Bounds, Site
+    from ...selected import SelectedRuns
 
 
 @click.command()
@@ -36,7 +36,7 @@ def distributions(methods: tuple[str, ...], sites: tuple[str, ...], out: Path, *
     Example: srq plot distributions --method minmax --method dobi --bits 2 --scale 2 --out distributions.png
     """
     save = picture_writer(out)
-    from ...plots.distributions import draw, select_sites
+    from ....plots.distributions import draw, select_sites
 
     selected, known, observed, bounds = _bounds(methods, choice, lambda known: select_sites(known, sites))
     save(draw(known, observed, bounds, selected.title))
@@ -52,7 +52,7 @@ def bounds(methods: tuple[str, ...], out: Path, **choice: Any) -> None:
     Example: srq plot bounds --method dobi --method 2dquant --bits 2 --scale 2 --out bounds.png
     """
     save = picture_writer(out)
-    from ...plots.bounds import draw
+    from ....plots.bounds import draw
 
     selected, known, observed, of = _bounds(methods, choice, lambda known: known)
     save(draw(known, observed, of, selected.title))
@@ -62,8 +62,8 @@ def _bounds(
     methods: tuple[str, ...], choice: Mapping[str, Any], choose: Callable[[list[Site]], list[Site]]
 ) -> tuple[SelectedRuns, list[Site], dict[str, Distribution], dict[str, dict[str, Bounds]]]:
     """The selected sites with their distributions, and the bounds of every method."""
-    from ...quantization.state.network_tensors import changed_tensors
-    from ..selected import SelectedRuns
+    from ....quantization.state.network_tensors import changed_tensors
+    from ...selected import SelectedRuns
 
     selected = SelectedRuns(methods, **choice)
     several = len(selected.runs) > 1
@@ -84,6 +84,6 @@ def _bounds(
 
 
 def _not_alone(method: str) -> SrqError:
-    from ...errors import SrqError
+    from ....errors import SrqError
 
     return SrqError(f"method '{method}' changes weights, so its distributions are its own; draw it alone")

@@ -251,7 +251,7 @@ def test_several_networks_in_one_folder_need_a_choice(plot):
 
 @pytest.mark.parametrize("suite", ["sample", "set5-set14"])
 def test_of_the_committed_records_the_suite_s_first_network_is_drawn(srq, tmp_path, suite):
-    results = Path(__file__).parents[2] / "leaderboards" / "results"
+    results = Path(__file__).parents[3] / "leaderboards" / "results"
     for kind in ("psnr", "loss"):
         figure = tmp_path / f"{kind}.svg"
         outcome = srq("plot", kind, "--scale", 4, "--suite", suite, "--results", results, "--out", figure)
