@@ -82,10 +82,7 @@ def report(
 
     check_writable(out)
     _check_own(out, results)
-    words = ["srq", "report", *(["--out", str(out)] if declared.is_given("out") else [])]
-    words += ["--results", str(results)] if declared.is_given("results") else []
-    words += ["--suite", suite] if suite else []
-    words += ["--images", *(word for file in plugin_files for word in ("--plugin", str(file)))] if images else []
+    command = _command(out, results, suite, images, plugin_files)
     name = suite_name(suite) if suite else None
     galleries = _Galleries(out, results, suite, plugin_files, device) if images else None
 
@@ -93,7 +90,7 @@ def report(
         left_out: dict[str, str] = {}
         records = suite_records(results, name, say_left_out if skip_bad or serve else None, left_out)
         if records:
-            pages = partial(build, records, _published(results), shlex.join(words), live=serve)
+            pages = partial(build, records, _published(results), command, live=serve)
             if galleries and not is_site(out):  # so that pictures that a killed call leaves are known as srq's
                 write(pages(), out)
             write(pages(galleries.of(records) if galleries else {}), out)
@@ -103,6 +100,15 @@ def report(
     note(f"wrote {out / 'index.html'}")
     if serve:
         _serve(out, results, make, port)
+
+
+def _command(out: Path, results: Path, suite: str | None, images: bool, plugin_files: tuple[Path, ...]) -> str:
+    """The command that makes the site again."""
+    words = ["srq", "report", *(["--out", str(out)] if declared.is_given("out") else [])]
+    words += ["--results", str(results)] if declared.is_given("results") else []
+    words += ["--suite", suite] if suite else []
+    words += ["--images", *(word for file in plugin_files for word in ("--plugin", str(file)))] if images else []
+    return shlex.join(words)
 
 
 def _check_own(out: Path, results: Path) -> None:
