@@ -10,6 +10,7 @@ from ..evaluation.score import interpolations, network_upscaler
 from ..progress import TimedStages
 from ..quantization.quantize import quantize
 from ..quantization.student import cached_quantized_weights
+from ..records.compare import OF_AN_IMAGE, ON_ANOTHER_PROCESSOR, Comparison
 from ..records.files import name_of, read_result
 from ..records.sensitivity import read_sensitivity
 from ..runs.restore import prepare_recorded, restore_recorded
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from ..runs.prepare import PreparedRun
     from ..runs.session import Session
     from .views import SiteView
-
-TOLERANCE = 0.005
-"""Half of the last printed digit of a PSNR in dB."""
 
 
 def gallery(
@@ -139,5 +137,7 @@ class _Maker:
                 image = folder.dataset.names[folder.index]
                 recorded = record.scores[folder.dataset.name].images[image].get("psnr")
                 found = run.plugins.evaluate(*made, run.spec.scale).get("psnr")
-                if recorded is not None and found is not None and not abs(found - recorded) <= TOLERANCE:
+                if recorded is None or found is None:
+                    continue
+                if not Comparison(image, "psnr", recorded, found).within(ON_ANOTHER_PROCESSOR, OF_AN_IMAGE):
                     say(f"{name_of(record)}: '{image}' has {found:.2f} dB here and {recorded:.2f} dB in the record")

@@ -12,7 +12,7 @@ from ..errors import SrqError
 from ..hooks.guard import settings_restored
 from ..progress import TimedStages
 from ..quantization.state.network_tensors import changed_tensors
-from ..records.compare import compare, other_images
+from ..records.compare import ON_ANOTHER_PROCESSOR, PRINTED, compare, other_images
 from ..records.record import Stamp
 from . import identity
 from .count import count
@@ -23,10 +23,13 @@ from .stages.references import score_references
 from .stages.scoring import score_student, site_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..quantization.student import Student
     from ..records.compare import Comparison
     from ..records.files import RunResult
     from ..records.record import Record
+    from ..records.scores import Scores
     from .prepare import PreparedRun
     from .session import Session
 
@@ -59,16 +62,21 @@ def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Compar
     comparisons = compare(record.scores, scores)
     if not all(comparison.holds for comparison in comparisons):
         return comparisons
-    pairs = {"": (record.scores, scores)}
-    pairs |= {f"{name} on ": (of, getattr(references, name)) for name, of in record.references}
-    for name, (recorded, again) in pairs.items():
-        for of in compare(recorded, again):
-            if not of.holds:
-                said = f"{of.metric.upper()} {of.recorded:.6g} in the record, {of.again:.6g} again"
-                raise SrqError(f"a score differs: {name}{of.dataset}: {said}")
-        if odd := next(other_images(recorded, again), None):
-            raise SrqError(f"a score differs: {name}{odd}")
+    check_images("", record.scores, scores, ON_ANOTHER_PROCESSOR)
+    for name, of in record.references:
+        again = getattr(references, name)
+        for mean in compare(of, again):
+            if not mean.prints_alike:
+                said = f"{mean.metric.upper()} {mean.recorded:.6g} in the record, {mean.again:.6g} again"
+                raise SrqError(f"a score differs: {name} on {mean.dataset}: {said}")
+        check_images(f"{name} on ", of, again, PRINTED)
     return comparisons
+
+
+def check_images(of: str, recorded: Scores, again: Scores, tolerance: Mapping[str, float]) -> None:
+    """Raise SrqError, which begins with what the scores are `of`, if that of a single image differs."""
+    if odd := next(other_images(recorded, again, tolerance), None):
+        raise SrqError(f"a score differs: {of}{odd}")
 
 
 def check_counts(run: PreparedRun, record: Record, student: Student) -> None:
