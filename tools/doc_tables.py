@@ -107,7 +107,7 @@ def table_of_psnr(asked: dict[str, Any]) -> str:
 
     def cell(row: Mapping[str, Any], column: Mapping[str, Any]) -> str:
         runs = [Run(**asked, **row, **column, **each) for each in unfolded(lists["cell"])]
-        text = " / ".join(map(number, runs))
+        text = "/".join(map(number, runs))
         return f"{text} ({loss(runs[-1]) / loss(runs[-2]):.0%})" if share else text
 
     rows, columns = (list(unfolded(lists[where])) for where in ("rows", "columns"))
