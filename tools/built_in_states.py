@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from sr_ptq_bench.cli.commands.upscale import BUILT_IN
 from sr_ptq_bench.progress import Silent
 from sr_ptq_bench.protocol.suite import Suite
 from sr_ptq_bench.quantization.state.save_load import load_state, save_state
@@ -19,6 +18,7 @@ from sr_ptq_bench.records.files import read_result
 from sr_ptq_bench.runs.prepare import load_network
 from sr_ptq_bench.runs.restore import spec_of
 from sr_ptq_bench.runs.session import Session
+from sr_ptq_bench.upscaling.networks import STATES
 
 RECORDS = Path(__file__).parents[1] / "leaderboards/results/sample"
 
@@ -40,7 +40,7 @@ def renew(session: Session) -> None:
         teacher, _, _ = load_network(spec_of(result.record, Suite.load("sample")), session)
         student = with_quantized_weights(load_state(result.state, teacher))
         name = f"dat_light_x{result.record.spec.scale}_cotrain_w4a4.safetensors"
-        (BUILT_IN / name).write_bytes(save_state(student, teacher))
+        (STATES / name).write_bytes(save_state(student, teacher))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..hooks.plugins import Plugins
+    from ..progress import Say
     from ..protocol.suite import Suite
     from ..quantization.student import Student
     from ..records.files import RunResult
@@ -131,9 +132,10 @@ def restore_recorded(result: RunResult, suite: Suite, session: Session) -> Stude
 def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Student:
     """The student that a run ends with: restored if there is a result of it, else calibrated now.
 
-    Results are looked for in the folder `results` and in this machine's memory. A calibration that is killed continues.
+    Results are looked for in the folder `results` and in this machine's memory; a damaged one is named and not used. A
+    calibration that is killed continues.
     """
-    stored = _stored(results / run.record_name) or session.cache.result(run.record_name)
+    stored = _stored(results / run.record_name, session.reporter.say) or session.cache.result(run.record_name)
     if stored:
         return restore_student(run, stored)
     stage = TimedStages(session.reporter)
@@ -142,8 +144,11 @@ def load_or_calibrate(run: PreparedRun, session: Session, results: Path) -> Stud
     return load_state(calibrated.state, run.teacher, run.method.make_quantizer)
 
 
-def _stored(path: Path) -> RunResult | None:
-    """The result with the record at `path`; None if record or state is missing."""
-    if path.is_file() and state_path(path, read_record(path)).is_file():
-        return read_result(path)
+def _stored(path: Path, say: Say) -> RunResult | None:
+    """The result with the record at `path`; None if record or state is missing, or damaged: `say` tells it."""
+    try:
+        if path.is_file() and state_path(path, read_record(path)).is_file():
+            return read_result(path)
+    except SrqError as error:
+        say(f"Not used: {error}")
     return None

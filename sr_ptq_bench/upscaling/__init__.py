@@ -1,4 +1,4 @@
 """People's own photos upscaled by a network: files in, files of the same kind out.
 
-May import: data, errors, evaluation, progress, protocol, quantization, storage.
+May import: data, errors, evaluation, progress, protocol, quantization, records, runs, storage.
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from made_records import record as made
 from made_records import scored
-from tiny import plugin, plugins, prepare, session
+from tiny import Heard, plugin, plugins, prepare, session
 
 from sr_ptq_bench import Bounds, PluginOptions, Quantizer, SrqError
 from sr_ptq_bench.evaluation.score import network_upscaler
@@ -85,8 +87,6 @@ def test_a_state_of_another_run_is_refused(tiny_suite, tmp_path):
     state.write_bytes(read_result(source).state)
     with pytest.raises(SrqError, match=r"is not that of the record .*; measure again$"):
         read_result(path)
-    with pytest.raises(SrqError, match=r"is not that of the record .*; measure again$"):
-        load_or_calibrate(one, session(), tmp_path / "out")
 
 
 def test_a_state_of_other_weights_names_the_record(tiny_suite, tmp_path):
@@ -118,6 +118,29 @@ def test_a_stored_result_is_taken(tiny_suite, tmp_path, place):
     result.write(tmp_path / "out" if place == "results" else session().cache.records, pytest.fail)
     same = ready(tiny_suite, plugin("once", calibrate=must_not_calibrate), method="minmax+once")
     assert state_of(load_or_calibrate(same, session(), tmp_path / "out"), same) == result.state
+
+
+def another_state(path):
+    state_path(path, read_result(path).record).write_bytes(b"another")
+
+
+def no_record(path):
+    path.write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [(another_state, "Not used: state .* is not that of the record"), (no_record, "Not used: record .*: ")],
+)
+def test_a_damaged_result_is_named_and_calibrated_again(tiny_suite, tmp_path, damage, said):
+    run = ready(tiny_suite)
+    path, heard = written(run, tmp_path / "out"), Heard()
+    state = read_result(path).state
+    damage(path)
+    student = load_or_calibrate(run, session(reporter=heard), tmp_path / "out")
+    assert state_of(student, run) == state
+    (line,) = (line for line in heard.lines if line.startswith("Not used"))
+    assert re.match(said, line)
 
 
 def test_a_record_without_its_state_does_not_help(tiny_suite, tmp_path):

@@ -13,19 +13,16 @@ from .. import options as declared
 from ..writable import check_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ...protocol.bits import Bits
     from ...protocol.run_spec import RunSpec
     from ...protocol.suite import Tiles
     from ...protocol.types import Scale
     from ...quantization.network import SRModel
-    from ...quantization.student import Student
-    from ...runs.session import Session
     from ...upscaling.picture import Header
     from ..display import Display
 
-BUILT_IN = Path(__file__).parents[2] / "states"
 TILE, OVERLAP = 64, 16
 
 
@@ -123,16 +120,20 @@ def upscale(
         from ...protocol.suite import Tiles
         from ...protocol.types import parse_scale
         from ...runs.session import Session
+        from ...upscaling.networks import calibrated, full_precision, installed, recorded
 
         factor, width = parse_scale(2 if scale is None else scale), Bits.parse(bits or "4")
         tiles = Tiles(size=tile, overlap=OVERLAP)
         suits = partial(_check, {photo: headers[photo] for photo in wanted}, compare, tiles)
         session = Session.open(display, plugin_files, device)
         if record:
-            network = _recorded(record, suite, session)
+            network = recorded(record, suite if suite.endswith(".toml") else None, session)
         else:
             spec = _spec(method, width, factor, suite, model)
-            network = _calibrated(spec, suits, session) if method else _installed(spec, fp, suite, session)
+            if method:
+                network = calibrated(spec, suits, session, Path("leaderboards/results") / spec.suite.name)
+            else:
+                network = full_precision(spec, session) if fp else installed(spec, session)
     suits(network)
     _upscale(wanted, network, tiles, display)
 
@@ -188,25 +189,6 @@ def _wanted(
     return {photo: files for photo, files in wanted.items() if files}
 
 
-def _recorded(record: Path, suite: str, session: Session) -> SRModel:
-    """The network of a record, from the state beside it."""
-    from ...records.files import read_result
-    from ...records.suite_name import load_suite_of
-    from ...runs.restore import restore_recorded
-
-    result = read_result(record)
-    known = load_suite_of(result.record, suite if suite.endswith(".toml") else None)
-    return _held(restore_recorded(result, known, session), result.record.spec.seed)
-
-
-def _held(student: Student, seed: int) -> SRModel:
-    """The network of a student with the weights that were scored: one that rounds by chance has others in each pass."""
-    from ...quantization.student import hold_quantized_weights
-
-    hold_quantized_weights(student, seed)
-    return student.model
-
-
 def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str | None) -> RunSpec:
     from ...protocol.run_spec import RunSpec
     from ...protocol.suite import Suite
@@ -214,31 +196,6 @@ def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str |
     protocol = Suite.load(suite)
     chosen = protocol.with_model(model or (protocol.model if method else "dat-light"))
     return RunSpec(method=method or "cotrain", bits=bits, scale=scale, suite=chosen)
-
-
-def _calibrated(spec: RunSpec, suits: Callable[[SRModel], None], session: Session) -> SRModel:
-    """The network by a method, calibrated now if it was not yet; `suits` looks at the network before that."""
-    from ...runs.prepare import prepare
-    from ...runs.restore import load_or_calibrate
-
-    run = prepare(spec, session)
-    suits(run.teacher)  # before a calibration, which may take minutes
-    return _held(load_or_calibrate(run, session, Path("leaderboards/results") / spec.suite.name), spec.seed)
-
-
-def _installed(spec: RunSpec, fp: bool, suite: str, session: Session) -> SRModel:
-    """The full-precision network, or the quantized one that is installed with srq."""
-    from ...quantization.state.save_load import load_state
-    from ...runs.prepare import load_network
-    from ...storage.files import read_whole
-
-    teacher, _, _ = load_network(spec, session)
-    if fp:
-        return teacher.to(session.device)
-    if (suite, spec.suite.model, str(spec.bits)) != ("sample", "dat-light", "w4a4"):
-        raise click.UsageError("only DAT-light at 4 bits is built in; name a --method, or give --fp.")
-    state = read_whole(BUILT_IN / f"dat_light_x{spec.scale}_cotrain_w4a4.safetensors", 2**26)
-    return load_state(state, teacher).model.to(session.device)
 
 
 def _check(headers: Mapping[Path, Header], compare: bool, tiles: Tiles, network: SRModel) -> None:

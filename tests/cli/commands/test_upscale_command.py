@@ -12,6 +12,7 @@ from tiny import FILE, noise, write_images
 from sr_ptq_bench.data.resize import downscale
 from sr_ptq_bench.evaluation.metrics import srq_evaluate
 from sr_ptq_bench.quantization.state.header import read_header
+from sr_ptq_bench.upscaling.networks import STATES
 
 
 def opened(path):
@@ -222,7 +223,5 @@ def test_the_built_in_state_is_dat_light_at_four_bits(srq, tmp_path, scale):
     outcome = srq("upscale", photo, "-o", tmp_path / "large", "--scale", scale)
     assert outcome.status == 0, outcome.err
     assert opened(tmp_path / "large/a.png").size == (18 * scale, 16 * scale)
-    from sr_ptq_bench.cli.commands.upscale import BUILT_IN
-
-    header = read_header((BUILT_IN / f"dat_light_x{scale}_cotrain_w4a4.safetensors").read_bytes())
+    header = read_header((STATES / f"dat_light_x{scale}_cotrain_w4a4.safetensors").read_bytes())
     assert {site.bits for site in header.sites.values()} == {4}
