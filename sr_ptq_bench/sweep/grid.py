@@ -97,7 +97,13 @@ def _checked_scale(value: int) -> int:
         raise ValueError(str(error)) from error
 
 
-_Name = Annotated[str, Field(min_length=1)]
+def _not_empty(value: str) -> str:
+    if not value.strip():
+        raise ValueError("the name is empty")
+    return value
+
+
+_Name = Annotated[str, AfterValidator(_not_empty)]
 _BitWidth = Annotated[str, BeforeValidator(_checked_bits)]
 _Factor = Annotated[int, Field(strict=True), AfterValidator(_checked_scale)]
 _Different = AfterValidator(_all_different)

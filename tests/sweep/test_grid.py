@@ -161,6 +161,7 @@ def test_paths_are_read_from_the_file_s_folder(tmp_path, tiny_suite):
         ("[[run]]\n[[run]]\nscale = [2]", "run 2: no key 'scale'; did you mean 'scales'?"),
         ("[[run]]\nrun = []", "run 1: no key 'run'"),
         ("methods = 'minmax'", "methods: Input should be a list"),
+        ("methods = ['minmax', ' ']", "methods.1: the name is empty"),
         ("methods = []", "methods: Tuple should have at least 1 item"),
         ("bits = [9]", "bits.0: bits '9' are out of range; expected 2 to 8"),
         ("bits = [true]", "bits.0: expected a number such as 4, or w4a8"),

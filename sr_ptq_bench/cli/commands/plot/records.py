@@ -12,6 +12,8 @@ from .writer import picture_writer
 
 if TYPE_CHECKING:
     from ....records.record import Record
+    from ....records.scores import References
+    from ....tables.rows import Row
 
 
 record_selection = declared.together(
@@ -35,12 +37,8 @@ def psnr(methods: tuple[str, ...], out: Path, lowest: float | None, **where: Any
     """
     save = picture_writer(out)
     from ....plots.psnr import draw
-    from ....tables.comparable import comparable_records
-    from ....tables.labels import labels
-    from ....tables.rows import rows_of
 
-    records = comparable_records(_records(methods, **where))
-    save(draw(rows_of(records, labels(records)), records[0].references, _place(records[0]), lowest))
+    save(draw(*_table(methods, **where), lowest))
 
 
 @click.command()
@@ -53,12 +51,8 @@ def pareto(methods: tuple[str, ...], out: Path, lowest: float | None, **where: A
     """
     save = picture_writer(out)
     from ....plots.pareto import draw
-    from ....tables.comparable import comparable_records
-    from ....tables.labels import labels
-    from ....tables.rows import rows_of
 
-    records = comparable_records(_records(methods, **where))
-    save(draw(rows_of(records, labels(records)), records[0].references, _place(records[0]), lowest))
+    save(draw(*_table(methods, **where), lowest))
 
 
 @click.command()
@@ -90,6 +84,16 @@ def loss(methods: tuple[str, ...], out: Path, bits: str | None, **where: Any) ->
         seed = f", seed {record.spec.seed}" if seeds else ""
         losses[f"{named[record.key]} {record.spec.bits}{seed}"] = record.figures["losses"]
     save(draw(losses, _place(kept[0])))  # type: ignore[arg-type]  # checked above
+
+
+def _table(methods: tuple[str, ...], **where: Any) -> tuple[list[Row], References, str]:
+    """The rows of a table, its references, and what it is called."""
+    from ....tables.comparable import comparable_records
+    from ....tables.labels import labels
+    from ....tables.rows import rows_of
+
+    records = comparable_records(_records(methods, **where))
+    return rows_of(records, labels(records)), records[0].references, _place(records[0])
 
 
 def _records(methods: tuple[str, ...], *, scale: int, suite: str, model: str | None, results: Path) -> list[Record]:
