@@ -228,7 +228,7 @@ def test_the_same_command_draws_the_same_file(plot):
 
 
 def test_the_stored_state_is_drawn(plot):
-    """The student of a run comes from the state beside its record; one that is damaged is named and calibrated again."""
+    """The student comes from the state beside the record; a damaged one is named and calibrated again."""
     plot.run("minmax")
     (path,) = plot.out.rglob("*.json")
     state = state_path(path, read_record(path))
