@@ -1,0 +1,26 @@
+"""Fixtures for calls of `srq verify`."""
+
+from __future__ import annotations
+
+import pytest
+from tiny import FILE
+
+
+@pytest.fixture
+def measured(srq, tiny_suite, tmp_path):
+    """Measure on the tiny suite; the record's path."""
+
+    def call(*more, method="minmax", bits=4):
+        fixed = ("--suite", tiny_suite.path, "--plugin", FILE, "--scale", 2, "--out", tmp_path / "out")
+        before = set((tmp_path / "out").rglob("*.json"))
+        outcome = srq("run", *fixed, "--method", method, "--bits", bits, *more)
+        assert outcome.status == 0, outcome.err
+        (path,) = set((tmp_path / "out").rglob("*.json")) - before
+        return path
+
+    return call
+
+
+@pytest.fixture
+def verify(srq, tiny_suite):
+    return lambda *paths: srq("verify", *paths, "--suite", tiny_suite.path, "--plugin", FILE)
