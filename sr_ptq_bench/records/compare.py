@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 PRINTED = {"psnr": 0.005, "ssim": 0.00005}
 """Half of the last printed digit."""
-ON_ANOTHER_PROCESSOR = {"psnr": 0.02, "ssim": 0.002}
+ON_ANOTHER_PROCESSOR = {"psnr": 0.05, "ssim": 0.005}
 """What another order of sums may change in the scores of one state.
 
 A sum that differs in its last bit may round an activation to the next level. The layers after it spread this error
-until it is as large as that of the quantization itself. The records of this project moved by up to 0.014 dB and 0.0009
-between processors of two makers, those of the FP networks by less than 0.00001 dB.
+until it is as large as that of the quantization itself. Between processors of two makers records of this project moved
+by up to 0.024 dB and 0.003; twice that is allowed. Scores of FP networks moved by less than 0.00001 dB.
 """
 OF_OTHER_METRICS = 0.001
 """The same as a share of the recorded score."""
