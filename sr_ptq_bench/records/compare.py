@@ -122,7 +122,9 @@ def write_or_reproduce(result: RunResult, folder: Path, say: Say, replace: bool 
         return result.write(folder, say)
     said = differences(there.record, record)
     if said:
-        say(f"{path} differs: {'; '.join(said)}. The file stays; --replace writes this result.")
+        cpu = there.record.environment.cpu
+        made = f", made on {cpu}," if cpu != record.environment.cpu else ""
+        say(f"{path}{made} differs: {'; '.join(said)}. The file stays; --replace writes this result.")
     elif there.record.state_sha256 != record.state_sha256:
         say(f"Reproduced to the printed digits; the file stays: {path}")
     elif there != result:

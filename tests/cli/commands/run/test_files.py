@@ -144,6 +144,18 @@ def test_a_record_from_elsewhere_that_is_reproduced_stays(run, records, monkeypa
     assert path.read_bytes() != before
 
 
+def test_another_result_of_another_processor_says_so(run, records):
+    run()
+    (path,) = records()
+    content = json.loads(path.read_text())
+    content["scores"]["noise"]["mean"]["psnr"] += 1
+    for scores in content["scores"]["noise"]["images"].values():
+        scores["psnr"] += 1
+    content["environment"]["cpu"] = "Abacus"
+    path.write_text(json.dumps(content))
+    assert f"{path}, made on Abacus, differs: noise PSNR " in run().err
+
+
 def test_another_result_is_shown_and_replaces_only_when_asked(run, records):
     run()
     (path,) = records()
