@@ -28,7 +28,7 @@ by up to 0.024 dB and 0.003; twice that is allowed. Scores of FP networks moved 
 """
 OF_OTHER_METRICS = 0.001
 """The same as a share of the recorded score."""
-OF_AN_IMAGE = 10
+OF_AN_IMAGE = 4
 """Times the tolerance of a mean."""
 COUNTED = ("scope", "site_bits", "complexity", "not_scored", "calibrated_on")
 """What no machine changes."""
