@@ -249,6 +249,19 @@ def test_a_thousand_records_are_small_and_can_be_filtered(driver, tmp_path):
     print(f"{size:,} bytes, ready after {ready:.2f} s, filtered after {filtered:.2f} s")
 
 
+def test_the_next_page_begins_at_its_top(driver, tmp_path):
+    """The buttons stand below the rows: without that the eye is at the last row of another page."""
+    write(build(thousand(), [], "srq report"), tmp_path)
+    look(driver, WIDTHS["desk"])
+    visit(driver, (tmp_path / "index.html").as_uri())
+    first = cells(driver, 0)[0]
+    button = driver.find_element("css selector", "button.page-link.next, .dt-paging-button.next")
+    driver.execute_script("arguments[0].scrollIntoView(); arguments[0].click()", button)
+    assert cells(driver, 0)[0] != first
+    top = driver.execute_script("return document.getElementById('board').getBoundingClientRect().top")
+    assert abs(top) < driver.execute_script("return window.innerHeight") / 2
+
+
 def _seconds_until_ready(driver: Any, site: Path) -> float:
     """Of the page's own thread on a processor: other processes do not count."""
     driver.get("about:blank")

@@ -34,6 +34,7 @@
   makeForm();
   grid.on("order", () => silent || write());
   grid.on("draw", count);
+  grid.on("page", () => table.scrollIntoView({ block: "start" })); // its buttons stand below the rows
   window.addEventListener("hashchange", read);
   table.addEventListener("click", (event) => {
     const link = event.target.closest("a.here");
