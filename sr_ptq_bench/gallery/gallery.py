@@ -10,7 +10,7 @@ from ..evaluation.score import interpolations, network_upscaler
 from ..progress import TimedStages
 from ..quantization.quantize import quantize
 from ..quantization.student import cached_quantized_weights
-from ..records.compare import OF_AN_IMAGE, ON_ANOTHER_PROCESSOR, Comparison
+from ..records.compare import Comparison
 from ..records.files import name_of, read_result
 from ..records.sensitivity import read_sensitivity
 from ..runs.restore import prepare_recorded, restore_recorded
@@ -135,9 +135,12 @@ class _Maker:
                 if made is None:
                     continue
                 image = folder.dataset.names[folder.index]
-                recorded = record.scores[folder.dataset.name].images[image].get("psnr")
+                of = folder.dataset.name
+                recorded = record.scores[of].images[image].get("psnr")
                 found = run.plugins.evaluate(*made, run.spec.scale).get("psnr")
                 if recorded is None or found is None:
                     continue
-                if not Comparison(image, "psnr", recorded, found).within(ON_ANOTHER_PROCESSOR, OF_AN_IMAGE):
+                if not Comparison(
+                    of, "psnr", recorded, found, record.references.fp[of].images[image].get("psnr")
+                ).holds_for_an_image:
                     say(f"{name_of(record)}: '{image}' has {found:.2f} dB here and {recorded:.2f} dB in the record")

@@ -12,7 +12,7 @@ from ..errors import SrqError
 from ..hooks.guard import settings_restored
 from ..progress import TimedStages
 from ..quantization.state.network_tensors import changed_tensors
-from ..records.compare import ON_ANOTHER_PROCESSOR, PRINTED, compare, other_images
+from ..records.compare import compare, other_images
 from ..records.record import Stamp
 from . import identity
 from .count import count
@@ -23,8 +23,6 @@ from .stages.references import score_references
 from .stages.scoring import score_student, site_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..quantization.student import Student
     from ..records.compare import Comparison
     from ..records.files import RunResult
@@ -59,23 +57,23 @@ def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Compar
         raise SrqError(f"site {most_levels.site} has {counted}; the record does not say that levels are not bounded")
     if record.most_levels and not most_levels:
         raise SrqError("the record says that levels are not bounded; every site has 2^bits at most")
-    comparisons = compare(record.scores, scores)
+    comparisons = compare(record.scores, scores, references.fp)
     if not all(comparison.holds for comparison in comparisons):
         return comparisons
-    check_images("", record.scores, scores, ON_ANOTHER_PROCESSOR)
+    check_images("", record.scores, scores, references.fp)
     for name, of in record.references:
         again = getattr(references, name)
         for mean in compare(of, again):
             if not mean.prints_alike:
                 said = f"{mean.metric.upper()} {mean.recorded:.6g} in the record, {mean.again:.6g} again"
                 raise SrqError(f"a score differs: {name} on {mean.dataset}: {said}")
-        check_images(f"{name} on ", of, again, PRINTED)
+        check_images(f"{name} on ", of, again)
     return comparisons
 
 
-def check_images(of: str, recorded: Scores, again: Scores, tolerance: Mapping[str, float]) -> None:
+def check_images(of: str, recorded: Scores, again: Scores, fp: Scores | None = None) -> None:
     """Raise SrqError, which begins with what the scores are `of`, if that of a single image differs."""
-    if odd := next(other_images(recorded, again, tolerance), None):
+    if odd := next(other_images(recorded, again, fp), None):
         raise SrqError(f"a score differs: {of}{odd}")
 
 

@@ -51,10 +51,10 @@ def verify(
     A FOLDER means all records in it and in its direct subfolders.
 
     The state is the quantized network; nothing is calibrated, and the plugins of the method may be missing. Network,
-    weights and test images must be those of the record. Exit status 0: all mean scores agree within 0.05 dB of PSNR and
-    0.005 of SSIM, which another processor may change; 1: some do not; 2: some records cannot be compared. Every bad
-    record is named on stderr. A record with a stamp counts as a result of the code that verified it: `srq sweep` does
-    not measure it again.
+    weights and test images must be those of the record. Exit status 0: all mean scores agree within half of the last
+    printed digit or 10 % of the loss against FP, which another processor may change; 1: some do not; 2: some records
+    cannot be compared. Every bad record is named on stderr. A record with a stamp counts as a result of the code that
+    verified it: `srq sweep` does not measure it again.
     """
     from ...errors import SrqError
     from ..display import Display
