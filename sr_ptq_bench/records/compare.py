@@ -37,7 +37,10 @@ COUNTED = ("scope", "site_bits", "complexity", "not_scored", "calibrated_on")
 
 @dataclass(frozen=True)
 class Comparison:
-    """A score, recorded and measured again; `fp` is that of the FP network, or None if it does not matter."""
+    """A score, recorded and measured again.
+
+    `fp` is that of the FP network for the score of a student on another machine, else None.
+    """
 
     dataset: str
     metric: str

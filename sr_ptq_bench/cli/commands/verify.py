@@ -52,9 +52,9 @@ def verify(
 
     The state is the quantized network; nothing is calibrated, and the plugins of the method may be missing. Network,
     weights and test images must be those of the record. Exit status 0: all mean scores agree within half of the last
-    printed digit or 10 % of the loss against FP, which another processor may change; 1: some do not; 2: some records
-    cannot be compared. Every bad record is named on stderr. A record with a stamp counts as a result of the code that
-    verified it: `srq sweep` does not measure it again.
+    printed digit, or, for records of another processor or torch, within 10 % of the loss against FP; 1: some do not;
+    2: some records cannot be compared. Every bad record is named on stderr. A record with a stamp counts as a result of
+    the code that verified it: `srq sweep` does not measure it again.
     """
     from ...errors import SrqError
     from ..display import Display

@@ -103,15 +103,32 @@ def test_a_score_that_does_not_come_back_is_status_1(measured, verify):
     assert "noise SSIM" in outcome.out
 
 
+def from_another_processor(content):
+    content["environment"]["cpu"] = "Abacus"
+
+
+def of_another_torch(content):
+    content["environment"]["versions"]["torch"] = "1.0"
+
+
 @pytest.mark.parametrize(
-    ("share", "status", "said"),
-    [(0.0, 0, "less than what is printed"), (0.08, 0, "as on another processor"), (0.12, 1, "")],
+    ("machine", "share", "status", "said"),
+    [
+        (None, 0.0, 0, "less than what is printed"),
+        (None, 0.08, 1, ""),
+        (from_another_processor, 0.08, 0, "as on another processor"),
+        (of_another_torch, 0.08, 0, "as on another processor"),
+        (from_another_processor, 0.12, 1, ""),
+    ],
 )
-def test_a_difference_that_another_order_of_sums_may_make_is_told_and_holds(measured, verify, share, status, said):
+def test_a_difference_that_another_order_of_sums_may_make_is_told_and_holds(
+    measured, verify, machine, share, status, said
+):
     path = measured(bits=2)
     record = read_record(path)
     by = 0.001 + share * (record.references.fp["noise"].mean["psnr"] - record.scores["noise"].mean["psnr"])
     edited(path, lambda content: shift(content, by))
+    edited(path, machine or (lambda _: None))
     outcome = verify(path)
     assert outcome.status == status
     assert f"differs by {-by:+.2g}{said and f', {said}'}\n" in outcome.out
