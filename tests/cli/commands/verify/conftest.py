@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from tiny import FILE
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A record of more threads than this machine has processors counts as one of another machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
