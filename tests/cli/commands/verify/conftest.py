@@ -6,6 +6,8 @@ import pytest
 import torch
 from tiny import FILE
 
+from sr_ptq_bench.runs import environment
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -14,6 +16,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def processor(monkeypatch):
+    """Virtual machines do not name the kind of theirs."""
+    monkeypatch.setattr(environment, "_cpu_name", lambda: "Abacus 9")
 
 
 @pytest.fixture

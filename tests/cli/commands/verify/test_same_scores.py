@@ -10,6 +10,7 @@ from forged import edited, shift
 from tiny import FILE, write_images
 
 from sr_ptq_bench.records.files import read_record
+from sr_ptq_bench.runs import environment
 from sr_ptq_bench.runs import verify as again
 
 SCALES = """
@@ -104,7 +105,7 @@ def test_a_score_that_does_not_come_back_is_status_1(measured, verify):
 
 
 def from_another_processor(content):
-    content["environment"]["cpu"] = "Abacus"
+    content["environment"]["cpu"] = "Abacus 8"
 
 
 def of_another_torch(content):
@@ -132,6 +133,15 @@ def test_a_difference_that_another_order_of_sums_may_make_is_told_and_holds(
     outcome = verify(path)
     assert outcome.status == status
     assert f"differs by {-by:+.2g}{said and f', {said}'}\n" in outcome.out
+
+
+def test_a_name_of_many_processors_is_not_that_of_one(measured, verify, monkeypatch):
+    monkeypatch.setattr(environment, "_cpu_name", lambda: "Abacus")
+    path = measured(bits=2)
+    record = read_record(path)
+    lost = record.references.fp["noise"].mean["psnr"] - record.scores["noise"].mean["psnr"]
+    edited(path, lambda content: shift(content, 0.08 * lost))
+    assert ", as on another processor\n" in verify(path).out
 
 
 def test_one_s_own_photos_are_verified_with_the_same_argument(measured, srq, tiny_suite, tmp_path):
