@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 WIDTHS = {"phone": 390, "tablet": 768, "desk": 1280}
+HOSTILE = '<img src=x onerror="document.title=1">'
+"""A name that would be script, if a page did not write it as text."""
 AXE = "SRQ_TEST_AXE"
 """The environment variable that names axe.min.js of the npm package axe-core."""
 
@@ -98,3 +100,19 @@ def until(driver: Any, holds: Callable[[], object]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(driver, 60).until(lambda _: holds())
+
+
+def cells(driver: Any, column: int) -> list[str]:
+    """What is shown in a column."""
+    script = "return [...document.querySelectorAll('#board tbody tr')].map(row => row.cells[arguments[0]]?.innerText)"
+    return driver.execute_script(script, column)
+
+
+def address(driver: Any) -> str:
+    return urlsplit(driver.current_url).fragment
+
+
+def press(driver: Any, *keys: str) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(driver).send_keys(*keys).perform()

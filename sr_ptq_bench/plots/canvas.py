@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 SUFFIXES = (".png", ".pdf", ".svg")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5195", "#8C6D31")
-"""Colours of series, in order: those of Okabe and Ito, which colour-blind people can tell apart, and two more."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#C0699A", "#B47B00", "#3A97D3", "#8A62A8", "#6B7A1E")
+"""Colours of series, in order: those of Okabe and Ito, which colour-blind people can tell apart, and two more.
+
+Some are darker than theirs, so that lines stand out at least 3:1 (WCAG 1.4.11) from a white and from a dark page.
+"""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Markers of series, in order; they tell series apart without colour."""
 LONG = 28
@@ -46,6 +49,7 @@ WIDEST = 10
 SAMPLE = 0.5
 """Inches of the line and the marker before a text of a legend."""
 NEUTRAL = "#4D4D4D"
+QUIET = "#8F8F8F"
 FAINT = "#B8B8B8"
 _LOOK: dict[Any, Any] = {
     "font.size": 9,

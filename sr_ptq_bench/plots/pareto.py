@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..tables.cells import bits
 from ..tables.labels import REFERENCES
-from .canvas import FAINT, NEUTRAL, begin_at, colour, head, literal, marker, panels, styled
+from .canvas import NEUTRAL, QUIET, begin_at, colour, head, literal, marker, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
             panel = next(places)
             _panel(panel, rows, names, dataset, cost)
             psnr = references.fp[dataset].mean.get("psnr", math.nan)
-            panel.axhline(psnr, color=FAINT, linewidth=1.2, label=REFERENCES["fp"], zorder=1)
+            panel.axhline(psnr, color=QUIET, linewidth=1.2, label=REFERENCES["fp"], zorder=1)
             panel.set(title=literal(dataset), xlabel=cost[0], ylabel="PSNR (dB)")
             panel.locator_params(axis="x", nbins=5)
             begin_at(panel, lowest)
@@ -63,7 +63,7 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
 
 
 def _panel(panel: Axes, rows: Sequence[Row], names: Sequence[str], dataset: str, cost: Cost) -> None:
-    points = [(cost[1](row), row.scores[dataset]["psnr"].mean) for row in rows]
+    points = [(cost[1](row), row.finite_psnr(dataset)) for row in rows]
     for index, name in enumerate(names):
         of = [point for point, row in zip(points, rows, strict=True) if row.label == name]
         x, y = zip(*of, strict=True)

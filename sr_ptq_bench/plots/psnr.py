@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..tables.labels import REFERENCES
-from .canvas import FAINT, NEUTRAL, begin_at, colour, head, literal, marker, panels, styled
+from .canvas import NEUTRAL, QUIET, begin_at, colour, head, literal, marker, panels, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from ..protocol.bits import Bits
     from ..records.scores import References
     from ..tables.rows import Row
+
+
+LINES = {"fp": (NEUTRAL, "-"), "bicubic": (QUIET, "--")}
+"""The references that figures show, each with its colour and its dashes."""
 
 
 @styled
@@ -31,14 +35,19 @@ def draw(rows: Sequence[Row], references: References, title: str, lowest: float 
     figure, axes = panels(len(datasets), 3, 4.6, 3.4)
     for panel, dataset in zip(axes, datasets, strict=True):
         _panel(panel, series, bits, dataset)
-        for name, line, dashes in (("fp", NEUTRAL, "-"), ("bicubic", FAINT, "--")):
-            psnr = getattr(references, name)[dataset].mean.get("psnr", math.nan)
-            panel.axhline(psnr, color=line, linestyle=dashes, linewidth=1.2, label=REFERENCES[name], zorder=1)
+        draw_references(panel, references, dataset)
         panel.set(title=literal(dataset), xlabel="bits of weights / activations", ylabel="PSNR (dB)")
         panel.set_xlim(-0.3, len(bits) - 0.7)
         begin_at(panel, lowest)
     head(figure, title, axes[0])
     return figure
+
+
+def draw_references(panel: Axes, references: References, dataset: str) -> None:
+    """FP and bicubic as horizontal lines."""
+    for name, (line, dashes) in LINES.items():
+        psnr = getattr(references, name)[dataset].mean.get("psnr", math.nan)
+        panel.axhline(psnr, color=line, linestyle=dashes, linewidth=1.2, label=REFERENCES[name], zorder=1)
 
 
 def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -48,12 +57,14 @@ def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
     for row in sorted(rows, key=lambda row: (row.label, row.scope)):
         series.setdefault(row.label if len(scopes) == 1 else f"{row.label}, {row.scope}", []).append(row)
     # The best on average first: the legend then reads in the order of the lines.
-    return dict(sorted(series.items(), key=lambda item: -_mean(item[1])))
+    return dict(sorted(series.items(), key=lambda item: -average(item[1])))
 
 
-def _mean(rows: Sequence[Row]) -> float:
-    psnr = [next(iter(row.scores.values()))["psnr"].mean for row in rows]
-    return sum(psnr) / len(psnr)
+def average(rows: Sequence[Row]) -> float:
+    """The mean PSNR in dB over rows, each on its first test set that has one; minus infinity if none has."""
+    first = [next((v for v in map(row.finite_psnr, row.scores) if not math.isnan(v)), math.nan) for row in rows]
+    known = [value for value in first if not math.isnan(value)]
+    return sum(known) / len(known) if known else -math.inf
 
 
 def _panel(panel: Axes, series: dict[str, list[Row]], bits: Sequence[Bits], dataset: str) -> None:
@@ -63,7 +74,7 @@ def _panel(panel: Axes, series: dict[str, list[Row]], bits: Sequence[Bits], data
         spread = [0 if math.isnan(score.std) else score.std for score in scores]
         panel.errorbar(
             [bits.index(row.bits) for row in line],
-            [score.mean for score in scores],
+            [row.finite_psnr(dataset) for row in line],
             spread if any(spread) else None,
             color=colour(index),
             marker=marker(index),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from .canvas import FAINT, NEUTRAL, colour, head, literal, marker, panels, styled
+from .canvas import colour, head, literal, marker, panels, styled
+from .psnr import draw_references
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,13 +35,10 @@ def draw(series: Mapping[str, Sequence[Point]], references: References, title: s
         for index, (name, points) in enumerate(series.items()):
             line = sorted(points, key=lambda point: (point[0], point[1].bits.weight, point[1].bits.activation))
             panel.plot(
-                [at for at, _ in line], [row.scores[dataset]["psnr"].mean for _, row in line],
+                [at for at, _ in line], [row.finite_psnr(dataset) for _, row in line],
                 color=colour(index), marker=marker(index), linewidth=1, label=name, zorder=3,
             )  # fmt: skip
-        for name, line_colour, dashes in (("fp", NEUTRAL, "-"), ("bicubic", FAINT, "--")):
-            psnr = getattr(references, name)[dataset].mean.get("psnr", math.nan)
-            label = {"fp": "FP", "bicubic": "bicubic (MATLAB)"}[name]
-            panel.axhline(psnr, color=line_colour, linestyle=dashes, linewidth=1.2, label=label, zorder=1)
+        draw_references(panel, references, dataset)
         if is_wide:
             panel.set_xscale("log")
             panel.xaxis.set_major_formatter("{x:g}")

@@ -67,6 +67,8 @@ class Entry:
     source: str = ""
     fingerprint: str = ""
     """The first digits of the record's, which end its name and are its place on the page of its table."""
+    identity: str = ""
+    """What tells a measured row from others of its table, whatever those are; its label does not."""
 
     @property
     def table(self) -> str:
@@ -83,7 +85,7 @@ class Entry:
             self.model,
             self.scale,
             self.test_set,
-            self.method,
+            self.identity or self.method,
             bits,
             self.scope,
             self.source,
@@ -102,7 +104,7 @@ class Entry:
         """
         values: dict[str, Any] = {"id": self.row_id}
         for field in fields(self):
-            if field.name in ("psnr_best", "ssim_best"):
+            if field.name in ("psnr_best", "ssim_best", "identity"):
                 continue
             value = getattr(self, field.name)
             if field.name in ("less_fp", "less_other"):
@@ -150,12 +152,23 @@ def measured_entries(table: Table) -> Iterator[Entry]:
     shared: dict[str, Any] = {"suite": first.spec.suite, "model": first.spec.model, "scale": first.spec.scale}
     full = _bytes(first, at=FULL_PRECISION)
     compared, best = comparisons(table.rows), best_scores(table.rows)
+    identities = _identities(table)
     for dataset in first.scores:
         for name, references in first.references:
             yield _reference(name, references[dataset], shared | {"test_set": dataset}, full)
         order = sorted(range(len(compared)), key=lambda at: _place(table.rows[at], dataset))
         for at in order:
-            yield _measured(compared[at], table.of_row[at], dataset, shared, best)
+            own = shared | {"test_set": dataset, "identity": identities[at]}
+            yield _measured(compared[at], table.of_row[at], dataset, own, best)
+
+
+def _identities(table: Table) -> list[str]:
+    """Of every row its method and options; also its fingerprint, if an earlier row has the same ones."""
+    found: list[str] = []
+    for row, (first, *_) in zip(table.rows, table.of_row, strict=True):
+        known = repr((first.spec.method, first.spec.options, str(row.bits), row.scope))
+        found.append(f"{known} {first.key}" if known in found else known)
+    return found
 
 
 def _reference(name: str, scores: DatasetScores, shared: dict[str, Any], full: float) -> Entry:
@@ -175,7 +188,7 @@ def _measured(
     row, first = compared.row, records[0]
     psnr, ssim = row.scores[dataset]["psnr"], row.scores[dataset]["ssim"]
     return Entry(
-        kind=MEASURED, test_set=dataset, method=called(row), family=family(first), scope=row.scope,
+        kind=MEASURED, method=called(row), family=family(first), scope=row.scope,
         weight_bits=row.bits.weight, activation_bits=row.bits.activation, mixed_bits=row.is_mixed,
         psnr=psnr.mean, psnr_std=psnr.std, ssim=ssim.mean, ssim_std=ssim.std,
         psnr_best=(row, dataset, "psnr") in best, ssim_best=(row, dataset, "ssim") in best,

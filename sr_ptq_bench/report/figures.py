@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING
 
-from ..errors import printable
 from ..plots import loss, psnr, tradeoff
 from ..plots.canvas import colour
 from ..tables import cells
+from ..tables.formats import NONE, harmless
+from ..tables.labels import REFERENCES
 from .entries import calibration_seconds, weight_bytes
 from .svg import svg
 
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from ..records.record import Record
-    from ..tables.rows import Row
+    from ..records.scores import References
+    from ..tables.rows import Row, Score
     from .entries import Table
 
 MOST = 8
@@ -48,18 +52,28 @@ class Figure:
 def figures(table: Table) -> Iterator[Figure]:
     """PSNR over bits, bytes and time, and the loss over the steps of each bit-width."""
     every = _series(table)
-    if not every:
-        return
-    shown = dict(sorted(list(every.items())[:MOST], key=lambda item: (-_average(item[1]), item[0])))
+    shown = dict(list(every.items())[:MOST])
     colours = {name: colour(index) for index, name in enumerate(shown)}
+    drawn = {name: of for name, of in shown.items() if math.isfinite(_average(of))}
+    if drawn:
+        yield from _of_psnr(table, drawn, _left_out(every, shown))
+    for bits, losses in _losses(shown).items():
+        heading = f"Loss over steps, {bits}"
+        caption = (
+            f"The strong line is the mean of {loss.WINDOW} steps, the faint line spans the lowest and the highest of "
+            f"neighbouring steps; fewer than {loss.MANY * loss.WINDOW} steps have one line, of every step. Of several "
+            "seeds the first is shown."
+        )
+        figure = loss.draw(losses, _title(table), loss.Small(PLACES, colours))
+        yield Figure(f"loss-{bits}", heading, caption, svg(figure, heading, f"{bits}-"), *_steps(losses))
+
+
+def _of_psnr(table: Table, shown: Series, left_out: str) -> Iterator[Figure]:
     references, title = table.records[0].references, _title(table)
-    numbers = _numbers(shown)
-    most = f" Shown are {len(shown)} of {len(every)} methods: those at most bit-widths, then the best."
-    left_out = most if len(every) > len(shown) else ""
-    rows = [row for of in shown.values() for row, _ in of]
-    drawn = psnr.draw(rows, references, title)
+    figure = psnr.draw([row for of in shown.values() for row, _ in of], references, title)
     caption = "In the legend the best stands on top; bars are one standard deviation over seeds." + left_out
-    yield Figure("psnr-bits", "PSNR over bits", caption, svg(drawn, "PSNR over bits", "a"), *numbers)
+    heading = "PSNR over bits"
+    yield Figure("psnr-bits", heading, caption, svg(figure, heading, "a"), *_numbers(shown, references))
     costs: list[tuple[str, str, str, Callable[[Record], float], str]] = [
         ("psnr-bytes", "PSNR over bytes", "parameters (MB)", lambda record: weight_bytes(record) / 1e6,
          "All parameters at their bits, without bounds. A line joins the bit-widths of a method."),
@@ -68,17 +82,23 @@ def figures(table: Table) -> Iterator[Figure]:
     ]  # fmt: skip
     for prefix, (anchor, heading, axis, cost, said) in zip("bc", costs, strict=True):
         points = {name: [(_mean(cost, records), row) for row, records in of] for name, of in shown.items()}
-        drawn = tradeoff.draw(points, references, title, axis)
-        yield Figure(anchor, heading, said + left_out, svg(drawn, heading, prefix))
-    for bits, losses in _losses(shown).items():
-        heading = f"Loss over steps, {bits}"
-        caption = (
-            f"The strong line is the mean of {loss.WINDOW} steps, the faint line spans the lowest and the highest of "
-            f"neighbouring steps; fewer than {loss.MANY * loss.WINDOW} steps have one line, of every step. Of several "
-            "seeds the first is shown."
-        )
-        drawn = loss.draw(losses, title, loss.Small(PLACES, colours))
-        yield Figure(f"loss-{bits}", heading, caption, svg(drawn, heading, f"{bits}-"), *_steps(losses))
+        figure = tradeoff.draw(points, references, title, axis)
+        yield Figure(anchor, heading, said + left_out, svg(figure, heading, prefix))
+
+
+def _left_out(every: Series, shown: Series) -> str:
+    """A sentence for each reason why something has no place in the figures of PSNR."""
+    said = []
+    if len(every) > len(shown):
+        said.append(f" Shown are {len(shown)} of {len(every)} methods: those at most bit-widths, then the best.")
+    odd = [
+        name
+        for name, of in shown.items()
+        if any(math.isnan(row.finite_psnr(dataset)) for row, _ in of for dataset in row.scores)
+    ]
+    if odd:
+        said.append(f" Not drawn where PSNR is infinite or missing: {', '.join(odd)}.")
+    return "".join(said)
 
 
 def loss_csv(table: Table) -> str:
@@ -86,7 +106,10 @@ def loss_csv(table: Table) -> str:
     found = _losses(dict(list(_series(table).items())[:MOST]))
     columns = {f"{name} {bits}": values for bits, losses in found.items() for name, values in losses.items()}
     lines = _means(list(columns.values()), PLACES)
-    return "\n".join([*map(",".join, [["step", *map(_csv, columns)], *lines]), ""]) if lines else ""
+    text = StringIO()
+    if lines:
+        csv.writer(text, lineterminator="\n").writerows([["step", *map(harmless, columns)], *lines])
+    return text.getvalue()
 
 
 def _means(runs: Sequence[Sequence[float]], most: int) -> list[list[str]]:
@@ -103,42 +126,33 @@ def _mean_text(values: Sequence[float]) -> str:
     return f"{sum(values) / len(values):.4g}" if values else ""
 
 
-def _csv(text: str) -> str:
-    """A name as a cell that no spreadsheet takes for a formula."""
-    safe = printable(text)
-    return '"{}{}"'.format("'" * safe.lstrip().startswith(tuple("-=+@")), safe.replace('"', '""'))
-
-
 def _title(table: Table) -> str:
     spec = table.records[0].spec
     return f"{spec.model} x{spec.scale}, suite {spec.suite}"
 
 
 def _series(table: Table) -> Series:
-    """Rows by what their line is called: those at most bit-widths first, then the best on average.
+    """Rows by what their line is called, the best on average first.
 
-    Rows whose levels are not bounded come last, so that they take no place from results of these bits.
+    Of more than MOST the first are those at most bit-widths. Rows whose levels are not bounded come last, so that they
+    take no place from results of these bits.
     """
     several = len({row.scope for row in table.rows}) > 1
     found: Series = {}
     for row, records in zip(table.rows, table.of_row, strict=True):
-        if not math.isnan(_psnr(row)):
-            found.setdefault(f"{row.label}, {row.scope}" if several else row.label, []).append((row, records))
+        found.setdefault(f"{row.label}, {row.scope}" if several else row.label, []).append((row, records))
 
     def rank(name: str) -> tuple[bool, int, float, str]:
         of = found[name]
         return not all(row.is_bounded for row, _ in of), -len({row.bits for row, _ in of}), -_average(of), name
 
-    return {name: found[name] for name in sorted(found, key=rank)}
+    ranked = sorted(found, key=rank)
+    first = sorted(ranked[:MOST], key=lambda name: (-_average(found[name]), name))
+    return {name: found[name] for name in (*first, *ranked[MOST:])}
 
 
 def _average(of: Sequence[tuple[Row, Sequence[Record]]]) -> float:
-    return sum(_psnr(row) for row, _ in of) / len(of)
-
-
-def _psnr(row: Row) -> float:
-    value = next(iter(row.scores.values()))["psnr"].mean
-    return value if math.isfinite(value) else math.nan
+    return psnr.average([row for row, _ in of])
 
 
 def _mean(cost: Callable[[Record], float], records: Sequence[Record]) -> float:
@@ -156,7 +170,7 @@ def _losses(shown: Series) -> dict[str, dict[str, Sequence[float]]]:
     return found
 
 
-def _numbers(shown: Series) -> tuple[list[str], list[list[str]]]:
+def _numbers(shown: Series, references: References) -> tuple[list[str], list[list[str]]]:
     datasets = list(next(iter(shown.values()))[0][0].scores)
     head = [
         "Method",
@@ -169,12 +183,22 @@ def _numbers(shown: Series) -> tuple[list[str], list[list[str]]]:
         [
             name, cells.bits(row), f"{_mean(weight_bytes, records) / 1e6:.3f}",
             f"{_mean(calibration_seconds, records):.2f}",
-            *(cells.number(row.scores[dataset]["psnr"].mean, "psnr") for dataset in datasets),
+            *(_with_spread(row.scores[dataset]["psnr"]) for dataset in datasets),
         ]
         for name, of in shown.items()
         for row, records in of
     ]  # fmt: skip
-    return head, rows
+    lines = [
+        [REFERENCES[name], *[NONE] * 3, *(cells.number(of[d].mean.get("psnr", math.nan), "psnr") for d in datasets)]
+        for name, of in references
+        if name in psnr.LINES
+    ]
+    return head, lines + rows
+
+
+def _with_spread(score: Score) -> str:
+    spread = "" if math.isnan(score.std) else f" ± {cells.number(score.std, 'psnr')}"
+    return cells.number(score.mean, "psnr") + spread
 
 
 def _steps(losses: Mapping[str, Sequence[float]]) -> tuple[list[str], list[list[str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..plots.bounds import draw_percentiles
 from ..plots.canvas import colour
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..gallery.views import BoundsView, Gallery, ImageView, SiteView, StudentView
     from ..records.record import Record
+    from ..tables.rows import Row
     from .entries import Table
 
 PICTURES = {"fp": "fp", "bicubic": "bicubic", "bilinear": ""}
@@ -29,8 +30,17 @@ WIDTH, HEIGHT = 128, 40
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture of one image: its file without the suffix, what made it, and its PSNR in dB there."""
+
+    file: str
+    name: str
+    psnr: float
+
+
+@dataclass(frozen=True)
 class Line:
-    """The scores of a method on one image; `picture` names its picture, if there is one."""
+    """The scores of a method on one image, the mean over seeds; `picture` is that of the first seed that has one."""
 
     label: str
     bits: str
@@ -40,10 +50,22 @@ class Line:
     less_fp: float
     picture: str
 
-    @property
-    def name(self) -> str:
-        """Method and bits."""
-        return f"{self.label} {self.bits}".strip()
+
+def pictures(table: Table, gallery: Gallery, view: ImageView) -> Iterator[Picture]:
+    """FP and bicubic, then the students in the order of the lines, each seed by itself."""
+    first = table.records[0]
+    for name, references in first.references:
+        if PICTURES[name]:
+            scores = references[view.dataset].images[view.name]
+            bits = " 32/32" if name == "fp" else ""
+            yield Picture(PICTURES[name], REFERENCES[name] + bits, scores.get("psnr", math.nan))
+    several = len({row.scope for row in table.rows}) > 1
+    for row, records in _ordered(table, view):
+        scope = f", {row.scope}" if several else ""
+        for record in records:
+            if student := gallery.students.get(record.key):
+                psnr = record.scores[view.dataset].images[view.name].get("psnr", math.nan)
+                yield Picture(student.picture, f"{_called(table, record)} {cells.bits(row)}{scope}", psnr)
 
 
 def lines(table: Table, gallery: Gallery, view: ImageView) -> Iterator[Line]:
@@ -53,13 +75,22 @@ def lines(table: Table, gallery: Gallery, view: ImageView) -> Iterator[Line]:
     for name, references in first.references:
         scores = [references[view.dataset].images[view.name]]
         yield _line(REFERENCES[name], "32/32" if name == "fp" else "", "", scores, full, PICTURES[name])
-    found = []
-    for row, records in zip(table.rows, table.of_row, strict=True):
-        scores = [record.scores[view.dataset].images[view.name] for record in records]
+    for row, records in _ordered(table, view):
         picture = next((gallery.students[each.key].picture for each in records if each.key in gallery.students), "")
-        line = _line(cells.called(row), cells.bits(row), row.scope, scores, full, picture)
-        found.append(((-row.bits.weight, -row.bits.activation, -_known(line.psnr), line.label), line))
-    yield from (line for _, line in sorted(found, key=lambda each: each[0]))
+        yield _line(cells.called(row), cells.bits(row), row.scope, _scores(records, view), full, picture)
+
+
+def _ordered(table: Table, view: ImageView) -> list[tuple[Row, Sequence[Record]]]:
+    def place(of: tuple[Row, Sequence[Record]]) -> tuple[Any, ...]:
+        row, records = of
+        psnr = _mean(_scores(records, view), "psnr")
+        return -row.bits.weight, -row.bits.activation, math.inf if math.isnan(psnr) else -psnr, row.label
+
+    return sorted(zip(table.rows, table.of_row, strict=True), key=place)
+
+
+def _scores(records: Sequence[Record], view: ImageView) -> list[Mapping[str, float]]:
+    return [record.scores[view.dataset].images[view.name] for record in records]
 
 
 def _line(label: str, bits: str, scope: str, scores: Sequence[Mapping[str, float]], full: float, picture: str) -> Line:
@@ -70,10 +101,6 @@ def _line(label: str, bits: str, scope: str, scores: Sequence[Mapping[str, float
 
 def _mean(scores: Sequence[Mapping[str, float]], metric: str) -> float:
     return sum(of.get(metric, math.nan) for of in scores) / len(scores)
-
-
-def _known(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from ..tables.rows import Difference
     from .entries import Entry, Table
     from .figures import Figure
-    from .images import Line, SitesPage
+    from .images import Line, Picture, SitesPage
+
+
+VERSION_HERE = "@the version of the site@"
+"""Stands in the pages of a site that is shown until its version is known."""
 
 
 def _finalize(value: Any) -> Any:
@@ -46,6 +50,7 @@ def _environment() -> Environment:
         "megabytes": lambda size: _digits(size / 1e6), "gibibytes": lambda size: _digits(size / 2**30),
         "outline": outline, "note": _note,
     }  # fmt: skip
+    made.globals["version"] = VERSION_HERE
     return made
 
 
@@ -99,9 +104,12 @@ def table(
     )  # fmt: skip
 
 
-def image(of: Table, view: ImageView, images: Sequence[ImageView], lines: Sequence[Line], *, live: bool) -> str:
+def image(
+    of: Table, view: ImageView, images: Sequence[ImageView], pictures: Sequence[Picture], lines: Iterable[Line], *,
+    live: bool,
+) -> str:  # fmt: skip
     """The page of one image of a table: pictures under a slider, crops, scores."""
-    known = {line.picture: line for line in lines if line.picture}
+    known = {picture.file: picture for picture in pictures}
     crops = {
         bits: [("hr", "HR", math.inf, math.inf)]
         + [(name, known[name].name, psnr, known[name].psnr) for name, psnr in crop.psnr.items() if name in known]
@@ -109,8 +117,8 @@ def image(of: Table, view: ImageView, images: Sequence[ImageView], lines: Sequen
     }
     template = _environment().get_template("image.html")
     return template.render(
-        table=of, view=view, images=images, lines=lines, crops=crops, root="../../", live=live
-    )  # fmt: skip
+        table=of, view=view, images=images, pictures=pictures, lines=list(lines), crops=crops, root="../../", live=live
+    )
 
 
 def sites(of: Table, page: SitesPage, pages: Sequence[SitesPage], *, live: bool) -> str:

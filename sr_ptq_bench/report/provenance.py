@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from ..protocol.suite import suite_names
 from ..records.suite_name import given_tests, suffix_of_tiles, suite_of
 from .entries import place_of, record_id
 
@@ -80,9 +81,11 @@ def common(sections: Sequence[Section]) -> dict[str, str]:
 
 
 def command(record: Record) -> str:
-    """The command that repeats the run; a suite or plugin from a file must be given as that file, HR_DIR a folder."""
+    """The command that repeats the run, files of a user without their folder; HR_DIR is one of photos."""
     spec = record.spec
-    words = ["srq", "run", "--suite", suite_of(record), "--model", spec.model, "--method", spec.method]
+    suite = suite_of(record)
+    words = ["srq", "run", "--suite", suite if suite in suite_names() else f"{suite}.toml"]
+    words += ["--model", spec.model, "--method", spec.method]
     words += ["--bits", str(spec.bits), "--scale", str(spec.scale), "--scope", spec.scope]
     words += ["--seed", str(spec.seed)] if spec.seed else []
     for name in given_tests(record):
@@ -93,6 +96,11 @@ def command(record: Record) -> str:
         for key, value in values.items():
             if isinstance(value, bool | int | float | str):  # None stands for an option that was not given
                 words += ["-o", f"{part}.{key}={_text(value)}"]
+    for name, version in record.environment.versions.items():
+        if name.startswith("plugin ") and " sha256 " in version:
+            words += ["--plugin", version.partition(" ")[0]]
+    words += ["--device", "cpu" if record.environment.device == "cpu" else "cuda"]
+    words += ["--threads", str(record.environment.threads)]
     return shlex.join(words)
 
 

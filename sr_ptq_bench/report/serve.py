@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +11,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SrqError
+from ..records.files import SENSITIVITY
+from ..tables.published_scores import FILE as PUBLISHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 EVERY = 2.0
 """Seconds between two looks at the records."""
 HOST = "127.0.0.1"
+Snapshot = dict[str, tuple[int, int]]
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -33,11 +37,19 @@ class _Handler(SimpleHTTPRequestHandler):
         """Say nothing: a browser asks every few seconds."""
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of browsers that leave in the middle of an answer, as they do when they load a page again."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def server(folder: Path, port: int) -> Iterator[str]:
     """Serve a folder to this machine alone, at the address that is given; raises SrqError if the port is taken."""
     try:
-        made = ThreadingHTTPServer((HOST, port), partial(_Handler, directory=str(folder)))
+        made = _Server((HOST, port), partial(_Handler, directory=str(folder)))
     except OSError as error:
         raise SrqError(f"cannot serve on port {port}: {error.strerror or error}; choose another --port") from error
     with made:
@@ -48,12 +60,11 @@ def server(folder: Path, port: int) -> Iterator[str]:
             made.shutdown()
 
 
-def watch(results: Path, rebuild: Callable[[], None], say: Say, rounds: int | None = None) -> None:
-    """Call `rebuild` whenever a file of `results` has changed; without `rounds` for ever.
+def watch(results: Path, seen: Snapshot, rebuild: Callable[[], object], say: Say, rounds: int | None = None) -> None:
+    """Call `rebuild` whenever a file of `results` is not as it was `seen`; without `rounds` for ever.
 
-    An SrqError of `rebuild`, such as for a record that does not compare, is told to `say`; the site stays as it was.
+    An SrqError of `rebuild`, such as for a record that is damaged, is told to `say`; the site stays as it was.
     """
-    seen = snapshot(results)
     while rounds is None or rounds > 0:
         time.sleep(EVERY)
         rounds = None if rounds is None else rounds - 1
@@ -66,10 +77,10 @@ def watch(results: Path, rebuild: Callable[[], None], say: Say, rounds: int | No
                 say(str(error))
 
 
-def snapshot(results: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of every file that may be a record."""
+def snapshot(results: Path) -> Snapshot:
+    """Size and time of every file that may be a record or its sensitivity, and of the published scores."""
     found = {}
-    for path in results.glob("*/*.json"):
+    for path in (*results.glob("*/*.json"), *results.glob(f"*/*{SENSITIVITY}"), results.parent / PUBLISHED):
         try:
             stat = path.stat()
         except OSError:  # replaced or removed meanwhile

@@ -7,7 +7,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..errors import printable
+from ..errors import SrqError, printable
 from ..gallery.views import Gallery
 from ..storage.files import write_atomically
 from ..tables.formats import Page, render
@@ -16,15 +16,15 @@ from . import pages
 from .assets import assets
 from .entries import measured_entries, published_entries, table_of
 from .figures import figures, loss_csv
-from .images import lines, sites_pages
+from .images import lines, pictures, sites_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ..records.record import Record
     from ..tables.published_scores import Published
-    from .entries import Entry
+    from .entries import Entry, Table
 
 _EMPTY = Gallery([], {}, {})
 _COSTS = {"compression", "speedup", "calibration_seconds", "total_seconds"}
@@ -42,13 +42,15 @@ def build(
     galleries: Mapping[str, Gallery] | None = None,
     *,
     live: bool = False,
+    left_out: dict[str, str] | None = None,
 ) -> dict[str, str]:
     """The contents of all files by their paths below the site; the same for the same records.
 
     `command` is said to have made the site. `galleries` are by the paths of tables; their pictures are files already.
-    Raises SrqError for records that do not compare, or for a missing library.
+    A table of records that do not compare is left out, and `left_out` says why. Raises SrqError for one if there is no
+    `left_out`, for a missing library, and for two files of one name.
     """
-    tables = [table_of(path, of) for path, of in groups(records).items()]
+    tables = list(_tables(records, left_out))
     galleries = galleries or {}
     entries = [*(entry for table in tables for entry in measured_entries(table)), *published_entries(published)]
     site = {f"assets/{name}": text for name, text in assets(with_images=bool(galleries)).items()}
@@ -63,13 +65,39 @@ def build(
         losses_file = name.rpartition("/")[2]
         site[f"{table.path}.html"] = pages.table(table, figures(table), losses_file, gallery.images, sites, live=live)
         for view in gallery.images:
-            page = pages.image(table, view, gallery.images, list(lines(table, gallery, view)), live=live)
+            known, scores = list(pictures(table, gallery, view)), lines(table, gallery, view)
+            page = pages.image(table, view, gallery.images, known, scores, live=live)
             site[f"{table.path}/{view.folder}.html"] = page
         site |= {f"{table.path}/{page.name}.html": pages.sites(table, page, sites, live=live) for page in sites}
         site |= {name: losses} if losses else {}
+    _check_names(site)
     if live:
-        site[VERSION] = hashlib.sha256("".join(site.values()).encode()).hexdigest()
+        version = hashlib.sha256("".join(site.values()).encode()).hexdigest()
+        site = {name: text.replace(pages.VERSION_HERE, version) for name, text in site.items()} | {VERSION: version}
     return site
+
+
+def _tables(records: Iterable[Record], left_out: dict[str, str] | None) -> Iterator[Table]:
+    for path, of in groups(records).items():
+        try:
+            yield table_of(path, of)
+        except SrqError as error:
+            if left_out is None:
+                raise
+            left_out[path] = f"{path}: {error}"
+
+
+def _check_names(site: Iterable[str]) -> None:
+    """Raise SrqError if two files have one name where case does not count, or one is the folder of another."""
+    known: dict[str, str] = {VERSION: VERSION}
+    for name in site:
+        other = known.setdefault(name.casefold(), name)
+        if other != name:
+            raise SrqError(f"{other} and {name} of the site would be one file on some systems; rename suite or network")
+    for name in site:
+        folder = name.casefold().partition("/")[0]
+        if folder != name.casefold() and folder in known:
+            raise SrqError(f"suite '{name.partition('/')[0]}' has the name of a file of the site; rename the suite")
 
 
 def is_site(folder: Path) -> bool:

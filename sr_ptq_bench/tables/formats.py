@@ -103,15 +103,15 @@ def render(pages: Iterable[Page], as_format: Format) -> str:
 
     lines = [line for page in pages for line in page.lines]
     if as_format == "csv":
-        harmless = [{_value(key): _value(value) for key, value in line.items()} for line in lines]
-        return pd.DataFrame(harmless, dtype=object).to_csv(index=False, lineterminator="\n")
+        inert = [{harmless(key): harmless(value) for key, value in line.items()} for line in lines]
+        return pd.DataFrame(inert, dtype=object).to_csv(index=False, lineterminator="\n")
     records = pd.DataFrame(lines, dtype=object).to_dict("records")
     spelt = [{key: _json_value(value) for key, value in line.items()} for line in records]
     text = json.dumps(spelt, indent=1, ensure_ascii=False, allow_nan=False)
     return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text) + "\n"
 
 
-def _value(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """A value of a CSV file that no spreadsheet takes for a formula, also if semicolons separate values."""
     return re.sub(r"(^|;)(?=\s*[-=+@])", r"\1'", printable(value)) if isinstance(value, str) else value
 

@@ -18,6 +18,7 @@ from ..storage.text import read_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+FILE = "published.csv"
 LARGEST_FILE = 2**24
 OFFICIAL_WEIGHTS = {
     release.sha256: file_name(release.url) for release in Registry.load().weights.values() if release.sha256
@@ -53,7 +54,7 @@ class Published(BaseModel):
 def published_file(folder: Path) -> Path:
     """The published scores of a folder of tables, or else those that come with srq."""
     checkout = Path(__file__).parents[2] / "leaderboards"
-    places = [place / "published.csv" for place in (folder, Path(__file__).parent, checkout)]
+    places = [place / FILE for place in (folder, Path(__file__).parent, checkout)]
     return next((place for place in places if place.exists()), places[0])
 
 

@@ -84,6 +84,11 @@ class Row:
         """The key of rows that compare with each other."""
         return self.bits, self.scope, self.parts
 
+    def finite_psnr(self, dataset: str) -> float:
+        """The mean PSNR on a test set in dB; NaN where a figure has no place for it: it is infinite or missing."""
+        value = self.scores[dataset]["psnr"].mean
+        return value if math.isfinite(value) else math.nan
+
     def is_comparable(self, other: Row) -> bool:
         """Whether another row has the same bits and scope and shares no plugin with this one."""
         return (self.bits, self.scope) == (other.bits, other.scope) and not self.parts & other.parts

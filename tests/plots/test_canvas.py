@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sr_ptq_bench import SrqError
-from sr_ptq_bench.plots.canvas import COLOURS, MARKERS, check_suffix, colour, head, marker, panels, save, styled
+from sr_ptq_bench.plots.canvas import COLOURS, MARKERS, QUIET, check_suffix, colour, head, marker, panels, save, styled
 
 
 @styled
@@ -82,6 +82,20 @@ def test_long_words_leave_neither_the_figure_nor_the_panel_without_room(width):
 def test_series_have_colours_and_markers_of_their_own():
     assert len(set(COLOURS)) == len(set(MARKERS)) == len(COLOURS) == 8
     assert (colour(8), marker(8)) == (COLOURS[0], MARKERS[1])
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of WCAG 2.2."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#15181c"], ids=["light", "dark"])
+def test_lines_stand_out_from_a_light_and_from_a_dark_page(page):
+    for line in (*COLOURS, QUIET):
+        darker, lighter = sorted((luminance(line), luminance(page)))
+        assert (lighter + 0.05) / (darker + 0.05) >= 3, line
 
 
 def test_figures_change_no_setting_of_the_process():

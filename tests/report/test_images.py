@@ -13,8 +13,9 @@ pytest.importorskip("jinja2")
 pytest.importorskip("itables")
 pytest.importorskip("matplotlib")
 
+from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.report.entries import table_of
-from sr_ptq_bench.report.images import WIDTH, lines, outline, sites_pages
+from sr_ptq_bench.report.images import WIDTH, lines, outline, pictures, sites_pages
 from sr_ptq_bench.report.site import build
 
 
@@ -52,7 +53,7 @@ def test_without_galleries_the_site_has_neither_these_pages_nor_their_script(mad
 def test_scores_of_all_methods_for_the_image(made):
     of, shown = made
     found = list(lines(table_of(TABLE, of), shown, shown.images[1]))
-    assert [(line.name, line.psnr, line.less_fp) for line in found] == [
+    assert [(f"{line.label} {line.bits}".strip(), line.psnr, line.less_fp) for line in found] == [
         ("FP 32/32", 36.0, 0.0), ("bicubic (MATLAB)", 29.0, -7.0), ("bilinear", 28.0, -8.0),
         ("dobi+dqc 4/4", 33.0, -3.0), ("dobi 4/4", 32.0, -4.0), ("minmax 4/4", 31.0, -5.0), ("minmax 2/2", 26.0, -10.0),
     ]  # fmt: skip
@@ -64,6 +65,29 @@ def test_seeds_share_a_line_and_its_mean():
     shown = gallery(of)
     found = [line for line in lines(table_of(TABLE, of), shown, shown.images[0]) if line.label.startswith("minmax")]
     assert [line.bits for line in found] == ["4/4", "2/2"]
+
+
+def test_each_seed_has_a_picture_with_its_own_psnr():
+    of = [*records(), *(each.model_copy(update={"scores": better(each)}) for each in records(seed=1))]
+    shown = gallery(of)
+    table = table_of(TABLE, of)
+    found = [each for each in pictures(table, shown, shown.images[0]) if each.name.startswith("minmax")]
+    assert [(each.name, each.psnr) for each in found] == [
+        ("minmax 4/4", 30.0), ("minmax [seed 1] 4/4", 32.0), ("minmax 2/2", 25.0), ("minmax [seed 1] 2/2", 27.0),
+    ]  # fmt: skip
+    (line, _) = [each for each in lines(table, shown, shown.images[0]) if each.label.startswith("minmax")]
+    assert (line.psnr, line.picture) == (31.0, found[0].file)
+    text = build(of, [], "srq report --images", {TABLE: shown})[IMAGE]
+    assert f'<option value="{found[1].file}">minmax [seed 1] 4/4</option>' in text
+    assert re.search(r"minmax \[seed 1\] 4/4</a><br>28.50 \(32.00\)", text)
+
+
+def better(record):
+    sets = record.scores.items()
+    return {
+        name: DatasetScores.of({image: of | {"psnr": of["psnr"] + 2} for image, of in scores.images.items()})
+        for name, scores in sets
+    }
 
 
 def test_pages_hold_plain_pictures_for_readers_without_javascript(site):

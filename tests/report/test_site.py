@@ -7,15 +7,11 @@ import io
 import json
 import math
 import re
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from made_gallery import gallery
-from made_records import like, record, scored
+from made_records import like, record
 from pages import Page
 from refusals import error_of
 
@@ -23,14 +19,11 @@ pytest.importorskip("jinja2")
 pytest.importorskip("itables")
 pytest.importorskip("matplotlib")
 
-from sr_ptq_bench.protocol.suite import Tiles
 from sr_ptq_bench.records.fields import LARGEST, LONGEST_TIME
 from sr_ptq_bench.records.record import MostLevels
 from sr_ptq_bench.records.scores import DatasetScores
 from sr_ptq_bench.report import assets
 from sr_ptq_bench.report.entries import measured_entries, published_entries, table_of
-from sr_ptq_bench.report.figures import MOST
-from sr_ptq_bench.report.provenance import command
 from sr_ptq_bench.report.site import build, write
 from sr_ptq_bench.tables.bootstrap import interval
 from sr_ptq_bench.tables.published_scores import Published
@@ -76,15 +69,6 @@ def test_a_row_whose_levels_are_not_bounded_is_never_the_best():
     assert entries["dobi"].psnr > entries["minmax"].psnr
     assert (entries["dobi"].psnr_best, entries["minmax"].psnr_best) == (False, True)
     assert (entries["dobi"].against, entries["minmax"].against) == ("minmax", "")
-
-
-def test_a_row_whose_levels_are_not_bounded_takes_no_place_in_a_figure():
-    most = MostLevels(site="fc2.input", bits=4, levels=37)
-    bounded = [record(f"method{index}", 30.0) for index in range(MOST)]
-    text = build([*bounded, record("loose", 35.0, most_levels=most)], [], "srq report")["sample/swinir-light-x2.html"]
-    (numbers, *_) = re.findall(r"<details.*?</details>", text, re.DOTALL)
-    assert "method7" in numbers
-    assert "loose" not in numbers
 
 
 def test_the_gap_to_fp_has_the_paired_interval():
@@ -151,26 +135,6 @@ def test_no_element_of_a_page_has_the_name_of_another_but_shapes(site):
     assert sorted(names) == sorted(set(names))
 
 
-def test_figures_have_their_numbers(site):
-    text = site["sample/swinir-light-x2.html"]
-    for heading in ("PSNR over bits", "PSNR over bytes", "PSNR over calibration time", "Loss over steps, w4a4"):
-        assert f'aria-label="{heading}"' in text
-    assert text.count("<summary>The numbers") == 2  # of the figures of PSNR, which share theirs, and of the loss
-    lines = list(csv.reader(io.StringIO(site["sample/swinir-light-x2-loss.csv"])))
-    assert lines == [["step", "dobi+dqc w4a4"], ["1", "0.5"], ["2", "0.25"], ["3", "0.125"]]
-
-
-def test_a_long_loss_has_the_means_of_its_steps():
-    """Of 80 steps each line has two."""
-    values = tuple(float(step) for step in range(80, 0, -1))
-    made = build([record("dobi+dqc", figures={"losses": values}), record("minmax+dqc", figures={"losses": values[:3]})],
-        [], "srq report")  # fmt: skip
-    head, *lines = csv.reader(io.StringIO(made["sample/swinir-light-x2-loss.csv"]))
-    assert head == ["step", "dobi+dqc w4a4", "minmax+dqc w4a4"]
-    assert lines[:3] == [["2", "79.5", "79.5"], ["4", "77.5", "78"], ["6", "75.5", ""]]
-    assert lines[-1] == ["80", "1.5", ""]
-
-
 def test_csv_and_json_hold_the_same(site):
     lines = list(csv.DictReader(io.StringIO(site["leaderboard.csv"])))
     data = json.loads(site["leaderboard.json"])
@@ -197,12 +161,57 @@ def test_the_same_records_give_the_same_site(site):
     assert build(two_methods(), [], "srq report") == build(two_methods()[::-1], [], "srq report")
 
 
-def test_an_address_does_not_depend_on_the_rest_of_the_board():
-    def ids(records: list[Any]) -> set[str]:
-        return {entry.row_id for entry in measured_entries(table_of("a/b", records)) if entry.kind == "measured"}
+ONE = {"options": {"dobi": {"steps": 1}}}
 
-    alone, together = ids(two_methods()[:1]), ids(two_methods())
-    assert alone < together
+
+@pytest.mark.parametrize(
+    "other",
+    [{"method": "minmax"}, {"options": {"dobi": {"steps": 2}}}, ONE | {"bits": "2"}, ONE | {"seed": 1}],
+    ids=["method", "option", "bits", "seed"],
+)
+def test_an_address_does_not_depend_on_the_rest_of_the_board(other):
+    def ids(*records: Any) -> list[str]:
+        return [entry.row_id for entry in measured_entries(table_of("a/b", records)) if entry.kind == "measured"]
+
+    one = record("dobi", **ONE)
+    together = ids(one, record(**{"method": "dobi", "psnr": 31.0} | other))
+    assert set(ids(one)) <= set(together)
+    assert len(together) == (1 if "seed" in other else 2)
+    assert len(set(together)) == len(together)
+
+
+def test_rows_that_differ_in_code_alone_have_addresses_of_their_own():
+    made = []
+    for at in range(2):
+        one = record("dobi", 30.0 + at)
+        hashes = one.hashes.model_copy(update={"plugins": {"dobi": f"{at}" * 64}})
+        made.append(one.model_copy(update={"hashes": hashes}))
+    of_rows = [entry.row_id for entry in measured_entries(table_of("a/b", made)) if entry.kind == "measured"]
+    assert len(set(of_rows)) == 2
+
+
+@pytest.mark.parametrize("names", [("Net", "net"), ("net", "NET")])
+def test_files_that_are_one_where_case_does_not_count_are_refused(names):
+    made = [record(model=name) for name in names]
+    assert "would be one file on some systems" in error_of(build, made, [], "srq report")
+
+
+@pytest.mark.parametrize("suite", ["index.html", "leaderboard.csv", "version.txt", "Index.HTML"])
+def test_a_suite_with_the_name_of_a_file_of_the_site_is_refused(suite):
+    refused = error_of(build, [record(suite=suite)], [], "srq report")
+    assert refused == f"suite '{suite}' has the name of a file of the site; rename the suite"
+
+
+def test_a_table_that_does_not_compare_leaves_the_others():
+    hashes = record().hashes.model_copy(update={"weights": "1" * 64})
+    bad = [record("minmax", model="other"), record("dobi", model="other").model_copy(update={"hashes": hashes})]
+    left_out: dict[str, str] = {}
+    site = build([record(), *bad], [], "srq report", left_out=left_out)
+    assert "sample/swinir-light-x2.html" in site
+    assert "sample/other-x2.html" not in site
+    assert list(left_out) == ["sample/other-x2"]
+    assert left_out["sample/other-x2"].startswith("sample/other-x2: ")
+    assert error_of(build, [record(), *bad], [], "srq report")
 
 
 def test_only_what_changed_is_written(tmp_path):
@@ -239,100 +248,3 @@ def test_another_itables_is_refused(monkeypatch, tmp_path):
     assert "unknown form" in error_of(assets.assets)
     monkeypatch.setattr(assets, "find_spec", lambda _: None)
     assert 'pip install "sr_ptq_bench[report]"' in error_of(assets.assets)
-
-
-# The command that repeats a record
-
-
-def test_the_command_gives_back_the_recorded_run():
-    """For every committed record, read by the command line's own parsers and plugins."""
-    from sr_ptq_bench.cli.commands.run import run
-    from sr_ptq_bench.hooks.options import recorded_values
-    from sr_ptq_bench.hooks.plugins import Plugins
-    from sr_ptq_bench.hooks.resolve import resolve_method
-    from sr_ptq_bench.protocol.run_spec import parse_options
-    from sr_ptq_bench.records.files import read_records
-
-    folder = Path(__file__).parents[2] / "leaderboards" / "results" / "sample"
-    plugins = Plugins()
-    for each in read_records(folder):
-        program, name, *words = shlex.split(command(each))
-        given = run.make_context(name, words).params
-        assert program == "srq"
-        spec = each.spec
-        told = (given["method"], given["scale"], given["suite"], given["model"], given["scope"])
-        assert told == (spec.method, spec.scale, spec.suite, spec.model, spec.scope)
-        method = resolve_method(plugins, given["method"], parse_options(given["options"]))
-        assert {part: recorded_values(method.options[part]) for part in method.components} == spec.options
-
-
-def test_the_command_names_photos_and_not_the_suite_that_they_make():
-    made = command(record("minmax", suite="sample-holiday", scores=scored(30.0, names=("holiday",))))
-    assert "--suite sample --model" in made
-    assert "--test holiday=HR_DIR" in made
-    assert "--test" not in command(record("minmax"))
-
-
-def test_the_command_names_tiles_unless_they_are_those_of_the_suite():
-    tiles = Tiles(size=96, overlap=16)
-    assert "--suite mine --model" in command(record("minmax", suite="mine-tile96-16", tiles=tiles))
-    assert "--tile 96 --tile-overlap 16" in command(record("minmax", suite="mine-tile96-16", tiles=tiles))
-    assert "--tile" not in command(record("minmax", suite="mine", tiles=tiles))
-
-
-def test_a_value_with_spaces_is_one_word():
-    made = command(record("minmax", options={"minmax": {"word": "a b; rm -rf"}}))
-    assert shlex.split(made)[-1] == "minmax.word=a b; rm -rf"
-
-
-# Names from anybody
-
-HOSTILE = st.one_of(
-    st.sampled_from([
-        "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'; alert(1); //", "</svg><script>x</script>",
-        "{{ 7*7 }}", "$\\frac{", "]]>", "<!--", "a\u202eb", "javascript:alert(1)", "&lt;b&gt;", "=1+1", "a$b$c",
-    ]),
-    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30),
-).filter(lambda text: not re.match(r"[/~\\]|[A-Za-z]:[/\\]", text))  # fmt: skip
-
-OURS = {
-    "html", "head", "meta", "title", "link", "script", "body", "a", "header", "h1", "h2", "h3", "p", "code", "nav",
-    "main", "details", "summary", "form", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "b", "ul",
-    "li", "section", "figure", "figcaption", "svg", "defs", "path", "use", "g", "text", "tspan", "clippath", "rect",
-    "dl", "dt", "dd", "pre", "label", "select", "option", "input", "img", "small", "span", "br",
-}  # fmt: skip
-
-
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
-)  # an example takes a second, so shrinking one would take minutes
-@given(st.tuples(*[HOSTILE] * 6))
-def test_no_name_becomes_an_element_or_an_attribute(names):
-    dataset, image, option, scope, version, source = names
-    scores = scored(30.0, names=(dataset,))
-    scores = {dataset: DatasetScores.of({image: {"psnr": 30.0, "ssim": 0.9}})}
-    made = [
-        record(
-            scores=scores, options={"minmax": {"word": word}}, scope={"short": scope, "description": source},
-            figures={option: source, "losses": (0.5, 0.4)}, timings={"total": 1.0, option: 2.0},
-            calibrated_on={dataset: (image,)},
-        )
-        for word in (option, option + "x")
-    ]  # fmt: skip
-    score = Published(
-        source=source, backbone=version, scale=2, bits=4, method=option, dataset=dataset, psnr=37.5, ssim=None,
-        model=image, scope="all", row="x",
-    )  # fmt: skip
-    table, pages = "sample/swinir-light-x2", gallery(made, site=version)
-    site = build(made, [score], source, {table: pages})
-    scripts = {"index.html": 2, f"{table}.html": 0, f"{table}/sites-w4a4.html": 0, f"{table}/photos-0-0123abcd.html": 1}
-    for name, count in scripts.items():
-        elements = Page(site[name]).elements
-        assert {tag for tag, _ in elements} <= OURS
-        assert sum(tag == "script" for tag, _ in elements) == count
-        assert not any(key.startswith("on") for _, attributes in elements for key in attributes)
-        links = [attributes.get(key) or "" for _, attributes in elements for key in ("href", "src")]
-        assert not any(re.match(r"\s*(javascript|vbscript|data:text)", link, re.IGNORECASE) for link in links)
-        pictures = [of["src"] for tag, of in elements if tag == "img" and "src" in of]
-        assert all(re.fullmatch(r"photos-0-0123abcd/[a-z0-9-]+\.png", picture) for picture in pictures)
-    json.loads(site["leaderboard.json"])

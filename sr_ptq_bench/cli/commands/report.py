@@ -82,31 +82,35 @@ def report(
 
     check_writable(out)
     _check_own(out, results)
-    command = _command(out, results, suite, images, plugin_files)
+    command = _command(out, results, suite, images, skip_bad, plugin_files)
     name = suite_name(suite) if suite else None
     galleries = _Galleries(out, results, suite, plugin_files, device) if images else None
 
-    def make() -> None:
+    def make() -> bool:
         left_out: dict[str, str] = {}
         records = suite_records(results, name, say_left_out if skip_bad or serve else None, left_out)
         if records:
-            pages = partial(build, records, _published(results), command, live=serve)
+            pages = partial(build, records, _published(results), command, live=serve, left_out=left_out)
             if galleries and not is_site(out):  # so that pictures that a killed call leaves are known as srq's
                 write(pages(), out)
             write(pages(galleries.of(records) if galleries else {}), out)
         tell_left_out(left_out, skip_bad or serve)
+        return bool(records)
 
-    make()
-    note(f"wrote {out / 'index.html'}")
     if serve:
         _serve(out, results, make, port)
+    elif make():
+        note(f"wrote {out / 'index.html'}")
 
 
-def _command(out: Path, results: Path, suite: str | None, images: bool, plugin_files: tuple[Path, ...]) -> str:
+def _command(
+    out: Path, results: Path, suite: str | None, images: bool, skip_bad: bool, plugin_files: tuple[Path, ...]
+) -> str:
     """The command that makes the site again."""
     words = ["srq", "report", *(["--out", str(out)] if declared.is_given("out") else [])]
     words += ["--results", str(results)] if declared.is_given("results") else []
     words += ["--suite", suite] if suite else []
+    words += ["--skip-bad"] if skip_bad else []
     words += ["--images", *(word for file in plugin_files for word in ("--plugin", str(file)))] if images else []
     return shlex.join(words)
 
@@ -134,21 +138,24 @@ def _check_extra() -> None:
         raise SrqError(f'a report needs {what}; install what is missing with `pip install "sr_ptq_bench[report]"`')
 
 
-def _serve(out: Path, results: Path, make: Callable[[], None], port: int) -> None:
-    from ...report.serve import server, watch
+def _serve(out: Path, results: Path, make: Callable[[], object], port: int) -> None:
+    from ...report.serve import server, snapshot, watch
 
     with server(out, port) as address:
-        click.echo(f"{address} shows it; stop with Ctrl-C", err=True)
         try:
-            watch(results, make, lambda why: click.echo(f"srq: {why}", err=True))
+            seen = snapshot(results)  # a record that comes while the first site is made is in the next one
+            make()
+            note(f"wrote {out / 'index.html'}")
+            click.echo(f"{address} shows it; stop with Ctrl-C", err=True)
+            watch(results, seen, make, lambda why: click.echo(f"srq: {why}", err=True))
         except KeyboardInterrupt:
             click.echo("srq: stopped", err=True)
 
 
 def _published(results: Path) -> list[Published]:
-    from ...tables.published_scores import read_published
+    from ...tables.published_scores import FILE, read_published
 
-    path = results.parent / "published.csv"
+    path = results.parent / FILE
     return read_published(path) if path.is_file() else []
 
 

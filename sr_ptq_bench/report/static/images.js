@@ -19,7 +19,7 @@
   stack.classList.add("sized");
   form.addEventListener("submit", (event) => event.preventDefault());
   for (const kind of ["input", "change"]) form.addEventListener(kind, () => { show(); write(); });
-  window.addEventListener("hashchange", read);
+  window.addEventListener("hashchange", () => (location.hash === "#main" ? write() : read())); // "Skip to content"
   window.addEventListener("resize", show);
   pane.addEventListener("scroll", () => { moved(); write(); });
   pane.addEventListener("keydown", (event) => {

@@ -15,6 +15,7 @@
     .map((head, column) => ({ name: head.dataset.filter, label: head.textContent.trim(), column }))
     .filter((filter) => filter.name && filter.name !== "method");
   const numbers = heads.flatMap((head, column) => (head.classList.contains("n") ? [column] : []));
+  const LENGTHS = [50, 200, -1]; // rows of a page; -1 is all
   const chosen = new Map(); // filter name -> value; "method" is a part of the name
   let target = "";
   let silent = false;
@@ -23,19 +24,18 @@
   DataTable.ext.search.push((_settings, _data, index) => fits(texts[index]));
   const grid = new DataTable(table, {
     order: [],
-    pageLength: 50,
+    pageLength: LENGTHS[0],
     autoWidth: false,
     layout: { topStart: null, topEnd: null, bottomStart: "pageLength", bottomEnd: "paging" },
-    lengthMenu: [50, 200, { label: "all", value: -1 }],
+    lengthMenu: [...LENGTHS.slice(0, -1), { label: "all", value: -1 }],
     language: { lengthMenu: "_MENU_ rows a page", emptyTable: "No rows", zeroRecords: "No row fits the filters" },
     columnDefs: [{ targets: numbers, type: "num" }],
   });
 
   makeForm();
-  grid.on("order", () => silent || write());
-  grid.on("draw", count);
-  grid.on("page", () => table.scrollIntoView({ block: "start" })); // its buttons stand below the rows
-  window.addEventListener("hashchange", read);
+  grid.on("draw", () => { count(); if (!silent) write(); });
+  grid.on("page", () => silent || table.scrollIntoView({ block: "start" })); // its buttons stand below the rows
+  window.addEventListener("hashchange", () => (location.hash === "#main" ? write() : read())); // "Skip to content"
   table.addEventListener("click", (event) => {
     const link = event.target.closest("a.here");
     if (!link) return;
@@ -109,7 +109,6 @@
     chosen.set(name, value);
     target = "";
     grid.draw();
-    write();
   }
 
   function count() {
@@ -117,31 +116,35 @@
     found.textContent = `${shown} of ${texts.length} rows`;
   }
 
-  // The address: #row&filter=value&sort=column-direction
+  // The address: #row&filter=value&sort=column-direction,...&rows=a page&page=number
 
   function write() {
     const parts = target ? [target] : [];
     for (const [name, value] of chosen) if (value) parts.push(`${name}=${encodeURIComponent(value)}`);
-    const order = grid.order();
-    if (order.length && order[0][1]) parts.push(`sort=${order[0][0]}-${order[0][1]}`);
+    const order = grid.order().filter(([, direction]) => direction);
+    if (order.length) parts.push(`sort=${order.map(([column, direction]) => `${column}-${direction}`).join()}`);
+    if (grid.page.len() !== LENGTHS[0]) parts.push(`rows=${grid.page.len()}`);
+    if (grid.page() && !target) parts.push(`page=${grid.page() + 1}`);
     history.replaceState(null, "", parts.length ? `#${parts.join("&")}` : location.pathname + location.search);
   }
 
   function read() {
     chosen.clear();
     target = "";
-    let order = [];
+    let order = [], rows = LENGTHS[0], page = 1;
     for (const part of location.hash.slice(1).split("&")) {
       const [name, value] = part.split("=", 2);
       if (value === undefined) target = name;
-      else if (name === "sort") order = sorting(value);
+      else if (name === "sort") order = value.split(",").flatMap(sorting);
+      else if (name === "rows") rows = LENGTHS.includes(+value) ? +value : rows;
+      else if (name === "page") page = Math.max(1, Math.floor(value)) || 1;
       else chosen.set(name, decoded(value));
     }
     for (const element of form.elements) if (element.name) element.value = chosen.get(element.name) || "";
     silent = true;
-    grid.order(order).draw();
-    silent = false;
+    grid.page.len(rows).order(order).draw().page(page - 1).draw("page");
     mark();
+    silent = false;
   }
 
   function decoded(value) {
@@ -158,6 +161,7 @@
     for (const row of grid.rows().nodes().toArray()) row.classList.toggle("target", row.id === target);
     const order = grid.rows({ order: "applied", search: "applied" }).nodes().toArray();
     const place = order.findIndex((row) => row.id === target);
+    if (target && place < 0) found.textContent += "; the row of this address is not among them";
     if (!target || place < 0) return;
     if (grid.page.len() > 0) grid.page(Math.floor(place / grid.page.len())).draw("page");
     order[place].tabIndex = -1;
@@ -169,12 +173,10 @@
   function watchForChanges() {
     const live = document.querySelector('meta[name="live"]');
     if (!live) return;
-    let version = null;
     setInterval(async () => {
       try {
-        const now = await (await fetch(live.content, { cache: "no-store" })).text();
-        if (version !== null && now !== version) location.reload();
-        version = now;
+        const answer = await fetch(live.content, { cache: "no-store" });
+        if (answer.ok && (await answer.text()) !== live.dataset.version) location.reload();
       } catch { /* the server has stopped */ }
     }, 2000);
   }

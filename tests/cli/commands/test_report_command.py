@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,9 @@ def test_a_site_is_written_and_nothing_else(srq, results, tmp_path):
 
 def test_the_site_says_with_which_words_it_was_made(srq, results, tmp_path):
     (tmp_path / "leaderboards").rename(tmp_path / "mine")
-    assert srq("report", "-o", "here", "--results", "mine/results", "--suite", "sample").status == 0
-    said = "srq report --out here --results mine/results --suite sample"
+    words = ("report", "--out", "here", "--results", "mine/results", "--suite", "sample", "--skip-bad")
+    assert srq(*words).status == 0
+    said = "srq report --out here --results mine/results --suite sample --skip-bad"
     assert said in (tmp_path / "here/index.html").read_text()
 
 
@@ -151,6 +153,35 @@ def test_a_damaged_record_is_refused_or_left_out(srq, results, tmp_path):
     outcome = srq("report", "--skip-bad")
     assert outcome.status == 0
     assert "left out: record" in outcome.err
+
+
+def test_a_table_that_does_not_compare_leaves_the_others(srq, results, tmp_path):
+    one, other = record("minmax", model="other"), record("dobi", model="other")
+    write_record(one, results / "sample")
+    hashes = other.hashes.model_copy(update={"weights": "1" * 64})
+    write_record(other.model_copy(update={"hashes": hashes}), results / "sample")
+    refused, skipped = srq("report"), srq("report", "--skip-bad")
+    assert (refused.status, skipped.status) == (2, 0)
+    for outcome in (refused, skipped):
+        assert "left out: sample/other-x2: no table of both " in outcome.err
+    assert (tmp_path / "site/sample/swinir-light-x2.html").exists()
+    assert not (tmp_path / "site/sample/other-x2.html").exists()
+
+
+def test_where_all_is_left_out_nothing_is_said_to_be_written(srq, results, tmp_path):
+    (results / "sample").rename(results / "another")
+    outcome = srq("report", "--skip-bad")
+    assert outcome.status == 0
+    assert "wrote" not in outcome.err
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_port_that_is_taken_is_refused_before_any_work(srq, results, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        outcome = srq("report", "--serve", "--port", taken.getsockname()[1])
+    assert outcome.status == 2
+    assert "choose another --port" in outcome.err
+    assert not (tmp_path / "site").exists()
 
 
 def test_a_site_replaces_no_files_of_others(srq, results, tmp_path):
