@@ -92,6 +92,17 @@ def test_a_record_is_one_click_away(board):
     until(board, lambda: "method=percentile" in address(board))
 
 
+def test_the_software_of_a_record_is_shown_by_its_link(driver, site):
+    """A browser opens what is closed around the place of an address."""
+    visit(driver, (site / "sample/swinir-light-x2.html").as_uri())
+    link = driver.find_element("css selector", "#records section a[href^='#s']")
+    software = driver.find_element("id", link.get_attribute("href").partition("#")[2])
+    assert not software.is_displayed()
+    driver.execute_script("arguments[0].click()", link)
+    until(driver, software.is_displayed)
+    assert "threads" in software.text
+
+
 @pytest.mark.parametrize("page", ["index.html", "sample/swinir-light-x2.html"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
