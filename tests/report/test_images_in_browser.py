@@ -112,6 +112,16 @@ def test_zoom_keeps_the_place_and_the_address_holds_it(page, site):
     assert again == pytest.approx(middle, abs=1)
 
 
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_a_small_image_is_enlarged_by_a_whole_factor(page, width):
+    look(page, width)
+    choose(page, "zoom", "1×")
+    choose(page, "zoom", "fit")
+    shown = measure(page, "p.querySelector('.stack').getBoundingClientRect().width")
+    assert shown % WIDTH == 0
+    assert shown >= WIDTH
+
+
 def test_both_pictures_have_one_place_and_size(page):
     choose(page, "zoom", "8×")
     measure(page, "p.scrollTo(300, 200)")

@@ -46,7 +46,8 @@
     truth.hidden = !error.checked;
     stack.classList.toggle("error", error.checked);
     const room = { x: viewer.clientWidth - 2, y: window.innerHeight * 0.75 - 2 };
-    scale = +zoom.value || Math.min(room.x / size.x, room.y / size.y);
+    const fit = Math.min(room.x / size.x, room.y / size.y);
+    scale = +zoom.value || (fit > 1 ? Math.floor(fit) : fit); // an enlarged pixel is as large as any other
     stack.classList.toggle("large", scale > 1);
     const middle = { ...at }; // scrolling changes `at`
     stack.style.width = `${size.x * scale}px`;
