@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import SrqError
-from .files import make_room, name_of, read_result
+from ..storage.files import set_aside
+from .files import ForeignRecordError, make_room, name_of, read_record, read_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,10 +83,13 @@ class Comparison:
 
 
 def compare(recorded: Scores, again: Scores, fp: Scores | None = None) -> list[Comparison]:
-    """All mean scores side by side; raises SrqError if one side has a metric or a test set that the other lacks."""
+    """All mean scores side by side; raises SrqError for a metric, test set or image of one side alone."""
     metrics = {name: {*scores.mean} for name, scores in recorded.items()}
     if metrics != {name: {*scores.mean} for name, scores in again.items()}:
         raise SrqError("the scores are of other test sets or metrics")
+    for name, scores in recorded.items():
+        if odd := scores.images.keys() ^ again[name].images.keys():
+            raise SrqError(f"the scores of {name} are of other images, such as '{min(odd)}'")
     return [
         Comparison(dataset, metric, value, again[dataset].mean[metric], fp[dataset].mean.get(metric) if fp else None)
         for dataset, scores in recorded.items()
@@ -126,25 +130,33 @@ def differences(there: Record, here: Record) -> list[str]:
 def write_or_reproduce(result: RunResult, folder: Path, say: Say, replace: bool = False) -> Path:
     """Bring a result into `folder`; the path of its record. Raises SrqError if the system refuses.
 
-    A whole result of the same run that is there stays: `say` tells that it is reproduced, or how it differs. With
-    `replace` the new one takes its place.
+    A record of the same run that is there stays: `say` tells that it is reproduced, or how it differs. A reproduced one
+    that lacks its state is written again. With `replace` the new result takes the place of any.
     """
     record = result.record
     path = folder / name_of(record)
     if replace or not path.exists():
         return result.write(folder, say)
     make_room(path, say)
-    try:
-        there = read_result(path)
-    except SrqError:  # there is no record any more, or a record without its state
+    if not path.exists():
         return result.write(folder, say)
-    said = differences(there.record, record)
+    there = read_record(path)
+    if name_of(there) != path.name:
+        say(f"{path} is of another run, {name_of(there)}; {set_aside(path)}")
+        return result.write(folder, say)
+    said = differences(there, record)
     if said:
-        cpu = there.record.environment.cpu
-        made = f", made on {cpu}," if cpu != record.environment.cpu else ""
+        made = f", made on {there.environment.cpu}," if there.environment.cpu != record.environment.cpu else ""
         say(f"{path}{made} differs: {'; '.join(said)}. The file stays; --replace writes this result.")
-    elif there.record.state_sha256 != record.state_sha256:
+        return path
+    try:
+        read_state(path, there)
+    except ForeignRecordError:
+        raise
+    except SrqError:  # the state is missing or damaged
+        return result.write(folder, say)
+    if there.state_sha256 != record.state_sha256:
         say(f"Reproduced to the printed digits; the file stays: {path}")
-    elif there != result:
+    elif there != record:
         say(f"Reproduced to the last bit; the file stays: {path}")
     return path

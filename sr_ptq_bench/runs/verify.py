@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from ..quantization.student import Student
     from ..records.compare import Comparison
     from ..records.files import RunResult
-    from ..records.record import Record
+    from ..records.record import MostLevels, Record
     from ..records.scores import Scores
     from .prepare import PreparedRun
     from .session import Session
 
-NUMBERS_OF_SCOPE = ("short", "sites", "quantized_weights", "parameters")
+LEVELS_ELSEWHERE = 2
+"""Times the recorded levels that a site may have on another processor, which rounds some values to another level."""
+OF_SCOPE = ("short", "description", "sites", "quantized_weights", "parameters")
 
 
 @settings_restored()  # the number of threads
@@ -52,11 +54,7 @@ def verify(run: PreparedRun, result: RunResult, session: Session) -> list[Compar
     references = score_references(run, session.cache, TimedStages(session.reporter), fresh=False)
     with session.reporter.stage("evaluate") as progress:
         scores, most_levels = score_student(run, student, progress)
-    if most_levels and not record.most_levels:
-        counted = f"{most_levels.levels} levels at {most_levels.bits} bits"
-        raise SrqError(f"site {most_levels.site} has {counted}; the record does not say that levels are not bounded")
-    if record.most_levels and not most_levels:
-        raise SrqError("the record says that levels are not bounded; every site has 2^bits at most")
+    check_levels(student, record.most_levels, most_levels)
     explained = None if is_same_machine(record, session.device) else references.fp
     comparisons = compare(record.scores, scores, explained)
     if not all(comparison.holds for comparison in comparisons):
@@ -95,17 +93,36 @@ def check_counts(run: PreparedRun, record: Record, student: Student) -> None:
     counted = {
         "site_bits": (record.site_bits, site_bits(run, student)),
         "complexity": (record.complexity, count(student)),
+        "not_scored": (record.not_scored, run.not_scored),
         "calibrated_on": (record.calibrated_on, run.calibrated_on),
         "calibration_images": (record.calibration_images or run.calibration_images, run.calibration_images),
-        **{f"scope.{name}": (getattr(scope, name), getattr(here, name)) for name in NUMBERS_OF_SCOPE},
+        **{f"scope.{name}": (getattr(scope, name), getattr(here, name)) for name in OF_SCOPE},
     }
     for name, (said, found) in counted.items():
         if said != found:
             raise SrqError(f"the record has another {name} than its state and images")
     changed = bool(changed_tensors(student, run.teacher))
-    if record.learned and (record.learned.weights != "kept") != changed:
+    learned = record.known_learned
+    if learned is None and changed:
+        raise SrqError("the state changes weights, biases or norms; the record does not say so")
+    if learned and (learned.weights != "kept") != changed:
         found_class = "changes weights, biases or norms" if changed else "changes bounds alone"
         raise SrqError(f"the state {found_class}; the record says otherwise")
+
+
+def check_levels(student: Student, said: MostLevels | None, found: MostLevels | None) -> None:
+    """Raise SrqError if the record says otherwise which site has more levels than its bits allow, and how many."""
+    if found and not said:
+        counted = f"{found.levels} levels at {found.bits} bits"
+        raise SrqError(f"site {found.site} has {counted}; the record does not say that levels are not bounded")
+    if said and not found:
+        raise SrqError("the record says that levels are not bounded; every site has 2^bits at most")
+    if not (said and found):
+        return
+    at = student.quantizers.get(said.site)
+    if at is None or at.bits != said.bits or found.levels > LEVELS_ELSEWHERE * said.levels:
+        recorded = f"{said.levels} at {said.bits} bits, {said.site}"
+        raise SrqError(f"site {found.site} has {found.levels} levels at {found.bits} bits; the record says {recorded}")
 
 
 def check_bits(record: Record, student: Student) -> None:

@@ -91,3 +91,29 @@ def test_verify_refuses_levels_that_the_record_does_not_mention(tiny_suite):
     assert str(caught.value) == (
         "site query has 6 levels at 2 bits; the record does not say that levels are not bounded"
     )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"site": "nowhere"}, {"bits": 3, "site": "key"}, {"levels": 5, "bits": 4}, {"site": "fc1.weight", "bits": 8}],
+)
+def test_verify_refuses_a_site_and_bits_that_no_state_has(tiny_suite, said):
+    result = measured(prepared(tiny_suite, announced=True))
+    assert result.record.most_levels is not None
+    most = result.record.most_levels.model_copy(update=said)
+    forged = type(result)(result.record.model_copy(update={"most_levels": most}), result.state)
+    with pytest.raises(SrqError, match=r"^site query has 6 levels at 2 bits; the record says "):
+        verify(prepared(tiny_suite, announced=True), forged, session())
+
+
+def test_verify_refuses_far_fewer_levels_than_there_are(tiny_suite):
+    result = measured(prepared(tiny_suite, announced=True))
+    assert result.record.most_levels is not None
+    for levels, holds in ((5, True), (2, False)):
+        most = result.record.most_levels.model_copy(update={"levels": levels})
+        other = type(result)(result.record.model_copy(update={"most_levels": most}), result.state)
+        if holds:
+            assert all(each.holds for each in verify(prepared(tiny_suite, True), other, session()))
+        else:
+            with pytest.raises(SrqError, match="the record says 2 at 2 bits, query"):
+                verify(prepared(tiny_suite, True), other, session())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from forged import edited, shift
 from tiny import FILE, comparable, write_images
 
 from sr_ptq_bench.quantization.state.header import read_header
@@ -154,6 +155,42 @@ def test_another_result_of_another_processor_says_so(run, records):
     content["environment"]["cpu"] = "Abacus"
     path.write_text(json.dumps(content))
     assert f"{path}, made on Abacus, differs: noise PSNR " in run().err
+
+
+def test_another_result_without_its_state_is_shown_too(run, records):
+    """As of a checkout without large files."""
+    run()
+    (path,) = records()
+    state = state_path(path, read_record(path))
+    edited(path, lambda content: shift(content, 1.0))
+    theirs = path.read_bytes()
+    state.unlink()
+    assert f"{path} differs: noise PSNR " in run().err
+    assert path.read_bytes() == theirs
+    assert not state.exists()
+    assert run("--replace").status == 0
+    assert read_result(path).record.scores != json.loads(theirs)["scores"]
+
+
+def test_a_reproduced_record_gets_its_state_back(run, records):
+    run()
+    (path,) = records()
+    whole = read_result(path)
+    state_path(path, whole.record).unlink()
+    assert run().status == 0
+    assert read_result(path) == whole
+
+
+def test_a_record_of_another_run_under_this_name_is_set_aside(run, records):
+    run()
+    (path,) = records()
+    edited(path, lambda content: content["spec"].update(seed=7))
+    theirs = path.read_bytes()
+    outcome = run()
+    assert outcome.status == 0
+    assert f"{path} is of another run, minmax-w4a4-x2-s7-" in outcome.err
+    assert theirs in [of.read_bytes() for of in path.parent.iterdir() if of != path]
+    assert read_record(path).spec.seed == 0
 
 
 def test_another_result_is_shown_and_replaces_only_when_asked(run, records):

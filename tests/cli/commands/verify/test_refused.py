@@ -6,9 +6,20 @@ import json
 import os
 
 import pytest
+from forged import edited
 from tiny import FILE, write_images
 
 from sr_ptq_bench.records.files import read_record, state_path
+
+SCALES = """
+from sr_ptq_bench import hookimpl
+
+@hookimpl
+def srq_calibrate(student):
+    for parameter in student.network.parameters():
+        parameter.data.mul_(0.9)
+    return {}
+"""
 
 
 def test_a_state_with_one_other_bit_is_refused(measured, verify):
@@ -102,6 +113,12 @@ def slightly_better_fp(record):
         image["psnr"] += 0.04
 
 
+def renamed_image(record):
+    for sets in (record["scores"], *record["references"].values()):
+        images = sets["noise"]["images"]
+        images["another"] = images.pop("first")
+
+
 def no_metrics(record):
     for reference in record["references"].values():
         reference["noise"] = {"images": {name: {} for name in reference["noise"]["images"]}, "mean": {}}
@@ -119,6 +136,12 @@ def one_metric_more(record):
         (one_image_up_another_down, "a score differs: noise, image '"),
         (worse_fp, "a score differs: fp on noise: PSNR "),
         (slightly_better_fp, "a score differs: fp on noise: PSNR "),
+        (renamed_image, "the scores of noise are of other images, such as 'another'"),
+        (set_to("not_scored", value=["Urban100"]), "the record has another not_scored than its state and images"),
+        (
+            set_to("scope", "description", value="every operation"),
+            "the record has another scope.description than its state and images",
+        ),
         (no_metrics, "the scores are of other test sets or metrics"),
         (one_metric_more, "the scores are of other test sets or metrics"),
         (
@@ -150,6 +173,37 @@ def test_what_else_a_record_says_is_checked_too(measured, verify, change, said):
     outcome = verify(path)
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1].startswith(f"srq: {path}: {said}")
+
+
+def test_the_records_after_a_forged_one_are_verified(measured, verify):
+    bad, good = measured(), measured(method="percentile")
+    edited(bad, renamed_image)
+    outcome = verify(bad, good)
+    assert outcome.status == 2
+    assert str(good) in outcome.out
+    assert outcome.out.count(": equal\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("minmax", "the record says otherwise"), ("percentile+scales", "the record does not say so")],
+)
+def test_a_record_that_is_silent_on_what_was_changed_is_refused(measured, verify, tmp_path, method, said):
+    """The state of a method that changes weights, with a record that has no word about them."""
+    (tmp_path / "scales.py").write_text(SCALES)
+    changed = measured("--plugin", tmp_path / "scales.py", method="percentile+scales")
+    path = changed if method == "percentile+scales" else measured(method=method)
+    state, content = state_path(changed, read_record(changed)).read_bytes(), json.loads(changed.read_text())
+
+    def forge(record):
+        record |= {key: content[key] for key in ("scores", "state_sha256")}
+        del record["learned"]
+
+    edited(path, forge)
+    state_path(path, read_record(path)).write_bytes(state)
+    outcome = verify(path)
+    assert outcome.status == 2
+    assert outcome.err.endswith(f"the state changes weights, biases or norms; {said}\n")
 
 
 def test_pipes_are_no_records(measured, verify):
