@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from ..errors import DEBUG, SrqError, unknown
+from .complete import check_completion
 from .last_resort import close_stdout, describe_os_error, last_words, prepare_streams, report_defect
 
 COMMANDS = {
@@ -113,6 +114,7 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     prepare_streams()
     try:
+        check_completion()
         srq.main(prog_name="srq", standalone_mode=False)
         sys.stdout.flush()
     except SrqError as error:

@@ -1,17 +1,35 @@
-"""What a shell offers after the Tab key: methods, suites, networks, options of methods. Nothing here may fail."""
+"""What a shell offers after the Tab key: methods, suites, networks, options of methods. No offer may fail."""
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
+
+from ..errors import SrqError, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import click
 
+VARIABLE = "_SRQ_COMPLETE"
+"""The environment variable by which a shell asks for its script (`bash_source`) or for words (`bash_complete`)."""
+SHELLS = ("bash", "fish", "zsh")
 _NO_METHODS = ("sr_ptq_bench.backbones.", "sr_ptq_bench.evaluation.")
+
+
+def check_completion() -> None:
+    """Raise SrqError for a shell without completion, and for a person who asks for words as a shell does."""
+    asked = os.environ.get(VARIABLE)
+    if not asked:
+        return
+    shell, _, what = asked.partition("_")
+    if shell not in SHELLS or what not in ("source", "complete"):
+        raise unknown("completion", asked, [f"{shell}_source" for shell in SHELLS])
+    if what == "complete" and not {"COMP_WORDS", "COMP_CWORD"} <= os.environ.keys():
+        raise SrqError(f"{VARIABLE}={asked} is for the shell itself; {shell}_source prints its script")
 
 
 def methods(_context: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -22,6 +22,8 @@ from ..records.files import make_room
 from ..runs.measure import measure_or_reuse, tell
 from ..runs.prepare import prepare
 from ..runs.session import Session
+from ..storage.home import expanded
+from ..storage.writable import check_writable
 from .measurement import Measurement
 
 if TYPE_CHECKING:
@@ -116,8 +118,9 @@ def measure(
     session = Session.open(reporter, map(Path, files), device, threads)
     run = prepare(spec, session)
     tell(run, reporter.say)
-    folder = Path(out).expanduser() / "results" / spec.suite.name if out is not None else None
+    folder = expanded(out) / "results" / spec.suite.name if out is not None else None
     if folder:
+        check_writable(folder)
         make_room(folder / run.record_name, reporter.say)
     result = measure_or_reuse(run, session, force)
     path = write_or_reproduce(result, folder, reporter.say, replace) if folder else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..data.images.formats import NOT_READ, SUFFIXES
 from ..errors import SrqError
+from .picture import Header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,24 @@ def results_of(photo: Path, written_as: str, out: Path, compare: bool) -> dict[s
     suffix = photo.suffix if photo.suffix.lower() in suffixes else suffixes[0]
     stem = photo.stem if photo.suffix.lower() in {*SUFFIXES, *NOT_READ} else photo.name
     return {added: out / f"{stem}{added}{suffix}" for added in ("", COMPARISON)[: 1 + compare]}
+
+
+def check_kept(results: Mapping[str, Path], photo: Header, scale: int) -> None:
+    """Raise SrqError for an image that is there already and is not `scale` times the photo."""
+    sides = {scale * photo.height, scale * photo.width}
+    for added, path in results.items():
+        size = _size(path)
+        if size and (size[0] not in sides or (added != COMPARISON and {*size} != sides)):
+            there = f"{size[1]}x{size[0]} pixels"
+            raise SrqError(f"{path} has {there}, not x{scale} of its photo; choose another -o, or --force")
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Height and width of an image; None if there is none, or it is not one."""
+    with suppress(SrqError):
+        there = Header.read(path)
+        return there.height, there.width
+    return None
 
 
 def check_free(wanted: Mapping[Path, Mapping[str, Path]], force: bool) -> None:

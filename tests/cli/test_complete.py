@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from click.shell_completion import ShellComplete
 
@@ -51,3 +55,31 @@ def test_options_of_the_method():
 def test_after_an_unknown_command_nothing_is_said(capsys):
     offered("xx")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("tcsh_source", "no completion 'tcsh_source'; did you mean 'zsh_source'?"),
+        ("bash", "no completion 'bash'; there is: bash_source, fish_source, zsh_source"),
+        ("bash_complete", "_SRQ_COMPLETE=bash_complete is for the shell itself; bash_source prints its script"),
+    ],
+)
+def test_what_no_shell_asks_is_one_line(asked, said):
+    outcome = call({"_SRQ_COMPLETE": asked})
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert outcome.stderr == f"srq: {said}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
+def test_each_shell_gets_its_script_and_its_words(shell):
+    assert "_SRQ_COMPLETE" in call({"_SRQ_COMPLETE": f"{shell}_source"}).stdout
+    words = call(
+        {"_SRQ_COMPLETE": f"{shell}_complete", "COMP_WORDS": "srq do", "COMP_CWORD": "do" if shell == "fish" else "1"}
+    )
+    assert "doctor" in words.stdout
+
+
+def call(environment):
+    program = [sys.executable, "-c", "from sr_ptq_bench.cli import main; main()"]
+    return subprocess.run(program, env=os.environ | environment, capture_output=True, text=True, check=False)

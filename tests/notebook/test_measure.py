@@ -159,6 +159,23 @@ def test_impossible_words_are_refused(tiny, words, told):
     assert told in error_of(sr_ptq_bench.measure, **{"method": "minmax"} | tiny | words)
 
 
+@pytest.mark.parametrize("out", ["a\0b", "file", "file/below", "loop"])
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(tiny, tmp_path, monkeypatch, out):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sr_ptq_bench.notebook.measure.measure_or_reuse", pytest.fail)
+    with pytest.raises(sr_ptq_bench.SrqError):
+        sr_ptq_bench.measure(method="minmax", out=out, **tiny)
+
+
+def test_the_home_of_nobody_is_a_folder_here_as_for_the_command(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = sr_ptq_bench.measure(method="minmax", out="~nobodyx/y", **tiny)
+    assert made.path is not None
+    assert made.path.resolve().is_relative_to(tmp_path / "~nobodyx/y")
+
+
 def test_one_plugin_and_a_suite_may_be_paths(tiny):
     words = tiny | {"suite": Path(tiny["suite"]), "plugin": FILE}
     made = sr_ptq_bench.measure(method="minmax", **words)

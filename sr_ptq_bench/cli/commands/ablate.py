@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...storage.writable import check_writable
 from .. import options as declared
-from ..writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

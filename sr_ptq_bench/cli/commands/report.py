@@ -77,8 +77,8 @@ def report(
             raise click.UsageError(f"{word} goes with --images; nothing else runs a network.")
     _check_extra()
     from ...report.site import build, is_site, write
+    from ...storage.writable import check_writable
     from ..leaderboards.records import say_left_out, suite_name, suite_records, tell_left_out
-    from ..writable import check_writable
 
     check_writable(out)
     _check_own(out, results)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...protocol.limits import LARGEST_SEED
+from ...storage.writable import check_writable
 from .. import options as declared
-from ..writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ...storage.writable import check_writable
 from .. import complete
 from .. import options as declared
-from ..writable import check_writable
+from ..loudness import note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +63,7 @@ TILE, OVERLAP = 64, 16
     "--compare", is_flag=True, help="Write NAME-compare as well: bicubic at the left, the network at the right."
 )
 @click.option("--force", is_flag=True, help="Replace files in DIR.")
-@click.option("--resume", is_flag=True, help="Write only the results that are missing in DIR.")
+@click.option("--resume", is_flag=True, help="Write only what is missing in DIR; keep what any network has made there.")
 @click.option(
     "--tile",
     default=TILE,
@@ -106,7 +108,8 @@ def upscale(
     """
     _check_together(record, method, bits, scale, fp, suite, model, force, resume)
     headers = _headers(photos)
-    wanted = _wanted(headers, out, compare, force, resume)
+    factor = _factor(record, scale)
+    wanted = _wanted(headers, out, compare, force, factor if resume else None)
     check_writable(out)
     if not wanted:
         click.echo(f"nothing is left to do: all results are in {out}", err=True)
@@ -118,11 +121,10 @@ def upscale(
     with display.preparing():
         from ...protocol.bits import Bits
         from ...protocol.suite import Tiles
-        from ...protocol.types import parse_scale
         from ...runs.session import Session
         from ...upscaling.networks import calibrated, full_precision, installed, recorded
 
-        factor, width = parse_scale(2 if scale is None else scale), Bits.parse(bits or "4")
+        width = Bits.parse(bits or "4")
         tiles = Tiles(size=tile, overlap=OVERLAP)
         suits = partial(_check, {photo: headers[photo] for photo in wanted}, compare, tiles)
         session = Session.open(display, plugin_files, device)
@@ -161,28 +163,57 @@ def _check_together(
         raise click.UsageError("--force replaces results and --resume keeps them; give one.")
 
 
+def _factor(record: Path | None, scale: int | None) -> Scale:
+    from ...protocol.types import parse_scale
+    from ...records.files import read_record
+
+    return read_record(record).spec.scale if record else parse_scale(2 if scale is None else scale)
+
+
 def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
     """The images that are named, and those of the folders, with their headers; raises SrqError before any work."""
-    from ...data.images.folder import list_images
     from ...errors import SrqError
     from ...upscaling.picture import Header
 
-    files = [file for photo in photos for file in (list_images(photo) if photo.is_dir() else [photo])]
+    files = [file for photo in photos for file in (_images(photo) if photo.is_dir() else [photo])]
     for file in files:
         if not file.is_file():
-            raise SrqError(f"{file}: no such file; expected an image or a folder of images")
+            what = "not a file" if os.path.lexists(file) else "no such file"
+            raise SrqError(f"{file}: {what}; expected an image or a folder of images")
     return {file: Header.read(file) for file in files}
 
 
+def _images(folder: Path) -> list[Path]:
+    """The images of a folder; says that folders within are not searched."""
+    from ...data.images.folder import list_images
+    from ...errors import SrqError
+    from ...storage.files import entries
+
+    inner = [path.name for path in entries(folder) if path.is_dir() and not path.name.startswith(".")]
+    said = f"folders within are not searched ({', '.join(inner[:3])}{', ...' * (len(inner) > 3)}); name them too"
+    try:
+        images = list_images(folder)
+    except SrqError as error:
+        raise SrqError(f"{error}; {said}") if inner else error from error
+    if inner:
+        note(f"{folder}: {said}")
+    return images
+
+
 def _wanted(
-    photos: Mapping[Path, Header], out: Path, compare: bool, force: bool, resume: bool
+    photos: Mapping[Path, Header], out: Path, compare: bool, force: bool, kept: Scale | None
 ) -> dict[Path, dict[str, Path]]:
-    """The files to write of each photo that is to be upscaled; raises SrqError where one would be overwritten."""
-    from ...upscaling.results import check_free, results_of
+    """The files to write of each photo that is to be upscaled; raises SrqError where one would be overwritten.
+
+    Those that are there are kept if they are of the scale `kept`; without one they are in the way.
+    """
+    from ...upscaling.results import check_free, check_kept, results_of
 
     wanted = {photo: results_of(photo, header.format, out, compare) for photo, header in photos.items()}
-    check_free(wanted, force or resume)
-    if resume:
+    check_free(wanted, force or kept is not None)
+    if kept:
+        for photo, files in wanted.items():
+            check_kept(files, photos[photo], kept)
         wanted = {
             photo: {of: path for of, path in files.items() if not path.exists()} for photo, files in wanted.items()
         }
@@ -219,6 +250,8 @@ def _upscale(wanted: Mapping[Path, Mapping[str, Path]], network: SRModel, tiles:
     from ...upscaling.upscale import upscale as through
 
     damaged = 0
+    written: list[Path] = []
+    say = written.append if display.out.is_terminal else click.echo  # between bars a path would spoil both
     with display.stage("Upscale") as progress:
         for photo, files in wanted.items():
             try:
@@ -232,6 +265,8 @@ def _upscale(wanted: Mapping[Path, Mapping[str, Path]], network: SRModel, tiles:
             larger = through(picture, network, tiles, progress, photo.name)
             for added, path in files.items():
                 (side_by_side(picture, larger, network.scale) if added == COMPARISON else larger).write(path)
-            click.echo(next(iter(files.values())))
+            say(next(iter(files.values())))
+    for path in written:
+        click.echo(path)
     if damaged:
         raise SrqError(f"{damaged} of {len(wanted)} photos are damaged and have no result; they are named above")

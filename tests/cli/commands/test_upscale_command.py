@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import PIL.Image
@@ -193,6 +194,65 @@ def test_resume_writes_what_is_missing_and_keeps_what_is_there(upscale, tmp_path
     outcome = upscale(photos, "--resume", "--compare")
     assert (outcome.status, outcome.out.split()) == (0, [str(large / name) for name in whole])
     assert {path.name: path.read_bytes() for path in large.iterdir()} == whole | edited
+
+
+@pytest.mark.parametrize("compare", [(), ("--compare",)])
+def test_resume_keeps_no_results_of_another_scale(upscale, tmp_path, compare):
+    photo = write_images(tmp_path / "photos", a=(20, 24)) / "a.png"
+    assert upscale(photo, *compare).status == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "large").iterdir()}
+    outcome = upscale(photo, "--resume", *compare, by=("--method", "minmax", "--scale", 4))
+    assert outcome.status == 2
+    (line,) = outcome.err.splitlines()
+    assert line.endswith("a.png has 48x40 pixels, not x4 of its photo; choose another -o, or --force")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "large").iterdir()} == before
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_resume_knows_the_result_of_a_turned_photo(upscale, tmp_path, orientation, suffix):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    photo = tmp_path / f"a{suffix}"
+    PIL.Image.fromarray(noise(20, 24)).save(photo, exif=exif)
+    assert upscale(photo, "--compare").status == 0
+    done = upscale(photo, "--compare", "--resume")
+    assert (done.status, done.out) == (0, "")
+
+
+def test_folders_within_a_folder_are_named(upscale, tmp_path):
+    photos = write_images(tmp_path / "photos", a=(20, 24))
+    write_images(photos / "more", b=(20, 24))
+    outcome = upscale(photos)
+    assert outcome.status == 0
+    said = "folders within are not searched (more); name them too"
+    assert f"{photos}: {said}\n" in outcome.err
+    (photos / "a.png").unlink()
+    outcome = upscale(photos)
+    assert outcome.status == 2
+    (line,) = outcome.err.splitlines()
+    assert line.startswith(f"srq: {photos}: no images in this folder")
+    assert line.endswith(said)
+
+
+def test_what_is_there_and_no_file_is_not_called_missing(upscale, tmp_path):
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, what in (("loop.png", "not a file"), ("pipe.png", "not a file"), ("none.png", "no such file")):
+        outcome = upscale(tmp_path / name)
+        assert (outcome.status, outcome.err) == (
+            2, f"srq: {tmp_path / name}: {what}; expected an image or a folder of images\n",
+        )  # fmt: skip
+
+
+def test_a_link_to_nothing_is_refused_before_any_work(upscale, tmp_path):
+    photo = write_images(tmp_path / "photos", a=(20, 24)) / "a.png"
+    (tmp_path / "large").symlink_to(tmp_path / "nowhere")
+    outcome = upscale(photo)
+    assert outcome.status == 2
+    assert outcome.err == (
+        f"srq: cannot write to {tmp_path / 'large'}: {tmp_path / 'large'} is a link to nothing; choose another --out\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from ....storage.writable import check_writable
 from ... import complete
 from ... import options as declared
-from ...writable import check_writable
 from .cells import cells_of
 from .summary import say_result, shared_words, show_plan
 from .work import config_of, engine_for, measure_planned, plan_all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...writable import check_writable
+from ....storage.writable import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

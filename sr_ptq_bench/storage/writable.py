@@ -5,17 +5,19 @@ from __future__ import annotations
 import tempfile
 from typing import TYPE_CHECKING
 
+from ..errors import SrqError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def check_writable(out: Path) -> None:
     """Raise SrqError now, and not after minutes of work, if nothing can be written to `out`."""
-    from ..errors import SrqError
-
     folder = out.absolute()
     try:
         while not folder.exists():
+            if folder.is_symlink():
+                raise SrqError(f"cannot write to {out}: {folder} is a link to nothing; choose another --out")
             folder = folder.parent
     except OSError as error:
         raise SrqError(f"cannot write to {out}: {error.strerror}; choose another --out") from error
