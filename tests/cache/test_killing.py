@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "killing.py"
+SCRIPT = Path(__file__).parents[1] / "helpers" / "killing.py"
 
 
 def outcomes(folder: Path, where: str, method: str) -> list[dict]:

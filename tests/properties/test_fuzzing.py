@@ -1,4 +1,4 @@
-"""The fuzzer of `tests/fuzzing.py` reads whole files, finds what is planted, and finds nothing in a short run."""
+"""The fuzzer of `helpers/fuzzing.py` reads whole files, finds what is planted, and finds nothing in a short run."""
 
 from __future__ import annotations
 

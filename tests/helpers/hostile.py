@@ -12,7 +12,7 @@ from tiny import plugins
 
 from sr_ptq_bench import SrqError
 
-RECORDS = sorted((Path(__file__).parents[1] / "leaderboards/results/sample").glob("*-x4-*.json"))
+RECORDS = sorted((Path(__file__).parents[2] / "leaderboards/results/sample").glob("*-x4-*.json"))
 INSTALLED = plugins()
 few = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -1,4 +1,4 @@
-"""Fuzz the readers of files: `python tests/fuzzing.py --minutes 50 --seed 1`.
+"""Fuzz the readers of files: `python tests/helpers/fuzzing.py --minutes 50 --seed 1`.
 
 Files of every kind are changed at random and read. A reader may give a value or raise SrqError with one printable
 line. Anything else is a finding, whose input is kept: another exception, more than 20 s for a file, something left on
@@ -47,7 +47,7 @@ from sr_ptq_bench.tables.formats import markdown, render
 from sr_ptq_bench.tables.leaderboard import page
 from sr_ptq_bench.tables.published_scores import read_published
 
-SAMPLE = Path(__file__).parents[1] / "leaderboards/results/sample"
+SAMPLE = Path(__file__).parents[2] / "leaderboards/results/sample"
 SLOWEST_S = 20
 ROUND_S = 60
 STORE = "set.lmdb"
@@ -211,7 +211,7 @@ def readers() -> dict[str, Reader]:
         '.hr = "{name}_x{scale}.png"\n[tiles]\nsize = 96\noverlap = 16\n[options]\n"dqc.lr" = 0.1\n'
     )
     head = "method,model,scale,bits,dataset,psnr,ssim,source"
-    published = Path(__file__).parents[1] / "leaderboards/published.csv"
+    published = Path(__file__).parents[2] / "leaderboards/published.csv"
     table = published.read_text(encoding="utf-8").splitlines()[:4] if published.exists() else [head]
     records = [path.read_bytes() for path in sorted(SAMPLE.glob("*.json"))[:2]]
     return {

@@ -1,4 +1,4 @@
-"""Runs of the tiny suite that SIGKILL ends at chosen moments: `python tests/killing.py FOLDER writes|anywhere METHOD`.
+"""Runs of the tiny suite that SIGKILL ends at chosen moments: `tests/helpers/killing.py FOLDER writes|anywhere METHOD`.
 
 A process of its own imports everything once and makes each run in a fork of itself. It prints a line of JSON per killed
 and completed run: the stage in which it was killed, and whether its record and its state are those of a run that was
