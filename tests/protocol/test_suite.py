@@ -1,4 +1,4 @@
-"""Bit-widths, scales, suites and options: what is no run is refused in one line before anything is loaded."""
+"""Suites of a user: what they hold, and what is wrong in one is refused in one line before anything is loaded."""
 
 from __future__ import annotations
 
@@ -11,84 +11,9 @@ from pydantic import ValidationError
 from refusals import error_of
 from tiny import toml
 
-from sr_ptq_bench.errors import SrqError
-from sr_ptq_bench.library.registry import Registry
 from sr_ptq_bench.protocol.bits import Bits
-from sr_ptq_bench.protocol.run_spec import RunSpec, parse_options
-from sr_ptq_bench.protocol.suite import Calibration, DataSource, Download, Suite, suite_names
-from sr_ptq_bench.protocol.types import parse_scale
-
-
-@pytest.mark.parametrize(
-    ("text", "weight", "activation"),
-    [("4", 4, 4), ("w4a8", 4, 8), ("W4A8", 4, 8), ("4a8", 4, 8), (" 2 ", 2, 2), ("8", 8, 8), ("04", 4, 4)],
-)
-def test_bits_are_one_number_or_two(text, weight, activation):
-    assert Bits.parse(text) == Bits(weight=weight, activation=activation)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "four", "w4", "a4", "4.0", "-4", "w4a", "a8w4", "w4a8 x", "4/4", "9" * 5000, "w4a" + "9" * 5000]
-)
-def test_what_is_no_bit_width_is_refused(text):
-    message = error_of(Bits.parse, text)
-    assert message == str(SrqError(f"no bit-width '{text}'; expected a number such as 4, or w4a8"))
-    assert message.endswith("expected a number such as 4, or w4a8")
-
-
-@pytest.mark.parametrize("text", ["0", "1", "9", "32", "w1a4", "w4a9", "w16a16", "999999999"])
-def test_bits_are_2_to_8(text):
-    assert error_of(Bits.parse, text) == f"bits '{text}' are out of range; expected 2 to 8"
-
-
-@given(st.text() | st.from_regex(r"[wW]?\d+[aA]?\d*"))
-def test_any_text_is_bits_or_an_error_of_srq(text):
-    try:
-        bits = Bits.parse(text)
-    except SrqError:
-        return
-    assert Bits.parse(str(bits)) == bits
-    assert {bits.weight, bits.activation} <= set(range(2, 9))
-
-
-def test_bits_of_a_role():
-    bits = Bits.parse("w3a5")
-    assert (bits.of("weight"), bits.of("activation"), str(bits)) == (3, 5, "w3a5")
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_scales(scale):
-    assert parse_scale(scale) == scale
-
-
-@given(st.integers().filter(lambda n: n not in (2, 3, 4)))
-def test_scales_are_2_to_4(scale):
-    assert error_of(parse_scale, scale) == f"scale {scale} is out of range; expected 2, 3 or 4"
-
-
-def test_options_are_split_at_the_first_equals_sign():
-    assert parse_options(("a=1", "dqc.lr = 1e-3", "path=x=y", "empty=")) == {
-        "a": "1", "dqc.lr": "1e-3", "path": "x=y", "empty": "",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("pair", ["lr", "=1", " =1", ""])
-def test_options_have_a_key_and_a_value(pair):
-    assert error_of(parse_options, (pair,)) == f"option '{pair}' is not of the form key=value"
-
-
-def test_an_option_is_given_once():
-    assert error_of(parse_options, ("lr=1", "p=2", "lr=3")) == "option 'lr' is given twice"
-
-
-@given(st.text())
-def test_any_option_text_is_split_or_an_error_of_srq(text):
-    try:
-        ((key, value),) = parse_options((text,)).items()
-    except SrqError:
-        return
-    assert key
-    assert f"{key}={value}" in "=".join(part.strip() for part in text.split("=", 1))
+from sr_ptq_bench.protocol.run_spec import RunSpec
+from sr_ptq_bench.protocol.suite import Calibration, DataSource, Download, Suite
 
 
 @pytest.mark.parametrize(
@@ -129,53 +54,12 @@ def test_calibration_needs_patches_of_some_size(fields):
         Calibration(source=DataSource(photos=("coffee",)), **fields)
 
 
-def test_every_built_in_suite_loads():
-    assert "sample" in suite_names()
-    for name in suite_names():
-        assert Suite.load(name).name == name
-
-
-@pytest.mark.parametrize("name", ["sample", "set5-set14"])
-def test_the_packaged_weights_are_there_for_every_scale(name):
-    assert all(path.is_file() for path in Suite.load(name).weights.values())
-    assert {*Suite.load(name).weights} == {2, 3, 4}
-
-
-def test_every_name_in_a_built_in_suite_is_in_the_registry():
-    registry = Registry.load()
-    for suite in map(Suite.load, suite_names()):
-        for weights in suite.weights.values():
-            assert isinstance(weights, Path) or registry.release(weights.download)
-        for source in (suite.calibration.source, *suite.test.values()):
-            assert all(registry.image_set(name) for name in source.datasets)
-
-
-def test_set5_set14_is_sample_on_other_images():
-    sample, other = Suite.load("sample"), Suite.load("set5-set14")
-    assert {name: source.datasets for name, source in other.test.items()} == {"Set5": ("Set5",), "Set14": ("Set14",)}
-    kept = {"name", "description", "test"}
-    assert other.model_dump(exclude=kept) == sample.model_dump(exclude=kept)
-
-
-def test_the_paper_suite_scores_what_the_paper_scores():
-    suite = Suite.load("paper")
-    assert list(suite.test) == ["Set5", "Set14", "B100", "Urban100", "Manga109"]
-    assert suite.weights == {scale: Download(download=f"swinir-light-x{scale}") for scale in (2, 3, 4)}
-    assert suite.calibration == Calibration(source=DataSource(datasets=("DIV2K", "Flickr2K")), patches=32, size=64)
-
-
 def test_downloads_and_image_sets_are_no_paths(tiny_suite):
     """They stay as they are when a suite's paths are read from its folder."""
     path = tiny_suite.change(weights={"2": {"download": "x"}}, test={"mine": {"datasets": ["a", "b"]}})
     suite = Suite.load(str(path))
     assert suite.weights == {2: Download(download="x")}
     assert suite.test == {"mine": DataSource(datasets=("a", "b"))}
-
-
-def test_no_sample_photo_is_in_both_sets():
-    suite = Suite.load("sample")
-    tested = {photo for source in suite.test.values() for photo in source.photos}
-    assert tested.isdisjoint(suite.calibration.source.photos)
 
 
 def test_a_suite_s_paths_are_read_from_its_own_folder(tiny_suite, monkeypatch, tmp_path):
@@ -263,13 +147,6 @@ def test_another_network_of_a_suite(tiny_suite):
     assert error_of(suite.with_model, "othr") == "no model 'othr'; did you mean 'other'?"
 
 
-def test_a_run_s_weights_are_those_of_its_scale():
-    suite = Suite.load("sample")
-    for scale in (2, 3, 4):
-        spec = RunSpec(method="minmax", bits=Bits.parse("4"), scale=scale, suite=suite)
-        assert spec.weights == suite.weights[scale]
-
-
 def test_a_suite_s_options_are_of_any_simple_type(tiny_suite):
     path = tiny_suite.change(options={"dqc.lr": 0.5, "dqc.batch": 2, "dobi.one_sided": False, "dqc.loss": "paper"})
     assert Suite.load(str(path)).options == {
@@ -299,14 +176,3 @@ def test_a_seed_that_torch_does_not_take_is_none_of_a_run(seed):
     assert RunSpec(method="minmax", bits=bits, scale=2, suite=suite, seed=2**63 - 1).seed == 2**63 - 1
     with pytest.raises(ValidationError, match="seed"):
         RunSpec(method="minmax", bits=bits, scale=2, suite=suite, seed=seed)
-
-
-def test_built_in_weights_have_names(tiny_suite):
-    suite = Suite.load(str(tiny_suite.change(weights={"2": {"built_in": "swinir-light-x2"}})))
-    file, own = (Path(str(of.weights[2])) for of in (suite, Suite.load("sample")))
-    assert file.samefile(own)
-
-
-def test_unknown_built_in_weights_are_named_with_the_nearest(tiny_suite):
-    path = tiny_suite.change(weights={"2": {"built_in": "swinir-lite-x2"}})
-    assert "no built-in weights 'swinir-lite-x2'; did you mean 'swinir-light-x2'?" in error_of(Suite.load, str(path))
