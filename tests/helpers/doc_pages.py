@@ -11,7 +11,7 @@ from sr_ptq_bench.hooks import specs as hookspecs
 if TYPE_CHECKING:
     pass
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOOKS_PAGE = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "sr_ptq_bench/weights/README.md"])
