@@ -55,6 +55,9 @@ def test_a_run_that_cannot_be_remembered_does_no_harm(tmp_path, measured, said):
     assert kept.result(name_of(measured)) is None
 
 
+# The calibrated state
+
+
 def test_runs_that_differ_in_their_test_sets_calibrate_once(tiny_suite, tmp_path):
     """Records of other test sets have other names, so the lock of a record does not keep two such runs apart."""
     held = []

@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import pytest
 from refusals import error_of
 from saved_images import IMAGE, PIXELS, saved

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from doc_pages import ROOT
 from oracle import swinir
 from paper_counts import count_as_2dquant
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from sr_ptq_bench import SRModel
     from sr_ptq_bench.records.complexity import Complexity
-from doc_pages import ROOT
 
 
 @pytest.mark.parametrize(

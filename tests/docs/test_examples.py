@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from doc_pages import HOOKS, HOOKS_PAGE, blocks, hook_sections, marked
 from safetensors.torch import save_file
 from training import Forgetful, supply, teacher_and_student
 
@@ -18,10 +19,6 @@ from sr_ptq_bench.hooks.plugins import Plugins
 from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.quantization.observe import observe
 from sr_ptq_bench.quantization.quantize import quantize
-
-if TYPE_CHECKING:
-    pass
-from doc_pages import HOOKS, HOOKS_PAGE, blocks, hook_sections, marked
 
 INSTALLED = Plugins()
 

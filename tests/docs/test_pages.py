@@ -7,10 +7,10 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import pytest
+from doc_pages import HOOKS, PAGES, README, ROOT, blocks, hook_sections
 
 import sr_ptq_bench
 from sr_ptq_bench import Bits
@@ -21,10 +21,6 @@ from sr_ptq_bench.hooks.resolve import resolve_method
 from sr_ptq_bench.library.registry import Registry
 from sr_ptq_bench.protocol.run_spec import parse_options
 from sr_ptq_bench.protocol.suite import suite_names
-
-if TYPE_CHECKING:
-    pass
-from doc_pages import HOOKS, PAGES, README, ROOT, blocks, hook_sections
 
 README_LINES = 120
 INSTALLED = Plugins()

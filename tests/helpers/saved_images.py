@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
 IMAGE = PIL.Image.fromarray(PIXELS)

@@ -174,6 +174,8 @@ def test_the_bounds_are_two_numbers():
     assert all(math.isfinite(float(end)) for end in bounds.tensors())
 
 
+# Errors weighted by what they cost at the output
+
 WEIGHTED = {"weighting": "output"}
 
 
