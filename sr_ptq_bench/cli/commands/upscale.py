@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from .. import options as declared
 from ..loudness import note
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from ...protocol.bits import Bits
     from ...protocol.run_spec import RunSpec
@@ -107,9 +106,11 @@ def upscale(
     format, whatever the photo is called. A truncated photo is named, and the others are done.
     """
     _check_together(record, method, bits, scale, fp, suite, model, force, resume)
-    headers = _headers(photos)
+    from ...upscaling.photos import headers_of, wanted_of
+
+    headers = headers_of(photos, note)
     factor = _factor(record, scale)
-    wanted = _wanted(headers, out, compare, force, factor if resume else None)
+    wanted = wanted_of(headers, out, compare, force, factor if resume else None)
     check_writable(out)
     if not wanted:
         click.echo(f"nothing is left to do: all results are in {out}", err=True)
@@ -168,56 +169,6 @@ def _factor(record: Path | None, scale: int | None) -> Scale:
     from ...records.files import read_record
 
     return read_record(record).spec.scale if record else parse_scale(2 if scale is None else scale)
-
-
-def _headers(photos: Sequence[Path]) -> dict[Path, Header]:
-    """The images that are named, and those of the folders, with their headers; raises SrqError before any work."""
-    from ...errors import SrqError
-    from ...upscaling.picture import Header
-
-    files = [file for photo in photos for file in (_images(photo) if photo.is_dir() else [photo])]
-    for file in files:
-        if not file.is_file():
-            what = "not a file" if os.path.lexists(file) else "no such file"
-            raise SrqError(f"{file}: {what}; expected an image or a folder of images")
-    return {file: Header.read(file) for file in files}
-
-
-def _images(folder: Path) -> list[Path]:
-    """The images of a folder; says that folders within are not searched."""
-    from ...data.images.folder import list_images
-    from ...errors import SrqError
-    from ...storage.files import entries
-
-    inner = [path.name for path in entries(folder) if path.is_dir() and not path.name.startswith(".")]
-    said = f"folders within are not searched ({', '.join(inner[:3])}{', ...' * (len(inner) > 3)}); name them too"
-    try:
-        images = list_images(folder)
-    except SrqError as error:
-        raise SrqError(f"{error}; {said}") if inner else error from error
-    if inner:
-        note(f"{folder}: {said}")
-    return images
-
-
-def _wanted(
-    photos: Mapping[Path, Header], out: Path, compare: bool, force: bool, kept: Scale | None
-) -> dict[Path, dict[str, Path]]:
-    """The files to write of each photo that is to be upscaled; raises SrqError where one would be overwritten.
-
-    Those that are there are kept if they are of the scale `kept`; without one they are in the way.
-    """
-    from ...upscaling.results import check_free, check_kept, results_of
-
-    wanted = {photo: results_of(photo, header.format, out, compare) for photo, header in photos.items()}
-    check_free(wanted, force or kept is not None)
-    if kept:
-        for photo, files in wanted.items():
-            check_kept(files, photos[photo], kept)
-        wanted = {
-            photo: {of: path for of, path in files.items() if not path.exists()} for photo, files in wanted.items()
-        }
-    return {photo: files for photo, files in wanted.items() if files}
 
 
 def _spec(method: str | None, bits: Bits, scale: Scale, suite: str, model: str | None) -> RunSpec:
